@@ -1,0 +1,1 @@
+"""Data: sources, preparation, the plan and compact batches."""

@@ -1,0 +1,1 @@
+"""Tasks on frozen embeddings: forecast, diffusion, classification."""

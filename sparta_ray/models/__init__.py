@@ -1,0 +1,1 @@
+"""Networks: encoder, projection head, decoder and their combinations."""
