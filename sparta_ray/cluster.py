@@ -1,0 +1,136 @@
+"""Ray, started quietly or joined, and asked first whether it can hold the run."""
+
+import os
+import threading
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+import torch
+
+from sparta_ray.config import ConfigError
+from sparta_ray.progress import ProgressLine
+from sparta_ray.run import Run
+
+_QUIET = {
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "OMP_WAIT_POLICY": "PASSIVE",
+}
+
+
+def joins_cluster() -> bool:
+    """Return whether a running cluster is named, as in a submitted job."""
+    return bool(os.environ.get("RAY_ADDRESS"))
+
+
+def local_cpus() -> int:
+    """Return the CPUs that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def check_resources(run: Run, cpus: float, gpus: float) -> None:
+    """Refuse a run that would wait for ever for what the cluster does not have.
+
+    Raises:
+        ConfigError: Names what is asked, what is there, and what to lower.
+    """
+    scaling, downstream = run.scaling, run.downstream
+    if scaling.cpus > cpus:
+        raise ConfigError(
+            f"scaling asks for {scaling.cpus:g} CPUs ({scaling.num_workers} workers of "
+            f"{scaling.cpus_per_worker:g}, each with {scaling.builders_per_worker} builders of 1) "
+            f"but the cluster has {cpus:g}; lower scaling.num_workers or scaling.cpus_per_worker"
+        )
+    if scaling.use_gpu and scaling.num_workers > gpus:
+        raise ConfigError(
+            f"scaling asks for {scaling.num_workers} GPUs but the cluster has {gpus:g}; lower "
+            "scaling.num_workers, or set scaling.use_gpu=false"
+        )
+    if downstream.cpus_per_trial > cpus or downstream.gpus_per_trial > gpus:
+        raise ConfigError(
+            f"a downstream trial asks for {downstream.cpus_per_trial:g} CPUs and "
+            f"{downstream.gpus_per_trial:g} GPUs but the cluster has {cpus:g} and {gpus:g}; lower "
+            "downstream.cpus_per_trial or downstream.gpus_per_trial"
+        )
+
+
+@contextmanager
+def ray_session(run: Run) -> Iterator[None]:
+    """Join the named cluster, or start one on this machine, for as long as the run takes.
+
+    Raises:
+        ConfigError: It cannot hold the run.
+    """
+    if not joins_cluster():
+        check_resources(run, local_cpus(), torch.cuda.device_count())
+    os.environ.update({name: os.environ.get(name, value) for name, value in _QUIET.items()})
+    warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
+    local = {
+        "num_cpus": local_cpus(),
+        "object_store_memory": int(run.scaling.object_store_gb * 2**30),
+    }
+    ray.init(
+        logging_level="WARNING",
+        logging_config=ray.LoggingConfig(log_level="WARNING"),
+        runtime_env={"env_vars": _QUIET},
+        **({} if joins_cluster() else local),
+    )
+    try:
+        resources = ray.cluster_resources()
+        check_resources(run, resources.get("CPU", 0), resources.get("GPU", 0))
+        yield
+    finally:
+        ray.shutdown()
+
+
+class Show:
+    """Sends progress from any process of the cluster to the one that started the run."""
+
+    def __init__(self, board: "ray.actor.ActorHandle[_Board]"):
+        self._board = board
+
+    def __call__(self, label: str, done: int, total: int, text: str) -> None:
+        """Show how far an activity has come; does not wait."""
+        self._board.put.remote((label, done, total, text))
+
+
+@contextmanager
+def watched() -> Iterator[Show]:
+    """Print here, as they come, the progress lines that workers show."""
+    board = ray.remote(_Board).options(num_cpus=0).remote()
+    over = threading.Event()
+    printer = threading.Thread(target=_print_lines, args=(board, over), daemon=True)
+    printer.start()
+    try:
+        yield Show(board)
+    finally:
+        over.set()
+        printer.join()
+
+
+class _Board:
+    """Holds progress lines until they are taken."""
+
+    def __init__(self) -> None:
+        self._lines: list[tuple[str, int, int, str]] = []
+
+    def put(self, line: tuple[str, int, int, str]) -> None:
+        self._lines.append(line)
+
+    def take(self) -> list[tuple[str, int, int, str]]:
+        lines, self._lines = self._lines, []
+        return lines
+
+
+def _print_lines(board: "ray.actor.ActorHandle[_Board]", over: threading.Event) -> None:
+    lines: dict[str, ProgressLine] = {}
+    last_round = False
+    while not last_round:
+        last_round = over.wait(timeout=0.5)
+        for label, done, total, text in ray.get(board.take.remote()):
+            line = lines.setdefault(label, ProgressLine(label, every=0.0))
+            line.show(done, total, text)

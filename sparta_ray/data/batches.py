@@ -1,0 +1,141 @@
+"""Batches on Ray Data: plan units become compact batches on CPU workers, in order.
+
+A *unit* is one step of one rank: its batch is one block, so nothing is split, merged or reordered
+on the way, and a stream can start at any unit.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+import ray
+from ray.data import ActorPoolStrategy
+
+from sparta_ray.data.compact import CompactBatch, Needs, build_batch
+from sparta_ray.data.masking import MaskConfig
+from sparta_ray.data.sampling import Plan, SamplingConfig, make_plan
+from sparta_ray.data.schedule import Schedule
+from sparta_ray.data.splits import Split, SplitName
+from sparta_ray.data.store import Store
+from sparta_ray.data.views import ViewConfig
+
+
+@dataclass(frozen=True)
+class BatchRecipe:
+    """All that a CPU worker must know to build any batch of a stage.
+
+    Attributes:
+        store: Path of the store.
+        splits: The days of each part.
+        sampling: How rows are drawn.
+        views: Sizes of the views.
+        mask: How much of a view is hidden.
+        seed: Seed of the stage's plans.
+        schedule: Which unit stands at which position.
+        needs: Which parts of a row the stage looks at.
+    """
+
+    store: str
+    splits: dict[SplitName, Split]
+    sampling: SamplingConfig
+    views: ViewConfig
+    mask: MaskConfig
+    seed: int
+    schedule: Schedule
+    needs: Needs
+
+
+@dataclass
+class BatchBuilder:
+    """Builds the rows of one rank for any position of the schedule.
+
+    Attributes:
+        recipe: What to build.
+        rank: Whose rows; rank r of n takes the r-th of n consecutive parts.
+        ranks: Number of ranks.
+    """
+
+    recipe: BatchRecipe
+    rank: int = 0
+    ranks: int = 1
+    _store: Store = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._store = Store(self.recipe.store)
+        self._plan = lru_cache(maxsize=2)(self._make_plan)
+
+    def build(self, position: int) -> CompactBatch:
+        """Return the compact batch at a position.
+
+        Besides the parts of `build_batch`, every row carries ``position`` and ``global_rows``, the
+        rows of all ranks together.
+        """
+        unit = self.recipe.schedule.unit_at(position)
+        plan = self._plan(unit.split, unit.epoch)
+        whole = plan.batch_rows(unit.step)
+        rows = rank_rows(whole, self.rank, self.ranks)
+        batch = build_batch(self._store, plan, rows, self.recipe.views.crop, self.recipe.needs)
+        count = rows.stop - rows.start
+        return {
+            "position": np.full(count, position),
+            "global_rows": np.full(count, whole.stop - whole.start),
+            **batch,
+        }
+
+    def _make_plan(self, split: SplitName, epoch: int) -> Plan:
+        r = self.recipe
+        return make_plan(r.splits[split], r.sampling, r.views, r.mask, r.seed, split, epoch)
+
+
+def rank_rows(rows: slice, rank: int, ranks: int) -> slice:
+    """Return rank's part of a batch's rows; parts differ by at most one row."""
+    count = rows.stop - rows.start
+    return slice(rows.start + rank * count // ranks, rows.start + (rank + 1) * count // ranks)
+
+
+def stream(
+    recipe: BatchRecipe, start: int, rank: int, ranks: int, builders: int
+) -> Iterator[CompactBatch]:
+    """Yield one rank's batches of a stage from position `start` on, in order.
+
+    Args:
+        recipe: The stage's batches.
+        start: First position, as after a resume.
+        rank: Whose rows.
+        ranks: Number of ranks.
+        builders: CPU actors that build for this rank, one CPU each.
+
+    Yields:
+        Read-only arrays in shared memory, see `build_batch`.
+    """
+    total = len(recipe.schedule)
+    if start >= total:
+        return
+    context = ray.data.DataContext.get_current().copy()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    context.execution_options.preserve_order = True
+    with ray.data.DataContext.current(context):
+        units = ray.data.range(total - start, override_num_blocks=total - start)
+        batches = units.map_batches(
+            _BuilderActor,
+            fn_constructor_args=(recipe, rank, ranks, start),
+            batch_size=None,
+            compute=ActorPoolStrategy(size=builders),
+            num_cpus=1,
+        )
+        iterator = batches.iterator()
+    yield from iterator.iter_batches(batch_size=None, prefetch_batches=2)
+
+
+class _BuilderActor:
+    """Builds the batch of each unit it is given, counted from the stream's start."""
+
+    def __init__(self, recipe: BatchRecipe, rank: int, ranks: int, start: int):
+        self._builder = BatchBuilder(recipe, rank, ranks)
+        self._start = start
+
+    def __call__(self, unit: CompactBatch) -> CompactBatch:
+        (offset,) = unit["id"]
+        return self._builder.build(self._start + int(offset))

@@ -1,0 +1,117 @@
+"""Views: resize, crop and mean filter as two small matrix products on the training device.
+
+Legend: B rows, V variables, X × Y the data's longitude × latitude (64 × 32), I × J a view's
+(144 × 72).
+"""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from sparta_ray.config import STRICT
+
+Matrix = NDArray[np.float64]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ViewConfig:
+    """Sizes of the views, longitude × latitude.
+
+    Attributes:
+        resize: Size before cropping.
+        crop: Size of every view the encoder sees.
+        filter: Width of the mean filter, odd.
+    """
+
+    resize: tuple[int, int] = (160, 80)
+    crop: tuple[int, int] = (144, 72)
+    filter: int = Field(default=5, ge=1)
+
+    @model_validator(mode="after")
+    def _check_sizes(self) -> "ViewConfig":
+        if any(r < c or c < 1 for r, c in zip(self.resize, self.crop, strict=True)):
+            raise ValueError(f"crop {self.crop} must fit into resize {self.resize}")
+        if self.filter % 2 == 0:
+            raise ValueError(f"filter {self.filter} must be odd to be centred")
+        return self
+
+    @property
+    def crop_positions(self) -> tuple[int, int]:
+        """Offsets to choose from along each side: 17 × 9 as published."""
+        return self.resize[0] - self.crop[0] + 1, self.resize[1] - self.crop[1] + 1
+
+
+def bicubic_matrix(source: int, target: int, a: float = -0.75) -> Matrix:
+    """Return the resize operator of one axis, shape (target, source).
+
+    Cubic convolution with half-pixel centres and repeated edge values, without antialiasing.
+    """
+    centre = (np.arange(target) + 0.5) * source / target - 0.5
+    first = np.floor(centre).astype(int) - 1
+    matrix = np.zeros((target, source))
+    for tap in range(4):
+        index = first + tap
+        weight = _cubic(np.abs(centre - index), a)
+        np.add.at(matrix, (np.arange(target), index.clip(0, source - 1)), weight)
+    return matrix
+
+
+def _cubic(distance: Matrix, a: float) -> Matrix:
+    near = (a + 2) * distance**3 - (a + 3) * distance**2 + 1
+    far = a * distance**3 - 5 * a * distance**2 + 8 * a * distance - 4 * a
+    return np.where(distance <= 1, near, np.where(distance < 2, far, 0.0))
+
+
+def mean_filter_matrix(size: int, width: int) -> Matrix:
+    """Return the running mean of one axis with zeros beyond the edge, shape (size, size)."""
+    offset = np.abs(np.subtract.outer(np.arange(size), np.arange(size)))
+    return np.where(offset <= width // 2, 1.0 / width, 0.0)
+
+
+def crop_operators(source: int, resized: int, cropped: int, width: int) -> Matrix:
+    """Return filter · crop · resize of one axis for every offset, (offsets, cropped, source)."""
+    resize = bicubic_matrix(source, resized)
+    mean = mean_filter_matrix(cropped, width)
+    return np.stack([mean @ resize[i : i + cropped] for i in range(resized - cropped + 1)])
+
+
+class ViewOperator(nn.Module):
+    """Expands fields into views: A_i x B_jᵀ for crop offsets (i, j)."""
+
+    crop_x: Tensor
+    crop_y: Tensor
+    resize_x: Tensor
+    resize_y: Tensor
+
+    def __init__(self, grid: tuple[int, int], config: ViewConfig):
+        super().__init__()
+        operators = {
+            "crop_x": crop_operators(grid[0], config.resize[0], config.crop[0], config.filter),
+            "crop_y": crop_operators(grid[1], config.resize[1], config.crop[1], config.filter),
+            "resize_x": bicubic_matrix(grid[0], config.crop[0]),
+            "resize_y": bicubic_matrix(grid[1], config.crop[1]),
+        }
+        for name, matrix in operators.items():
+            self.register_buffer(name, torch.from_numpy(matrix).float(), persistent=False)
+
+    def cropped(self, x_BVXY: Tensor, offset_B2: Tensor) -> Tensor:
+        """Resize, crop at each row's offset and smooth: a contrastive view before its mask.
+
+        Args:
+            x_BVXY: Standardised fields.
+            offset_B2: Crop offsets along longitude and latitude, any integer type.
+
+        Returns:
+            Views, shape (B, V, I, J).
+        """
+        offset = offset_B2.long()
+        left = self.crop_x[offset[:, 0]].unsqueeze(1)
+        right = self.crop_y[offset[:, 1]].unsqueeze(1).transpose(-1, -2)
+        return left @ x_BVXY @ right
+
+    def resized(self, x_BVXY: Tensor) -> Tensor:
+        """Resize without crop or filter: the input view before its mask, (B, V, I, J)."""
+        return self.resize_x @ x_BVXY @ self.resize_y.T

@@ -1,0 +1,40 @@
+"""Which downstream models are trained on which embeddings."""
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from sparta_ray.config import STRICT
+from sparta_ray.data.masking import MaskConfig
+from sparta_ray.data.splits import SplitConfig
+from sparta_ray.downstream.classification import ClassificationConfig
+from sparta_ray.downstream.diffusion import DiffusionConfig
+from sparta_ray.downstream.forecast import PUBLISHED, ForecastConfig
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class DownstreamConfig:
+    """Tasks on the frozen models, trained on the data's test part, split again.
+
+    Attributes:
+        split: How the test part is split for these tasks.
+        forecast: Forecast settings by name; empty for none.
+        diffusion: Conditional latent diffusion; None leaves it out.
+        classification: Season classification; None leaves it out.
+        seeds: Every task is trained once with each.
+        mask: Share hidden for forecast and diffusion.
+        classification_mask: Share hidden for classification.
+        cpus_per_trial: CPUs of each training.
+        gpus_per_trial: GPUs, or a part of one, of each training.
+        max_concurrent: Most trainings at a time; None for what the cluster holds.
+    """
+
+    split: SplitConfig = Field(default_factory=SplitConfig)
+    forecast: dict[str, ForecastConfig] = Field(default_factory=lambda: dict(PUBLISHED))
+    diffusion: DiffusionConfig | None = Field(default_factory=DiffusionConfig)
+    classification: ClassificationConfig | None = Field(default_factory=ClassificationConfig)
+    seeds: tuple[int, ...] = Field(default=(0, 42, 123), min_length=1)
+    mask: MaskConfig = Field(default_factory=lambda: MaskConfig(ratio=(0.7, 0.7)))
+    classification_mask: MaskConfig = Field(default_factory=lambda: MaskConfig(ratio=(0.2, 0.9)))
+    cpus_per_trial: float = Field(default=1, gt=0)
+    gpus_per_trial: float = Field(default=0, ge=0)
+    max_concurrent: int | None = Field(default=None, ge=1)

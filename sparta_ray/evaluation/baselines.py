@@ -1,0 +1,96 @@
+"""What a forecast must beat: day-of-year climatology, persistence and the mean field."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import scipy.sparse
+import xarray as xr
+from numpy.typing import NDArray
+
+DAYS_OF_YEAR = 366
+DAYS_AT_ONCE = 256
+
+
+def day_of_year_climatology(fields: xr.DataArray, half_window: int = 30) -> xr.DataArray:
+    """Return the mean field of each day of the year, smoothed over neighbouring days.
+
+    A training day counts with weight max(0, 1 - distance / half_window), the distance in days of
+    the year, around the turn of the year; 30 is WeatherBench 2's window of 61 days.
+
+    Args:
+        fields: The training split, dimensions (time, ...), in physical units.
+        half_window: Days at which the weight has fallen to zero.
+
+    Returns:
+        Dimensions (dayofyear, ...), float32, with ``dayofyear`` from 1 to 366.
+
+    Raises:
+        ValueError: A day of the year has no training day in reach, or a value is not finite.
+    """
+    if half_window < 1:
+        raise ValueError(f"half_window must be at least 1 day, not {half_window}")
+    fields = fields.transpose("time", ...)
+    sums_EP, counts_E = _sums_by_day(fields)
+    weights_EE = _triangle(half_window)
+    reach_E = weights_EE @ counts_E
+    if not reach_E.all():
+        raise ValueError(
+            f"no training day is within {half_window} days of day {int(reach_E.argmin()) + 1} of "
+            f"the year and {int((reach_E == 0).sum()) - 1} others; train on a whole year or widen "
+            "the window"
+        )
+    mean_EP = (weights_EE @ sums_EP) / reach_E[:, None]
+    return xr.DataArray(
+        mean_EP.reshape(DAYS_OF_YEAR, *fields.shape[1:]).astype(np.float32),
+        dims=("dayofyear", *fields.dims[1:]),
+        coords={
+            "dayofyear": np.arange(1, DAYS_OF_YEAR + 1),
+            **{name: c for name, c in fields.coords.items() if "time" not in c.dims},
+        },
+        attrs=fields.attrs,
+    )
+
+
+def climatology_at(climatology: xr.DataArray, times: xr.DataArray) -> xr.DataArray:
+    """Return the climatology at dates, the dimensions of `times` (say window, lead) first."""
+    return climatology.sel(dayofyear=times.dt.dayofyear).drop_vars("dayofyear")
+
+
+def persistence(initial: xr.DataArray, lead_days: Sequence[int]) -> xr.DataArray:
+    """Repeat the last known day at every lead, as a read-only view that takes no memory.
+
+    Args:
+        initial: The last day before the forecast, dimensions (window, ...).
+        lead_days: The leads in days; dimension ``lead`` comes after ``window``.
+    """
+    return initial.expand_dims(lead=list(lead_days), axis=initial.dims.index("window") + 1)
+
+
+def mean_field(fields: xr.DataArray) -> xr.DataArray:
+    """Return the mean over ``time``, accumulated in float64, as float32."""
+    return fields.mean("time", dtype=np.float64).astype(np.float32)
+
+
+def _sums_by_day(fields: xr.DataArray) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return each day of the year's sum of fields, shape (366, points), and number of days."""
+    days = fields["time"].dt.dayofyear.values - 1
+    sums_EP = np.zeros((DAYS_OF_YEAR, int(np.prod(fields.shape[1:]))))
+    for start in range(0, len(days), DAYS_AT_ONCE):
+        part = slice(start, start + DAYS_AT_ONCE)
+        block_TP = fields[part].values.reshape(len(days[part]), -1)
+        if not np.isfinite(block_TP).all():
+            raise ValueError(f"training fields from {fields['time'].values[start]} on hold NaN")
+        rows = np.arange(len(block_TP))
+        member_ET = scipy.sparse.csr_array(
+            (np.ones(len(rows)), (days[part], rows)), shape=(DAYS_OF_YEAR, len(rows))
+        )
+        sums_EP += member_ET @ block_TP.astype(np.float64)
+    return sums_EP, np.bincount(days, minlength=DAYS_OF_YEAR).astype(np.float64)
+
+
+def _triangle(half_window: int) -> NDArray[np.float64]:
+    """Return the weights of every day of the year (column) for every other (row)."""
+    day = np.arange(DAYS_OF_YEAR)
+    apart = np.abs(day[:, None] - day[None, :])
+    distance = np.minimum(apart, DAYS_OF_YEAR - apart)
+    return np.asarray(np.maximum(0, 1 - distance / half_window), dtype=np.float64)

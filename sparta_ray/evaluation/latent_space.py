@@ -1,0 +1,196 @@
+"""What the embedding space looks like: smoothness in time, generated samples, rank, components.
+
+Shapes: T days, D components, N generated and M real embeddings, C conditions, S samples each.
+Everything is computed in float64.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating[Any]]
+
+ROWS_AT_ONCE = 1024
+
+
+@dataclass(frozen=True)
+class Smoothness:
+    """Mean and standard deviation over days of the two distances, and what to divide them by.
+
+    Attributes:
+        temporal_mean: Mean of ‖h_t - h_{t-1}‖².
+        temporal_std: Its standard deviation.
+        cycle_mean: Mean of ‖h_{t-1} - 2 h_t + h_{t+1}‖².
+        cycle_std: Its standard deviation.
+        total_variance: Sum over components of the variance over days.
+    """
+
+    temporal_mean: float
+    temporal_std: float
+    cycle_mean: float
+    cycle_std: float
+    total_variance: float
+
+    def relative(self) -> "Smoothness":
+        """Return the same divided by the total variance, which scaling h leaves unchanged.
+
+        Independent days have a temporal mean of 2 and a cycle mean of 6.
+        """
+        size = self.total_variance
+        return Smoothness(
+            self.temporal_mean / size,
+            self.temporal_std / size,
+            self.cycle_mean / size,
+            self.cycle_std / size,
+            total_variance=1.0,
+        )
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How far generated embeddings scatter.
+
+    Attributes:
+        per_condition: Root mean variance over the samples of one condition (unbiased).
+        pooled: Standard deviation of all generated numbers, the published "Std Dev"; it also
+            holds the variance between conditions and between components.
+    """
+
+    per_condition: float
+    pooled: float
+
+
+def temporal_distances(h_TD: Floats) -> NDArray[np.float64]:
+    """Return ‖h_t - h_{t-1}‖² for consecutive days, shape (T - 1,)."""
+    return _row_norms(np.diff(h_TD.astype(np.float64), axis=0))
+
+
+def cycle_distances(h_TD: Floats) -> NDArray[np.float64]:
+    """Return ‖h_{t-1} - 2 h_t + h_{t+1}‖² for consecutive days, shape (T - 2,)."""
+    return _row_norms(np.diff(h_TD.astype(np.float64), n=2, axis=0))
+
+
+def total_variance(h_TD: Floats) -> float:
+    """Return the sum over components of the variance over days."""
+    return float(h_TD.var(axis=0, dtype=np.float64).sum())
+
+
+def smoothness(h_TD: Floats) -> Smoothness:
+    """Return the smoothness of the embeddings of consecutive days.
+
+    Raises:
+        ValueError: Fewer than 3 days, or embeddings that do not vary at all.
+    """
+    if len(h_TD) < 3:
+        raise ValueError(f"smoothness needs at least 3 consecutive days, not {len(h_TD)}")
+    variance = total_variance(h_TD)
+    if not variance > 0:
+        raise ValueError(f"the embeddings of all {len(h_TD)} days are equal (collapsed)")
+    temporal, cycle = temporal_distances(h_TD), cycle_distances(h_TD)
+    return Smoothness(
+        float(temporal.mean()),
+        float(temporal.std()),
+        float(cycle.mean()),
+        float(cycle.std()),
+        variance,
+    )
+
+
+def latent_density(generated_ND: Floats, real_MD: Floats, sigma: float = 20.0) -> float:
+    """Return the mean Gaussian kernel between generated and real embeddings (Eq. 18).
+
+    D = mean over g and i of exp(-‖h_g - h_i‖² / (2 σ²)), at most 1, higher is denser.
+    """
+    total = sum(
+        np.exp(-squared / (2 * sigma**2)).sum()
+        for _, squared in _squared_distances(generated_ND, real_MD)
+    )
+    return float(total) / (len(generated_ND) * len(real_MD))
+
+
+def realism(generated_ND: Floats, real_MD: Floats, k: int = 5) -> float:
+    """Return the mean realism of generated embeddings (Eq. 19), higher is closer to the real.
+
+    R(h_g) = max over i of ‖h_i - NN_k(h_i)‖ / ‖h_g - h_i‖, with NN_k the k-th nearest other real
+    embedding; infinite where a generated embedding is a copy of a real one.
+    """
+    if len(real_MD) <= k:
+        raise ValueError(f"realism with k={k} needs more than {k} real embeddings")
+    radius2_M = _neighbour_distances(real_MD, k)
+    total = 0.0
+    for _, squared in _squared_distances(generated_ND, real_MD):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = np.where(squared > 0, radius2_M / squared, np.inf)
+        total += float(np.sqrt(ratio.max(axis=1)).sum())
+    return total / len(generated_ND)
+
+
+def spread(generated_CSD: Floats) -> Spread:
+    """Return the spread of generated embeddings, per condition and of all numbers pooled."""
+    if generated_CSD.shape[1] < 2:
+        raise ValueError("the spread per condition needs at least 2 samples of each")
+    within = generated_CSD.var(axis=1, ddof=1, dtype=np.float64).mean()
+    return Spread(float(np.sqrt(within)), float(generated_CSD.std(dtype=np.float64)))
+
+
+def effective_rank(h_TD: Floats) -> float:
+    """Return exp of the entropy of the normalised singular values of the centred embeddings.
+
+    From 1 (all days on one line) to D (equal spread in every direction).
+    """
+    singular = np.linalg.svd(_centred(h_TD), compute_uv=False)
+    if not singular.sum() > 0:
+        raise ValueError(f"the embeddings of all {len(h_TD)} days are equal (collapsed)")
+    share = singular / singular.sum()
+    share = share[share > 0]
+    return float(np.exp(-(share * np.log(share)).sum()))
+
+
+def principal_components(
+    h_TD: Floats, count: int = 2
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the leading principal components and their shares of the variance.
+
+    The sign is fixed: each component's largest loading is positive.
+
+    Returns:
+        Components, shape (T, count), and shares in 0..1, shape (count,).
+    """
+    u_TK, singular, v_KD = np.linalg.svd(_centred(h_TD), full_matrices=False)
+    sign_K = np.sign(v_KD[np.arange(len(v_KD)), np.abs(v_KD).argmax(axis=1)])
+    share = singular**2 / (singular**2).sum()
+    return (u_TK * singular * sign_K)[:, :count], share[:count]
+
+
+def _centred(h_TD: Floats) -> NDArray[np.float64]:
+    h = h_TD.astype(np.float64)
+    return np.asarray(h - h.mean(axis=0), dtype=np.float64)
+
+
+def _row_norms(h_ND: Floats) -> NDArray[np.float64]:
+    """Return the squared length of each row, shape (N,)."""
+    return np.asarray(np.einsum("nd,nd->n", h_ND, h_ND), dtype=np.float64)
+
+
+def _squared_distances(a_ND: Floats, b_MD: Floats) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """Yield slices of rows of `a` and their squared distances to all of `b`, shape (rows, M)."""
+    centre = b_MD.mean(axis=0, dtype=np.float64)  # small numbers: less is lost to cancellation
+    b = b_MD - centre
+    b2_M = _row_norms(b)
+    for start in range(0, len(a_ND), ROWS_AT_ONCE):
+        rows = slice(start, start + ROWS_AT_ONCE)
+        a = a_ND[rows] - centre
+        yield rows, np.maximum(_row_norms(a)[:, None] + b2_M - 2 * a @ b.T, 0)
+
+
+def _neighbour_distances(real_MD: Floats, k: int) -> NDArray[np.float64]:
+    """Return each embedding's squared distance to its k-th nearest other one, shape (M,)."""
+    nearest = []
+    for rows, squared in _squared_distances(real_MD, real_MD):
+        own = np.arange(len(squared))
+        squared[own, rows.start + own] = np.inf
+        nearest.append(np.partition(squared, k - 1, axis=1)[:, k - 1])
+    return np.concatenate(nearest)

@@ -1,0 +1,184 @@
+"""Scores of fields in physical units: RRMSE, SSIM, PSNR, area-weighted RMSE, bias and ACC.
+
+Every function takes xarray arrays with dimensions among (window, lead, sample, variable,
+longitude, latitude) and keeps ``lead``; it works on one lead at a time, so that a hundred leads
+need no more memory than one. Truth may lack dimensions of the forecast, such as ``sample``; shared
+coordinates must be equal. A value that is not finite is an error, never skipped.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from sparta_ray.grids import area_weights
+
+IMAGES_AT_ONCE = 256
+
+
+def rrmse(forecast: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
+    """Return the relative root mean squared error in %, per lead.
+
+    RRMSE = 100 sqrt(mean (f - o)²) / mean o, both means over every dimension but ``lead``.
+    The variables are pooled in their own units, so the largest, geopotential, dominates it.
+
+    Example:
+        Truth 1 and 3 with forecasts 2 and 4 gives 100 · 1 / 2 = 50 %.
+    """
+
+    def one_lead(forecast: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
+        level = truth.mean()
+        if level <= 0:
+            raise ValueError(
+                f"RRMSE divides by the mean of the truth, which is {float(level):.3g}; "
+                "give fields in physical units"
+            )
+        return 100 * ((forecast - truth) ** 2).mean() ** 0.5 / level
+
+    return _each_lead(one_lead, forecast, truth)
+
+
+def rmse(forecast: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
+    """Return the area-weighted root mean squared error per variable and lead, in its units."""
+    return _each_lead(lambda f, o: _area_mean((f - o) ** 2), forecast, truth) ** 0.5
+
+
+def bias(forecast: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
+    """Return the area-weighted mean of forecast minus truth per variable and lead."""
+    return _each_lead(lambda f, o: _area_mean(f - o), forecast, truth)
+
+
+def acc(forecast: xr.DataArray, truth: xr.DataArray, climatology: xr.DataArray) -> xr.DataArray:
+    """Return the anomaly correlation coefficient per variable and lead, from -1 to 1.
+
+    Uncentred, area-weighted, computed for each window and then averaged:
+    ACC = Σ f' o' / sqrt(Σ f'² Σ o'²), with anomalies from `climatology` at the valid time.
+
+    Raises:
+        ValueError: A forecast or truth equals the climatology everywhere: it has no anomaly.
+    """
+
+    def one_lead(
+        forecast: xr.DataArray, truth: xr.DataArray, climatology: xr.DataArray
+    ) -> xr.DataArray:
+        weights = _area(truth)
+        f, o = forecast - climatology, truth - climatology
+        place = ["longitude", "latitude"]
+        size = ((weights * f**2).sum(place) * (weights * o**2).sum(place)) ** 0.5
+        if bool((size == 0).any()):
+            raise ValueError("ACC is undefined where forecast or truth equals the climatology")
+        return _mean_but_variable((weights * f * o).sum(place) / size)
+
+    return _each_lead(one_lead, forecast, truth, climatology)
+
+
+def psnr(
+    forecast: xr.DataArray, truth: xr.DataArray, minimum: xr.DataArray, maximum: xr.DataArray
+) -> xr.DataArray:
+    """Return the peak signal-to-noise ratio in dB of min-max scaled fields, per lead.
+
+    PSNR = -10 log10 mean (f - o)², over every dimension but ``lead``; infinite if equal.
+
+    Args:
+        forecast: Fields in physical units.
+        truth: Fields in physical units.
+        minimum: Per variable, what is scaled to 0.
+        maximum: Per variable, what is scaled to 1.
+    """
+    scale = _scaler(minimum, maximum)
+
+    def one_lead(forecast: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
+        error = float(((scale(forecast) - scale(truth)) ** 2).mean())
+        return xr.DataArray(-10 * math.log10(error) if error > 0 else math.inf)
+
+    return _each_lead(one_lead, forecast, truth)
+
+
+def ssim(
+    forecast: xr.DataArray, truth: xr.DataArray, minimum: xr.DataArray, maximum: xr.DataArray
+) -> xr.DataArray:
+    """Return the structural similarity of min-max scaled fields, variables as channels, per lead.
+
+    Gaussian window of 11 x 11 points (σ = 1.5), so a grid must have more than 10 points a side.
+    Arguments as for `psnr`.
+    """
+    scale = _scaler(minimum, maximum)
+
+    def one_lead(forecast: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
+        f_NVXY, o_NVXY = map(_images, xr.broadcast(scale(forecast), scale(truth)))
+        total = 0.0
+        for start in range(0, len(f_NVXY), IMAGES_AT_ONCE):
+            part = slice(start, start + IMAGES_AT_ONCE)
+            f, o = torch.from_numpy(f_NVXY[part]), torch.from_numpy(o_NVXY[part])
+            each = structural_similarity_index_measure(f, o, data_range=1.0, reduction="none")
+            assert isinstance(each, torch.Tensor)
+            total += float(each.double().sum())
+        return xr.DataArray(total / len(f_NVXY))
+
+    return _each_lead(one_lead, forecast, truth)
+
+
+def _each_lead(score: Callable[..., xr.DataArray], *fields: xr.DataArray) -> xr.DataArray:
+    """Apply `score` to float64 fields of one lead at a time and join the results."""
+    xr.align(*fields, join="exact", copy=False)
+    with_lead = [field for field in fields if "lead" in field.dims]
+    if not with_lead:
+        return score(*map(_checked, fields))
+    leads = with_lead[0]["lead"]
+    parts = [
+        score(*(_checked(f.isel(lead=i, drop=True) if "lead" in f.dims else f) for f in fields))
+        for i in range(leads.size)
+    ]
+    return xr.concat(parts, dim=leads, coords="minimal", compat="override")
+
+
+def _checked(field: xr.DataArray) -> xr.DataArray:
+    """Return the field in float64, or raise naming the variables that are not finite."""
+    wrong = ~np.isfinite(field.values)
+    if wrong.any():
+        where = ""
+        if "variable" in field.dims:
+            bad = np.moveaxis(wrong, field.get_axis_num("variable"), 0).reshape(
+                field.sizes["variable"], -1
+            )
+            where = " of " + ", ".join(map(str, field["variable"].values[bad.any(axis=1)]))
+        raise ValueError(f"{int(wrong.sum())} of {wrong.size} values{where} are NaN or infinite")
+    return field.astype(np.float64)
+
+
+def _area(field: xr.DataArray) -> xr.DataArray:
+    latitude = field["latitude"]
+    return xr.DataArray(area_weights(latitude.values.astype(np.float64)), coords=[latitude])
+
+
+def _area_mean(field: xr.DataArray) -> xr.DataArray:
+    """Average over everything but ``variable``; the weights have mean 1 over latitudes."""
+    return _mean_but_variable(field * _area(field))
+
+
+def _mean_but_variable(field: xr.DataArray) -> xr.DataArray:
+    return field.mean([dim for dim in field.dims if dim != "variable"])
+
+
+def _scaler(minimum: xr.DataArray, maximum: xr.DataArray) -> Callable[[xr.DataArray], xr.DataArray]:
+    if not bool((maximum > minimum).all()):
+        flat = minimum["variable"].values[~(maximum > minimum).values]
+        raise ValueError(
+            f"no range to scale by: maximum is not above minimum for {', '.join(flat)}"
+        )
+
+    def scale(field: xr.DataArray) -> xr.DataArray:
+        xr.align(field, minimum, maximum, join="exact", copy=False)
+        return (field - minimum) / (maximum - minimum)
+
+    return scale
+
+
+def _images(field: xr.DataArray) -> NDArray[np.float32]:
+    """Return the fields as float32 images, shape (N, V, X, Y)."""
+    ordered = field.transpose(..., "variable", "longitude", "latitude")
+    return ordered.values.reshape(-1, *ordered.shape[-3:]).astype(np.float32)

@@ -1,0 +1,128 @@
+"""The look that all figures share: sizes, colours, titles."""
+
+import functools
+import textwrap
+from collections.abc import Callable, Iterable
+from typing import Any, ParamSpec
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from sparta_ray.evaluation.display import BASELINES
+
+Arguments = ParamSpec("Arguments")
+
+WIDTH = 7.6
+"""Width of every figure in inches: a page of print, less its margins."""
+
+INK, MUTED, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
+
+MODEL_COLOURS = {"sparta": "#0072B2", "autoencoder": "#D55E00"}
+OTHER_COLOURS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Okabe and Ito's palette, which survives the common forms of colour blindness."""
+
+BASELINE_LINES = {"persistence": (4.0, 1.8), "climatology": (1.2, 1.4), "mean field": (6, 2, 1, 2)}
+
+SEASONAL = LinearSegmentedColormap.from_list(
+    "seasonal", ["#0072B2", "#009E73", "#E69F00", "#CC79A7", "#0072B2"]
+)
+"""Cyclic colours of the year; none fades into white paper."""
+
+STYLE: Any = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.labelsize": 8,
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": MUTED,
+    "axes.linewidth": 0.6,
+    "axes.labelcolor": INK,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e8e8e8",
+    "grid.linewidth": 0.6,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.major.size": 3,
+    "ytick.major.size": 3,
+    "lines.linewidth": 1.5,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "figure.facecolor": "white",
+    "figure.titlesize": 9.5,
+    "figure.titleweight": "bold",
+}
+
+
+def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
+    """Draw a figure in the shared style, whatever the user's own matplotlib settings."""
+
+    @functools.wraps(draw)
+    def in_style(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Figure:
+        with mpl.rc_context():
+            mpl.rcdefaults()
+            mpl.rcParams.update(STYLE)
+            figure = draw(*args, **kwargs)
+            figure.draw_without_rendering()  # ticks are made on the first drawing: make them here
+        return figure
+
+    return in_style
+
+
+def grid_of_panels(
+    count: int, columns: int, panel_height: float, **kwargs: Any
+) -> tuple[Figure, NDArray[np.object_]]:
+    """Return a figure with `count` panels in rows of `columns`, and the panels in a flat array."""
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(WIDTH, rows * panel_height + 0.6), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False, **kwargs).ravel()
+    for unused in axes[count:]:
+        unused.remove()
+    return figure, axes[:count]
+
+
+def headline(figure: Figure, text: str, **place: float) -> None:
+    """Write the finding above the figure, at its left edge."""
+    fits = int(13.5 * figure.get_figwidth())
+    figure.suptitle(textwrap.fill(text, fits), x=0.008, ha="left", **place)
+
+
+def label_below(axes: NDArray[np.object_], columns: int, label: str) -> None:
+    """Label the shared horizontal axis of panels under the lowest panel of each column."""
+    for ax in axes[-columns:]:
+        ax.tick_params(labelbottom=True)
+        ax.set_xlabel(label)
+
+
+def share_legend(figure: Figure, axes: Axes) -> None:
+    """Show the legend of one panel's lines below all panels."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower left", ncols=min(5, len(labels)))
+
+
+def line_looks(labels: Iterable[str], baselines: Iterable[str] = BASELINES) -> dict[str, Any]:
+    """Return each label's line: a colour for a model, dashed grey for a baseline."""
+    others = iter(OTHER_COLOURS * 5)
+    looks: dict[str, Any] = {}
+    for label in dict.fromkeys(labels):
+        if label in set(baselines):
+            dashes = (0, BASELINE_LINES.get(label, (3.0, 3.0)))
+            looks[label] = {"color": MUTED, "linestyle": dashes, "linewidth": 1.2}
+        else:
+            looks[label] = {"color": MODEL_COLOURS.get(label) or next(others), "linestyle": "-"}
+    return looks

@@ -1,0 +1,24 @@
+"""The projection head: embedding h to projection z, used by contrastive losses alone."""
+
+from torch import Tensor, nn
+
+
+class ProjectionHead(nn.Module):
+    """Three linear layers; their batch norms use the batch's own statistics, in eval mode too."""
+
+    def __init__(self, embedding: int = 1000, projection: int = 128):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(embedding, projection),
+            nn.BatchNorm1d(projection, track_running_stats=False),
+            nn.ReLU(),
+            nn.Linear(projection, projection),
+            nn.BatchNorm1d(projection, track_running_stats=False),
+            nn.ReLU(),
+            nn.Linear(projection, projection),
+        )
+
+    def forward(self, h_BD: Tensor) -> Tensor:
+        """Return the projection z, shape (B, P)."""
+        z_BP: Tensor = self.layers(h_BD)
+        return z_BP

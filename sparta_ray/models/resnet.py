@@ -1,0 +1,79 @@
+"""The encoder: ResNet-18 with per-channel group norms (He et al. 2016; Wu and He 2018).
+
+Legend: B rows, C input channels, I × J view, D embedding.
+"""
+
+from torch import Tensor, nn
+
+STAGE_WIDTHS = (64, 128, 256, 512)
+BLOCKS_PER_STAGE = 2
+
+
+def scaled(channels: int, width: float) -> int:
+    """Return a channel count times `width`, at least 1; width 1.0 is the published size."""
+    return max(1, round(channels * width))
+
+
+def channel_norm(channels: int) -> nn.GroupNorm:
+    """Return a group norm with one channel a group: independent of the batch."""
+    return nn.GroupNorm(channels, channels)
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions around a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int):
+        super().__init__()
+        self.main = nn.Sequential(
+            nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
+            channel_norm(outputs),
+            nn.ReLU(),
+            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+            channel_norm(outputs),
+        )
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or inputs != outputs:
+            self.shortcut = nn.Sequential(
+                nn.Conv2d(inputs, outputs, 1, stride, bias=False), channel_norm(outputs)
+            )
+        self.activation = nn.ReLU()
+
+    def forward(self, x_BCIJ: Tensor) -> Tensor:
+        """Return features, (B, outputs, I / stride, J / stride)."""
+        y: Tensor = self.activation(self.main(x_BCIJ) + self.shortcut(x_BCIJ))
+        return y
+
+
+class ResNetEncoder(nn.Module):
+    """Views in, embeddings h out; fully convolutional up to the global average pool.
+
+    The stem keeps batch norm, every other norm is a group norm with one channel a group.
+    """
+
+    def __init__(self, channels: int, embedding: int = 1000, width: float = 1.0):
+        super().__init__()
+        widths = [scaled(stage, width) for stage in STAGE_WIDTHS]
+        self.stem = nn.Sequential(
+            nn.Conv2d(channels, widths[0], 7, stride=2, padding=3, bias=False),
+            nn.BatchNorm2d(widths[0]),
+            nn.ReLU(),
+            nn.MaxPool2d(3, stride=2, padding=1),
+        )
+        blocks: list[nn.Module] = []
+        inputs = widths[0]
+        for stage, outputs in enumerate(widths):
+            for block in range(BLOCKS_PER_STAGE):
+                stride = 2 if stage > 0 and block == 0 else 1
+                blocks.append(BasicBlock(inputs, outputs, stride))
+                inputs = outputs
+        self.stages = nn.Sequential(*blocks)
+        self.head = nn.Linear(inputs, embedding)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+
+    def forward(self, x_BCIJ: Tensor) -> Tensor:
+        """Return the embedding h, shape (B, D)."""
+        features = self.stages(self.stem(x_BCIJ))
+        h_BD: Tensor = self.head(features.mean(dim=(2, 3)))
+        return h_BD

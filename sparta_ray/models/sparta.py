@@ -1,0 +1,64 @@
+"""The two models of the paper: SPARTA with early fusion, and the autoencoder it is judged by."""
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+from torch import Tensor, nn
+
+from sparta_ray.config import STRICT
+from sparta_ray.models.decoder import Decoder
+from sparta_ray.models.projection import ProjectionHead
+from sparta_ray.models.resnet import ResNetEncoder
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ModelConfig:
+    """Sizes of both models.
+
+    Attributes:
+        width: Factor on the channels of encoder and decoder; 1.0 is published.
+        embedding: Size D of h.
+        projection: Size P of z.
+        decoder_dropout: Dropout in SPARTA's decoder; the autoencoder's has none.
+    """
+
+    width: float = Field(default=1.0, gt=0)
+    embedding: int = Field(default=1000, ge=2)
+    projection: int = Field(default=128, ge=2)
+    decoder_dropout: float = Field(default=0.1, ge=0, lt=1)
+
+
+class Sparta(nn.Module):
+    """Encoder f, projection head g and decoder; all variables enter as channels."""
+
+    def __init__(self, variables: int, grid: tuple[int, int], config: ModelConfig):
+        super().__init__()
+        self.encoder = ResNetEncoder(variables, config.embedding, config.width)
+        self.projector = ProjectionHead(config.embedding, config.projection)
+        self.decoder = Decoder(
+            variables, grid, config.embedding, config.width, dropout=config.decoder_dropout
+        )
+
+    def project(self, x_BVIJ: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the embedding h (B, D) and projection z (B, P) of views (Eq. 3)."""
+        h_BD = self.encoder(x_BVIJ)
+        return h_BD, self.projector(h_BD)
+
+
+class Autoencoder(nn.Module):
+    """The baseline: the same encoder with a smaller decoder, trained to reconstruct (Eq. 1)."""
+
+    def __init__(self, variables: int, grid: tuple[int, int], config: ModelConfig):
+        super().__init__()
+        self.encoder = ResNetEncoder(variables, config.embedding, config.width)
+        self.decoder = Decoder(
+            variables, grid, config.embedding, config.width, expansion=1, dropout=0.0
+        )
+
+
+Model = Sparta | Autoencoder
+"""What has an `encoder` (views to h) and a `decoder` (h to fields)."""
+
+
+def parameter_count(module: nn.Module) -> int:
+    """Return the number of trainable and frozen parameters."""
+    return sum(parameter.numel() for parameter in module.parameters())

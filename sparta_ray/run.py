@@ -1,0 +1,133 @@
+"""A run: everything one YAML file decides, and whether it fits its data before anything starts."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from pydantic import Field, field_validator
+from pydantic.dataclasses import dataclass
+
+from sparta_ray.config import STRICT, ConfigError
+from sparta_ray.data.masking import MaskConfig
+from sparta_ray.data.recipe import DataConfig
+from sparta_ray.data.sampling import SamplingConfig, batches_per_epoch, check_split
+from sparta_ray.data.schedule import Schedule
+from sparta_ray.data.splits import Split, SplitName, split_days
+from sparta_ray.data.views import ViewConfig
+from sparta_ray.downstream.config import DownstreamConfig
+from sparta_ray.downstream.forecast import window_starts
+from sparta_ray.evaluation.config import EvaluationConfig
+from sparta_ray.models.decoder import coarse_map
+from sparta_ray.models.sparta import ModelConfig
+from sparta_ray.training.config import ScalingConfig, TrainingConfig
+from sparta_ray.training.stages import ModelKind, StageConfig, model_kind
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Run:
+    """One run of the method; every job reads the same file and does its part.
+
+    Attributes:
+        name: Names the run folder.
+        folder: Where run folders lie: a path or fsspec URL.
+        seed: Base of every random draw.
+        data: Source, store, variables and split.
+        sampling: Anchors, neighbours and negatives.
+        views: Sizes of views.
+        mask: Share hidden in training.
+        model: Sizes of the models.
+        training: Stages and optimisation.
+        scaling: Workers and their resources.
+        downstream: Tasks on the frozen models.
+        evaluation: Sizes of the evaluation.
+    """
+
+    name: str = "sparta"
+    folder: str = "runs"
+    seed: int = Field(default=0, ge=0)
+    data: DataConfig = Field(default_factory=DataConfig)
+    sampling: SamplingConfig = Field(default_factory=SamplingConfig)
+    views: ViewConfig = Field(default_factory=ViewConfig)
+    mask: MaskConfig = Field(default_factory=MaskConfig)
+    model: ModelConfig = Field(default_factory=ModelConfig)
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    scaling: ScalingConfig = Field(default_factory=ScalingConfig)
+    downstream: DownstreamConfig = Field(default_factory=DownstreamConfig)
+    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        if not re.fullmatch(r"[\w.-]+", name):
+            raise ValueError("use letters, digits, '.', '_' and '-' only: it names a folder")
+        return name
+
+    @property
+    def path(self) -> str:
+        """The run folder."""
+        return f"{self.folder.rstrip('/')}/{self.name}"
+
+    @property
+    def models(self) -> tuple[ModelKind, ...]:
+        """The models its stages train, in order."""
+        return tuple(dict.fromkeys(model_kind(stage) for stage in self.training.stages))
+
+
+def located(run: Run) -> Run:
+    """Return the run with absolute paths, so that it means the same in every process."""
+    return replace(
+        run,
+        folder=_absolute(run.folder),
+        data=replace(run.data, store=_absolute(run.data.store)),
+    )
+
+
+def _absolute(path: str) -> str:
+    return path if "://" in path else str(Path(path).resolve())
+
+
+def splits(run: Run, days: int) -> dict[SplitName, Split]:
+    """Return the run's splits of a store of `days` days."""
+    return split_days(Split(0, days), run.data.split)
+
+
+def downstream_splits(run: Run, days: int) -> dict[SplitName, Split]:
+    """Return how the test part is split again for the downstream tasks."""
+    return split_days(splits(run, days)["test"], run.downstream.split)
+
+
+def schedule(run: Run, stage: StageConfig, days: int) -> Schedule:
+    """Return the positions of a stage."""
+    parts = splits(run, days)
+    return Schedule(
+        stage.epochs,
+        batches_per_epoch(parts["train"], run.sampling),
+        batches_per_epoch(parts["validation"], run.sampling),
+    )
+
+
+def check_run(run: Run, days: int, grid: tuple[int, int]) -> None:
+    """Refuse a run that its data cannot carry; nothing has been started yet.
+
+    Raises:
+        ConfigError: Names the setting, the numbers and the remedy.
+    """
+    parts = splits(run, days)
+    check_split(parts["train"], "train", run.sampling)
+    check_split(parts["validation"], "validation", run.sampling)
+    coarse_map(grid, run.model.embedding)
+    downstream = downstream_splits(run, days)
+    for name, setting in run.downstream.forecast.items():
+        for split, horizon in (
+            ("train", setting.target_days),
+            ("validation", setting.target_days),
+            ("test", setting.lead_days),
+        ):
+            length = len(downstream[split])  # type: ignore[index]
+            if setting.look_back + horizon > length:
+                raise ConfigError(
+                    f"downstream.forecast.{name}: look_back {setting.look_back} and {horizon} "
+                    f"further days do not fit into the {length} days of the downstream {split} "
+                    "split; shorten look_back or lead_days, or enlarge that split"
+                )
+            window_starts(length, setting.look_back, horizon, setting.stride)

@@ -1,0 +1,127 @@
+"""The run folder: what a run was, and all that it left, at a path or fsspec URL."""
+
+import json
+import subprocess
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import yaml
+
+from sparta_ray.config import ConfigError, differences, to_tree
+from sparta_ray.run import Run
+
+_FREE_TO_CHANGE = ("folder", "scaling", "evaluation", "data.store", "training.keep_checkpoints")
+"""Settings that do not change what the trained weights are."""
+
+_VERSIONS = ("sparta-ray", "ray", "torch", "numpy", "xarray", "zarr")
+
+
+class RunFolder:
+    """Reads and writes the files of one run."""
+
+    def __init__(self, path: str):
+        """Name the folder; nothing is created yet."""
+        self.path = path
+        self._filesystem, self._root = fsspec.core.url_to_fs(path)
+
+    @property
+    def url(self) -> str:
+        """The folder as an absolute path or full URL, the same on every node that shares it."""
+        return str(Path(self.path).resolve()) if self.is_local else self.path
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the folder lies on this machine's file system."""
+        return "file" in self._filesystem.protocol
+
+    def child(self, *names: str) -> str:
+        """Return the path of something in the folder."""
+        return "/".join([self.url, *names])
+
+    def exists(self, name: str) -> bool:
+        """Return whether a file or folder is there."""
+        return bool(self._filesystem.exists(f"{self._root}/{name}"))
+
+    def write(self, name: str, content: str | bytes) -> None:
+        """Write a whole file; a reader sees all of it or the one before."""
+        target = f"{self._root}/{name}"
+        self._filesystem.makedirs(target.rpartition("/")[0], exist_ok=True)
+        data = content.encode() if isinstance(content, str) else content
+        if not self.is_local:
+            self._filesystem.pipe_file(target, data)  # object stores replace a file as a whole
+            return
+        self._filesystem.pipe_file(f"{target}.partial", data)
+        Path(f"{target}.partial").replace(target)
+
+    def read(self, name: str) -> str:
+        """Return a file's text."""
+        return str(self._filesystem.cat_file(f"{self._root}/{name}").decode())
+
+    def append_records(self, name: str, records: Iterable[Mapping[str, Any]]) -> None:
+        """Add one JSON line for each record."""
+        lines = "".join(json.dumps(record) + "\n" for record in records)
+        if self.is_local:
+            Path(self._root).mkdir(parents=True, exist_ok=True)
+            with Path(f"{self._root}/{name}").open("a") as stream:
+                stream.write(lines)
+        else:
+            self.write(name, (self.read(name) if self.exists(name) else "") + lines)
+
+    def read_records(self, name: str) -> list[dict[str, Any]]:
+        """Return a file of JSON lines; none if it is not there. A torn last line is left out."""
+        if not self.exists(name):
+            return []
+        lines = self.read(name).splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith("\n")]
+
+    def claim(self, run: Run, fingerprint: str) -> None:
+        """Take the folder for a run, or refuse if it is another's.
+
+        Raises:
+            ConfigError: It holds a run of other settings or other data; lists the differences.
+        """
+        if not self.exists("run.yaml"):
+            self.write("run.yaml", _run_record(run, fingerprint))
+            return
+        recorded = yaml.safe_load(self.read("run.yaml"))
+        changed = [
+            line
+            for line in differences(recorded["config"], to_tree(run))
+            if not line.startswith(_FREE_TO_CHANGE)
+        ]
+        if recorded["data_fingerprint"] != fingerprint:
+            changed.append(f"data fingerprint: {recorded['data_fingerprint']} -> {fingerprint}")
+        if changed:
+            raise ConfigError(
+                f"the run folder {self.path} belongs to another run:\n  "
+                + "\n  ".join(changed)
+                + "\nchoose another name (--set name=…), or delete that folder"
+            )
+
+
+def _run_record(run: Run, fingerprint: str) -> str:
+    record = {
+        "data_fingerprint": fingerprint,
+        "git_revision": _git_revision(),
+        "versions": {name: version(name) for name in _VERSIONS},
+        "config": to_tree(run),
+    }
+    return yaml.safe_dump(record, sort_keys=False)
+
+
+def _git_revision() -> str:
+    """Return the revision of the code, or that it is not known (an installed package, say)."""
+    try:
+        result = subprocess.run(
+            ["git", "describe", "--always", "--dirty"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return result.stdout.strip()

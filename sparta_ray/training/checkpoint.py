@@ -1,0 +1,180 @@
+"""Checkpoints of a run in training, and finished models: weights without pickled code."""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import torch
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
+
+from sparta_ray.config import ConfigError, from_tree, to_tree
+from sparta_ray.data.statistics import Statistics
+from sparta_ray.data.store import Store
+from sparta_ray.data.views import ViewConfig
+from sparta_ray.models.sparta import Model, ModelConfig
+from sparta_ray.training.loop import StageState
+from sparta_ray.training.stages import ModelKind, build_model
+
+_STATE = "state.pt"
+
+
+@dataclass(frozen=True)
+class SavedState:
+    """A checkpoint, read: which stage it belongs to and the state of every part.
+
+    Attributes:
+        stage: Index of the stage.
+        position: Position in its schedule.
+        fingerprint: Of the store the run trains on.
+        model: State of the model.
+        optimiser: State of the optimiser; None before a stage's first step.
+        scheduler: State of the learning-rate schedule; None before a stage's first step.
+    """
+
+    stage: int
+    position: int
+    fingerprint: str
+    model: dict[str, Any]
+    optimiser: dict[str, Any] | None
+    scheduler: dict[str, Any] | None
+
+
+def save_state(folder: Path, saved: SavedState) -> None:
+    """Write a checkpoint into a folder; the caller makes the folder count only when whole."""
+    torch.save(vars(saved), folder / _STATE)
+
+
+def capture(state: StageState, stage: int, fingerprint: str) -> SavedState:
+    """Return what a checkpoint in the middle of a stage holds."""
+    return SavedState(
+        stage,
+        state.position,
+        fingerprint,
+        state.module.model.state_dict(),
+        state.optimiser.state_dict(),
+        state.scheduler.state_dict(),
+    )
+
+
+def load_state(folder: Path, fingerprint: str) -> SavedState:
+    """Read a checkpoint; it is data, and nothing in it is run.
+
+    Raises:
+        ConfigError: It was trained on another store.
+    """
+    saved = SavedState(**torch.load(folder / _STATE, map_location="cpu", weights_only=True))
+    if saved.fingerprint != fingerprint:
+        raise ConfigError(
+            f"the checkpoint {folder} was trained on data {saved.fingerprint}, not on this "
+            f"store's {fingerprint}; choose another run name, or the store it belongs to"
+        )
+    return saved
+
+
+def restore(state: StageState, saved: SavedState) -> None:
+    """Continue `state` from a checkpoint of its stage."""
+    state.module.model.load_state_dict(saved.model)
+    state.position = saved.position
+    if saved.optimiser is not None and saved.scheduler is not None:
+        state.optimiser.load_state_dict(saved.optimiser)
+        state.scheduler.load_state_dict(saved.scheduler)
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a finished model needs besides its weights to be used on any data.
+
+    Attributes:
+        kind: Which model it is.
+        config: Its sizes.
+        views: Sizes of the views it was trained on.
+        variables: Labels of its channels, in order.
+        longitude: Degrees east of its grid.
+        latitude: Degrees north of its grid.
+        statistics: Of the training split, to standardise with.
+        fingerprint: Of the store it was trained on.
+        simulated: Whether that store holds simulated weather.
+    """
+
+    kind: ModelKind
+    config: ModelConfig
+    views: ViewConfig
+    variables: tuple[str, ...]
+    longitude: tuple[float, ...]
+    latitude: tuple[float, ...]
+    statistics: Statistics
+    fingerprint: str
+    simulated: bool
+
+    @classmethod
+    def describe(
+        cls, kind: ModelKind, config: ModelConfig, views: ViewConfig, store: Store
+    ) -> "ModelCard":
+        """Return the card of a model trained on `store`."""
+        return cls(
+            kind=kind,
+            config=config,
+            views=views,
+            variables=store.variables,
+            longitude=tuple(store.longitude.tolist()),
+            latitude=tuple(store.latitude.tolist()),
+            statistics=store.statistics,
+            fingerprint=store.fingerprint,
+            simulated=bool(store.provenance["simulated"]),
+        )
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(longitudes, latitudes)."""
+        return len(self.longitude), len(self.latitude)
+
+    def build(self) -> Model:
+        """Return the model with fresh weights."""
+        return build_model(self.kind, len(self.variables), self.grid, self.config)
+
+
+def save_model(folder: str, card: ModelCard, weights: dict[str, torch.Tensor]) -> None:
+    """Write a finished model; the card comes last and makes it count."""
+    filesystem, root = fsspec.core.url_to_fs(folder)
+    filesystem.makedirs(root, exist_ok=True)
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    filesystem.pipe_file(f"{root}/weights.safetensors", save_safetensors(contiguous))
+    tree = asdict(card) | {
+        "config": to_tree(card.config),
+        "views": to_tree(card.views),
+        "statistics": card.statistics.to_json(),
+    }
+    filesystem.pipe_file(f"{root}/model.json", json.dumps(tree, indent=1).encode())
+
+
+def has_model(folder: str) -> bool:
+    """Return whether a finished model lies in `folder`."""
+    filesystem, root = fsspec.core.url_to_fs(folder)
+    return bool(filesystem.exists(f"{root}/model.json"))
+
+
+def load_model(folder: str) -> tuple[ModelCard, Model]:
+    """Read a finished model, in eval mode on the CPU.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if not has_model(folder):
+        raise ConfigError(f"no finished model at {folder}; run jobs/train_sparta.py first")
+    filesystem, root = fsspec.core.url_to_fs(folder)
+    tree = json.loads(filesystem.cat_file(f"{root}/model.json"))
+    card = ModelCard(
+        **tree
+        | {
+            "config": from_tree(ModelConfig, tree["config"], folder),
+            "views": from_tree(ViewConfig, tree["views"], folder),
+            "statistics": Statistics.from_json(tree["statistics"]),
+            **{name: tuple(tree[name]) for name in ("variables", "longitude", "latitude")},
+        }
+    )
+    model = card.build()
+    model.load_state_dict(load_safetensors(filesystem.cat_file(f"{root}/weights.safetensors")))
+    return card, model.eval()

@@ -1,0 +1,74 @@
+"""What a stage in training says: progress lines, and records in ``metrics.jsonl``."""
+
+import time
+from collections.abc import Callable
+
+from sparta_ray.data.schedule import Schedule
+from sparta_ray.progress import clock
+from sparta_ray.run_folder import RunFolder
+from sparta_ray.training.loop import EpochReport, StepReport
+
+Show = Callable[[str, int, int, str], None]
+"""Shows (label, done, total, text) to whoever watches the run."""
+
+HISTORY = "metrics.jsonl"
+
+
+class StageReporter:
+    """Turns step and epoch reports of one stage into lines and records."""
+
+    def __init__(
+        self, folder: RunFolder, show: Show, stage: str, label: str, schedule: Schedule,
+        every: float = 3.0,
+    ):  # fmt: skip
+        """Report on `stage`; between two lines at least `every` seconds pass."""
+        self._folder, self._show = folder, show
+        self._stage, self._label, self._schedule = stage, label, schedule
+        self._every = every
+        self._restart_interval()
+
+    def step(self, report: StepReport) -> None:
+        """Count a batch; every few seconds say how training goes."""
+        self._batches += 1
+        self._rows += report.rows
+        self._wait += report.wait_seconds
+        self._seconds += report.seconds
+        total = len(self._schedule)
+        if time.monotonic() - self._began < self._every and report.position < total:
+            return
+        losses = {name: float(value) for name, value in report.terms.items()}
+        remaining = (total - report.position) * self._seconds / self._batches
+        shown = " ".join(f"{name} {value:.3g}" for name, value in losses.items())
+        phase = "" if report.unit.split == "train" else " (validation)"
+        self._show(
+            self._label,
+            report.position,
+            total,
+            f"epoch {report.unit.epoch + 1}/{self._schedule.epochs}{phase} {shown} | "
+            f"wait {self._wait / self._seconds:.0%} {self._rows / self._seconds:.0f} rows/s "
+            f"eta {clock(remaining)}",
+        )
+        self._record(
+            event="step",
+            position=report.position,
+            split=report.unit.split,
+            epoch=report.unit.epoch,
+            rows_per_second=self._rows / self._seconds,
+            wait_share=self._wait / self._seconds,
+            **losses,
+        )
+        self._restart_interval()
+
+    def epoch(self, report: EpochReport) -> None:
+        """Record an epoch's mean losses."""
+        self._record(event="epoch", epoch=report.epoch, lr=report.lr, **report.losses)
+
+    def _record(self, **values: object) -> None:
+        self._folder.append_records(
+            HISTORY, [{"stage": self._stage, "time": round(time.time(), 2), **values}]
+        )
+
+    def _restart_interval(self) -> None:
+        self._began = time.monotonic()
+        self._batches = self._rows = 0
+        self._wait = self._seconds = 0.0
