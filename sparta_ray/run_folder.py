@@ -58,14 +58,19 @@ class RunFolder:
 
     def read(self, name: str) -> str:
         """Return a file's text."""
-        return str(self._filesystem.cat_file(f"{self._root}/{name}").decode())
+        return self.read_bytes(name).decode()
+
+    def read_bytes(self, name: str) -> bytes:
+        """Return a file's bytes."""
+        return bytes(self._filesystem.cat_file(f"{self._root}/{name}"))
 
     def append_records(self, name: str, records: Iterable[Mapping[str, Any]]) -> None:
         """Add one JSON line for each record."""
         lines = "".join(json.dumps(record) + "\n" for record in records)
         if self.is_local:
-            Path(self._root).mkdir(parents=True, exist_ok=True)
-            with Path(f"{self._root}/{name}").open("a") as stream:
+            path = Path(self._root) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("a") as stream:
                 stream.write(lines)
         else:
             self.write(name, (self.read(name) if self.exists(name) else "") + lines)

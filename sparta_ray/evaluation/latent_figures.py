@@ -62,7 +62,7 @@ def _plane(ax: Axes, components_T2: Floats, times: pd.DatetimeIndex) -> None:
     for piece in np.split(components_T2, gap):
         ax.plot(*piece.T, color=MUTED, linewidth=0.3, alpha=0.6, zorder=1)
     x, y = components_T2.T
-    ax.scatter(x, y, 7, times.dayofyear, norm=YEAR, cmap=SEASONAL, linewidths=0, zorder=2)
+    ax.scatter(x, y, 7, times.day_of_year, norm=YEAR, cmap=SEASONAL, linewidths=0, zorder=2)
     ax.set_aspect("equal", adjustable="datalim")
 
 
@@ -70,7 +70,7 @@ def _year_bar(figure: Figure, axes: list[Axes]) -> None:
     mappable = ScalarMappable(YEAR, SEASONAL)
     bar = figure.colorbar(mappable, ax=axes, location="bottom", aspect=60, shrink=0.7, pad=0.03)
     months = pd.date_range("2000-01-01", "2000-12-31", freq="MS")
-    bar.set_ticks(list(months.dayofyear), labels=list(months.strftime("%b")))
+    bar.set_ticks(list(months.day_of_year), labels=list(months.strftime("%b")))
     bar.outline.set_visible(False)
     bar.set_label("day of the year")
 
@@ -122,7 +122,7 @@ def _label_smoothness(axes: NDArray[np.object_]) -> None:
             ax.set_ylim(bottom=0)
         else:
             ax.set_yscale("log")
-        locator = mdates.AutoDateLocator(maxticks=6)  # type: ignore[no-untyped-call]
+        locator = mdates.AutoDateLocator(minticks=4)  # type: ignore[no-untyped-call]
         formatter = mdates.ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
         ax.xaxis.set(major_locator=locator, major_formatter=formatter)
     label_below(axes, 2, "day")

@@ -86,19 +86,20 @@ def _layout(
         y = height - top - (row + 1) * width / 2 - row * ROW_GAP
         x = LEFT
         for column in range(sum(groups)):
-            maps[row, column] = _box(figure, x, y, width, width / 2)
+            maps[row, column] = _box(figure, x, y, width, width / 2, "map")
             x += width + GAP
             if column + 1 in (fields, sum(groups)):
                 x += BAR_GAP - GAP
-                colour_bars[row, int(column >= fields)] = _box(figure, x, y, BAR, width / 2)
+                kind = int(column >= fields)
+                colour_bars[row, kind] = _box(figure, x, y, BAR, width / 2, "bar")
                 x += BAR + GROUP_GAP
     return figure, maps, colour_bars
 
 
-def _box(figure: Figure, x: float, y: float, width: float, height: float) -> Axes:
+def _box(figure: Figure, x: float, y: float, width: float, height: float, label: str) -> Axes:
     """Add axes at a place given in inches."""
     across, up = figure.get_size_inches()
-    return figure.add_axes((x / across, y / up, width / across, height / up))
+    return figure.add_axes((x / across, y / up, width / across, height / up), label=label)
 
 
 def _draw_row(

@@ -1,0 +1,173 @@
+"""Embeddings from a finished model: fields in, sparse or whole, h out, and back.
+
+Legend: T days, B rows, V variables, X × Y grid, I × J view, D embedding.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+import xarray as xr
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sparta_ray.data.masking import MaskConfig, apply_mask, draw_mask, packed_size, unpack_mask
+from sparta_ray.data.views import ViewOperator
+from sparta_ray.models.sparta import Model
+from sparta_ray.seeding import derive_seed
+from sparta_ray.training.checkpoint import ModelCard, load_model
+
+Array = NDArray[np.float32]
+
+_ROWS = 128
+
+
+class Embedder:
+    """A frozen encoder and decoder with all they need to take physical fields."""
+
+    def __init__(self, card: ModelCard, model: Model, device: torch.device | None = None):
+        self.card = card
+        self.device = device or torch.device("cpu")
+        self._model = model.to(self.device).eval().requires_grad_(False)
+        self._operator = ViewOperator(card.grid, card.views).to(self.device)
+
+    @classmethod
+    def from_pretrained(
+        cls, folder: str, kind: str = "sparta", device: torch.device | None = None
+    ) -> "Embedder":
+        """Load a finished model from a run folder.
+
+        Args:
+            folder: The run's folder, such as ``runs/demo``; a path or fsspec URL.
+            kind: ``sparta`` or ``autoencoder``.
+            device: Where to compute.
+
+        Raises:
+            ConfigError: The run has no such finished model.
+        """
+        return cls(*load_model(f"{folder.rstrip('/')}/models/{kind}"), device)
+
+    def encode(self, fields: xr.DataArray) -> xr.DataArray:
+        """Return embeddings of physical fields; NaN marks what was not observed.
+
+        Args:
+            fields: Dims (time, variable, longitude, latitude), in any order, on the model's grid,
+                with the model's variables; units of the variables' definitions.
+
+        Returns:
+            Dims (time, component). A missing value hides the points of the view that its cell
+            covers, half a cell either way.
+
+        Raises:
+            ValueError: Variables or grid are not the model's.
+        """
+        ordered = self._checked(fields)
+        x_TVXY = self._standardise(ordered.values)
+        chunks = (x_TVXY[i : i + _ROWS] for i in range(0, len(x_TVXY), _ROWS))
+        h_TD = torch.cat([self._encode_with_gaps(torch.from_numpy(chunk)) for chunk in chunks])
+        return xr.DataArray(h_TD.numpy(), dims=("time", "component"), coords={"time": fields.time})
+
+    def decode(self, h_TD: xr.DataArray) -> xr.DataArray:
+        """Return physical fields of embeddings with dims (time, component)."""
+        fields = self.decode_physical(torch.from_numpy(h_TD.transpose("time", "component").values))
+        return xr.DataArray(
+            fields,
+            dims=("time", "variable", "longitude", "latitude"),
+            coords={
+                "time": h_TD.time,
+                "variable": list(self.card.variables),
+                "longitude": list(self.card.longitude),
+                "latitude": list(self.card.latitude),
+            },
+        )
+
+    def encode_masked(
+        self, x_TVXY: Array, mask: MaskConfig, seed: int, keys: NDArray[np.int64]
+    ) -> Tensor:
+        """Return embeddings of standardised fields under random masks, each encoded once.
+
+        Args:
+            x_TVXY: Standardised fields.
+            mask: Share hidden.
+            seed: Of this set of masks, such as one epoch's.
+            keys: One number for each field, such as its day: a field's mask depends on the seed
+                and on this alone, shape (T,).
+
+        Returns:
+            h, shape (T, D), on the CPU.
+        """
+        values = int(np.prod(self._view_shape))
+        encoded = []
+        for rows in _chunks(len(x_TVXY)):
+            bits = np.empty((rows.stop - rows.start, packed_size(values)), dtype=np.uint8)
+            for row, key in enumerate(keys[rows]):
+                rng = np.random.default_rng(derive_seed(seed, "mask", int(key)))
+                ratio = rng.uniform(*mask.ratio)
+                bits[row] = draw_mask(int(rng.integers(0, 2**63)), ratio, values)
+            view = self._resized(torch.from_numpy(x_TVXY[rows]))
+            kept = unpack_mask(torch.from_numpy(bits).to(self.device), self._view_shape)
+            encoded.append(self._encode(apply_mask(view, kept)))
+        return torch.cat(encoded)
+
+    def encode_whole(self, x_TVXY: Array) -> Tensor:
+        """Return embeddings of standardised fields with nothing hidden, (T, D), on the CPU."""
+        chunks = (torch.from_numpy(x_TVXY[rows]) for rows in _chunks(len(x_TVXY)))
+        return torch.cat([self._encode(self._resized(chunk)) for chunk in chunks])
+
+    def decode_physical(self, h_BD: Tensor) -> Array:
+        """Return physical fields, shape (B, V, X, Y)."""
+        chunks = [h_BD[rows].to(self.device) for rows in _chunks(len(h_BD))]
+        with torch.inference_mode():
+            x_BVXY = torch.cat([self._model.decoder(chunk).float().cpu() for chunk in chunks])
+        statistics = self.card.statistics
+        mean, std = statistics.mean[:, None, None], statistics.std[:, None, None]
+        return (x_BVXY.numpy() * std + mean).astype(np.float32)
+
+    @property
+    def _view_shape(self) -> tuple[int, int, int]:
+        return len(self.card.variables), *self.card.views.crop
+
+    def _standardise(self, fields: NDArray[np.floating]) -> Array:
+        statistics = self.card.statistics
+        mean, std = statistics.mean[:, None, None], statistics.std[:, None, None]
+        return ((fields - mean) / std).astype(np.float32)
+
+    def _resized(self, x_BVXY: Tensor) -> Tensor:
+        return self._operator.resized(x_BVXY.to(self.device))
+
+    @torch.inference_mode()
+    def _encode(self, view_BVIJ: Tensor) -> Tensor:
+        h_BD: Tensor = self._model.encoder(view_BVIJ)
+        return h_BD.float().cpu()
+
+    def _encode_with_gaps(self, x_BVXY: Tensor) -> Tensor:
+        observed = x_BVXY.isfinite()
+        view = self._resized(torch.where(observed, x_BVXY, 0.0))
+        kept = torch.nn.functional.interpolate(
+            observed.float().to(self.device), size=self.card.views.crop, mode="nearest-exact"
+        )
+        return self._encode(apply_mask(view, kept > 0))
+
+    def _checked(self, fields: xr.DataArray) -> xr.DataArray:
+        ordered = fields.transpose("time", "variable", "longitude", "latitude")
+        for name in ("variable", "longitude", "latitude"):
+            found, wanted = ordered[name].values.tolist(), list(getattr(self.card, _CARD[name]))
+            same = found == wanted if name == "variable" else np.array_equal(found, wanted)
+            if not same:
+                raise ValueError(
+                    f"the fields' {name} is {_shown(found)}, the model was trained on "
+                    f"{_shown(wanted)}; select, reorder or regrid to match"
+                )
+        return ordered
+
+
+_CARD = {"variable": "variables", "longitude": "longitude", "latitude": "latitude"}
+
+
+def _chunks(rows: int) -> Iterator[slice]:
+    for start in range(0, rows, _ROWS):
+        yield slice(start, min(start + _ROWS, rows))
+
+
+def _shown(values: list[object]) -> str:
+    return str(values) if len(values) <= 6 else f"{values[:2] + ['…'] + values[-2:]}"

@@ -1,0 +1,93 @@
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+
+from sparta_ray.evaluation.baselines import (
+    climatology_at,
+    day_of_year_climatology,
+    mean_field,
+    persistence,
+)
+
+VARIABLES = ["2m_temperature", "geopotential@850", "specific_humidity@850"]
+
+
+def daily(start, end, seed=0):
+    times = pd.date_range(start, end)
+    values = np.random.default_rng(seed).normal(280, 5, (len(times), 3, 4, 5))
+    return xr.DataArray(
+        values.astype(np.float32),
+        dims=("time", "variable", "longitude", "latitude"),
+        coords={"time": times, "variable": VARIABLES, "latitude": np.linspace(-72, 72, 5)},
+    )
+
+
+def test_climatology_equals_a_loop_over_days():
+    fields = daily("1999-01-01", "2001-05-31")
+    result = day_of_year_climatology(fields, half_window=7)
+    assert result.dims == ("dayofyear", "variable", "longitude", "latitude")
+    assert result.dayofyear.values.tolist() == list(range(1, 367))
+    for day in (1, 3, 60, 200, 364, 366):
+        total, weights = 0.0, 0.0
+        for time, values in zip(fields.time.values, fields.values, strict=True):
+            apart = abs(pd.Timestamp(time).day_of_year - day)
+            weight = max(0, 1 - min(apart, 366 - apart) / 7)
+            total, weights = total + weight * values.astype(float), weights + weight
+        np.testing.assert_allclose(result.sel(dayofyear=day), total / weights, rtol=1e-6)
+
+
+def test_climatology_of_a_constant_is_that_constant():
+    fields = daily("2000-01-01", "2000-12-31") * 0 + 7
+    np.testing.assert_allclose(day_of_year_climatology(fields), 7, rtol=1e-6)
+
+
+def test_climatology_ignores_the_order_of_days():
+    fields = daily("1999-01-01", "2000-12-31")
+    shuffled = fields[np.random.default_rng(1).permutation(len(fields))]
+    xr.testing.assert_allclose(day_of_year_climatology(fields), day_of_year_climatology(shuffled))
+
+
+def test_a_season_without_training_days_is_an_error():
+    with pytest.raises(ValueError, match="no training day"):
+        day_of_year_climatology(daily("2000-01-01", "2000-08-31"))
+    with pytest.raises(ValueError, match="half_window"):
+        day_of_year_climatology(daily("2000-01-01", "2000-12-31"), half_window=0)
+
+
+def test_nan_in_the_training_split_is_an_error():
+    fields = daily("2000-01-01", "2000-12-31")
+    fields[300, 0, 0, 0] = np.nan
+    with pytest.raises(ValueError, match="NaN"):
+        day_of_year_climatology(fields)
+
+
+def test_climatology_at_dates_of_windows_and_leads():
+    climatology = day_of_year_climatology(daily("2000-01-01", "2001-12-31"))
+    times = xr.DataArray(
+        np.array([["2003-12-31", "2004-01-01"], ["2004-12-31", "2005-01-01"]], "datetime64[ns]"),
+        dims=("window", "lead"),
+        coords={"lead": [1, 2]},
+    )
+    result = climatology_at(climatology, times)
+    assert result.dims == ("window", "lead", "variable", "longitude", "latitude")
+    for window, lead, day in ((0, 0, 365), (0, 1, 1), (1, 0, 366), (1, 1, 1)):
+        expected = climatology.sel(dayofyear=day).values
+        np.testing.assert_array_equal(result[window, lead].values, expected)
+
+
+def test_persistence_repeats_the_last_day_without_copying():
+    initial = daily("2000-01-01", "2000-01-04").rename(time="window")
+    result = persistence(initial, [1, 25, 100])
+    assert result.dims == ("window", "lead", "variable", "longitude", "latitude")
+    assert result.lead.values.tolist() == [1, 25, 100]
+    for i in range(3):
+        np.testing.assert_array_equal(result.isel(lead=i).values, initial.values)
+    assert np.shares_memory(result.values, initial.values)
+
+
+def test_mean_field_is_accurate_over_many_large_numbers():
+    fields = daily("2000-01-01", "2002-12-31") + np.float32(1e5)
+    expected = fields.values.astype(np.float64).mean(axis=0)
+    np.testing.assert_allclose(mean_field(fields), expected, rtol=1e-7)
+    assert mean_field(fields).dtype == np.float32

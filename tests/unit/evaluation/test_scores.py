@@ -1,0 +1,152 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+import xarray as xr
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from sparta_ray.evaluation import scores
+from sparta_ray.evaluation.scores import acc, bias, psnr, rmse, rrmse, ssim
+from sparta_ray.grids import area_weights
+
+VARIABLES = ["2m_temperature", "geopotential@850", "specific_humidity@850"]
+LATITUDE = np.array([-72.0, -36.0, 0.0, 36.0, 72.0])
+
+
+def field(values, *dims, latitude=LATITUDE):
+    coords = {"variable": VARIABLES, "latitude": latitude, "lead": [1, 5, 25]}
+    array = np.asarray(values, dtype=np.float32)
+    return xr.DataArray(array, dims=dims, coords={n: coords[n] for n in dims if n in coords})
+
+
+@pytest.fixture
+def pair():
+    rng = np.random.default_rng(0)
+    shape = (4, 3, 3, 7, 5)
+    dims = ("window", "lead", "variable", "longitude", "latitude")
+    truth = rng.normal(5, 1, shape)
+    return field(truth + rng.normal(0.3, 1, shape), *dims), field(truth, *dims)
+
+
+def test_rrmse_by_hand():
+    truth, forecast = field([1, 3], "window"), field([2, 4], "window")
+    assert float(rrmse(forecast, truth)) == pytest.approx(50.0)
+
+
+def test_rrmse_pools_everything_but_the_lead(pair):
+    forecast, truth = pair
+    result = rrmse(forecast, truth)
+    assert result.dims == ("lead",)
+    assert result.lead.values.tolist() == [1, 5, 25]
+    for i in range(3):
+        f, o = forecast.values[:, i].astype(float), truth.values[:, i].astype(float)
+        expected = 100 * math.sqrt(((f - o) ** 2).mean()) / o.mean()
+        assert float(result[i]) == pytest.approx(expected)
+
+
+def test_rrmse_of_standardised_fields_is_refused():
+    with pytest.raises(ValueError, match="physical units"):
+        rrmse(field([1, -1], "window"), field([2, -2], "window"))
+
+
+def test_rmse_and_bias_equal_a_loop_over_points(pair):
+    forecast, truth = pair
+    errors, biases = rmse(forecast, truth), bias(forecast, truth)
+    assert set(errors.dims) == {"lead", "variable"}
+    weights = area_weights(LATITUDE)
+    for lead in range(3):
+        for v in range(3):
+            squares = signed = total = 0.0
+            for w in range(4):
+                for x in range(7):
+                    for y in range(5):
+                        d = float(forecast[w, lead, v, x, y]) - float(truth[w, lead, v, x, y])
+                        squares += weights[y] * d * d
+                        signed += weights[y] * d
+                        total += weights[y]
+            at = {"lead": lead, "variable": v}
+            assert float(errors.isel(at)) == pytest.approx(math.sqrt(squares / total), rel=1e-5)
+            assert float(biases.isel(at)) == pytest.approx(signed / total, rel=1e-4)
+
+
+def test_the_order_of_latitudes_does_not_matter(pair):
+    forecast, truth = pair
+    flipped = rmse(forecast[..., ::-1], truth[..., ::-1])
+    xr.testing.assert_allclose(flipped, rmse(forecast, truth))
+
+
+def test_truth_is_shared_by_samples_and_by_leads(pair):
+    forecast, truth = pair
+    samples = xr.concat([forecast, forecast], dim="sample")
+    xr.testing.assert_allclose(rrmse(samples, truth), rrmse(forecast, truth))
+    one_truth = truth.isel(lead=0, drop=True)
+    by_lead = rmse(forecast, one_truth).isel(lead=2, drop=True)
+    xr.testing.assert_allclose(by_lead, rmse(forecast.isel(lead=2, drop=True), one_truth))
+
+
+def test_acc_is_one_for_scaled_anomalies_and_minus_one_for_opposite_ones(pair):
+    _, truth = pair
+    climatology = truth.mean("window")
+    anomaly = truth - climatology
+    np.testing.assert_allclose(acc(climatology + 0.5 * anomaly, truth, climatology), 1, rtol=1e-5)
+    np.testing.assert_allclose(acc(climatology - 2 * anomaly, truth, climatology), -1, rtol=1e-5)
+    with pytest.raises(ValueError, match="climatology"):
+        acc(climatology.expand_dims(window=4), truth, climatology)
+
+
+def test_psnr_by_hand():
+    minimum, maximum = field([0, 10, 0], "variable"), field([2, 20, 1], "variable")
+    truth = field([1, 15, 0.5], "variable")
+    forecast = field([1.2, 16, 0.6], "variable")  # 0.1 of each range
+    assert float(psnr(forecast, truth, minimum, maximum)) == pytest.approx(20, abs=1e-4)
+    assert float(psnr(truth, truth, minimum, maximum)) == math.inf
+
+
+def test_ssim_equals_torchmetrics_on_scaled_images_of_large_numbers(monkeypatch):
+    monkeypatch.setattr(scores, "IMAGES_AT_ONCE", 4)  # ragged parts
+    rng = np.random.default_rng(1)
+    latitude = np.linspace(-80, 80, 11)
+    dims = ("window", "lead", "variable", "longitude", "latitude")
+    unit = rng.random((11, 3, 3, 13, 11))
+    offset = np.array([200, 10_000, 0.0])[:, None, None]
+    width = np.array([100, 5_000, 0.02])[:, None, None]
+    near = np.clip(unit + rng.normal(0, 0.1, unit.shape), 0, 1)
+    truth = field(unit * width + offset, *dims, latitude=latitude)
+    forecast = field(near * width + offset, *dims, latitude=latitude)
+    minimum = field(offset.ravel(), "variable")
+    maximum = field((offset + width).ravel(), "variable")
+    result = ssim(forecast, truth, minimum, maximum)
+    for i in range(3):
+        expected = structural_similarity_index_measure(
+            torch.tensor(near[:, i]).float(), torch.tensor(unit[:, i]).float(), data_range=1.0
+        )
+        assert float(result[i]) == pytest.approx(float(expected), abs=1e-3)
+    same = ssim(truth, truth, minimum, maximum)
+    np.testing.assert_allclose(same, 1, atol=1e-5)
+
+
+def test_nan_is_an_error_that_names_the_variable(pair):
+    forecast, truth = pair
+    holed = forecast.copy()
+    holed[0, 1, 1, 0, 0] = np.nan
+    for score in (rrmse, rmse, bias):
+        with pytest.raises(ValueError, match=r"geopotential@850 are NaN"):
+            score(holed, truth)
+        with pytest.raises(ValueError, match=r"geopotential@850 are NaN"):
+            score(truth, holed)
+
+
+def test_fields_on_different_grids_are_refused(pair):
+    forecast, truth = pair
+    with pytest.raises(ValueError, match="latitude"):
+        rmse(forecast, truth.assign_coords(latitude=LATITUDE + 0.5))
+    with pytest.raises(ValueError, match="variable"):
+        rrmse(forecast, truth.isel(variable=[0, 2, 1]))
+
+
+def test_a_variable_without_range_is_refused(pair):
+    forecast, truth = pair
+    minimum, maximum = field([0, 0, 0], "variable"), field([1, 0, 1], "variable")
+    with pytest.raises(ValueError, match="geopotential@850"):
+        psnr(forecast, truth, minimum, maximum)
