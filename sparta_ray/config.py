@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -52,9 +52,11 @@ def load(schema: type[Schema], path: str | Path | None, overrides: Sequence[str]
 def read_tree(path: Path, may_extend: bool = True) -> dict[str, Any]:
     """Return the file's mapping merged over that of the file it extends."""
     try:
-        tree = yaml.load(path.read_text(), _Loader)  # noqa: S506 - _Loader is a SafeLoader
+        tree = yaml.load(path.read_text(), _Loader)
     except OSError as error:
         raise ConfigError(f"cannot read config {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"cannot read config {path}: it is not text") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
     if tree is None:
@@ -138,10 +140,11 @@ def _apply_override(tree: dict[str, Any], override: str) -> dict[str, Any]:
     if not equals or not all(keys):
         raise ConfigError(f"--set {override!r}: write it as path.to.key=value")
     try:
-        value = yaml.load(text, _Loader)  # noqa: S506
+        value = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {override!r}: {text!r} is not valid YAML: {error}") from error
-    return _set_at(tree, keys, value, override)
+    changed: dict[str, Any] = _set_at(tree, keys, value, override)
+    return changed
 
 
 def _set_at(node: Any, keys: list[str], value: Any, override: str) -> Any:
@@ -187,18 +190,16 @@ def _nearest(problem: Any, schema: Any) -> str:
 
 
 def _field_names(schema: Any, seen: set[Any]) -> set[str]:
-    import typing
-
     if schema in seen:
         return set()
     seen.add(schema)
     names: set[str] = set()
     if dataclasses.is_dataclass(schema):
-        hints = typing.get_type_hints(schema)
+        hints = get_type_hints(schema)
         names |= hints.keys()
         for hint in hints.values():
             names |= _field_names(hint, seen)
-    for part in typing.get_args(schema):
-        if isinstance(part, type) or typing.get_args(part):
+    for part in get_args(schema):
+        if isinstance(part, type) or get_args(part):
             names |= _field_names(part, seen)
     return names

@@ -96,23 +96,41 @@ class Embedder:
         Returns:
             h, shape (T, D), on the CPU.
         """
-        values = int(np.prod(self._view_shape))
         encoded = []
         for rows in _chunks(len(x_TVXY)):
-            bits = np.empty((rows.stop - rows.start, packed_size(values)), dtype=np.uint8)
-            for row, key in enumerate(keys[rows]):
-                rng = np.random.default_rng(derive_seed(seed, "mask", int(key)))
-                ratio = rng.uniform(*mask.ratio)
-                bits[row] = draw_mask(int(rng.integers(0, 2**63)), ratio, values)
-            view = self._resized(torch.from_numpy(x_TVXY[rows]))
-            kept = unpack_mask(torch.from_numpy(bits).to(self.device), self._view_shape)
+            view, kept = self.masked_views(x_TVXY[rows], mask, seed, keys[rows])
             encoded.append(self._encode(apply_mask(view, kept)))
         return torch.cat(encoded)
+
+    def masked_views(
+        self, x_BVXY: Array, mask: MaskConfig, seed: int, keys: NDArray[np.int64]
+    ) -> tuple[Tensor, Tensor]:
+        """Return what `encode_masked` sees: whole input views and which values are kept.
+
+        Returns:
+            Views and booleans, both of shape (B, V, I, J), on the model's device.
+        """
+        values = int(np.prod(self._view_shape))
+        bits = np.empty((len(keys), packed_size(values)), dtype=np.uint8)
+        for row, key in enumerate(keys):
+            rng = np.random.default_rng(derive_seed(seed, "mask", int(key)))
+            ratio = rng.uniform(*mask.ratio)
+            bits[row] = draw_mask(int(rng.integers(0, 2**63)), ratio, values)
+        kept = unpack_mask(torch.from_numpy(bits).to(self.device), self._view_shape)
+        return self._resized(torch.from_numpy(x_BVXY)), kept
 
     def encode_whole(self, x_TVXY: Array) -> Tensor:
         """Return embeddings of standardised fields with nothing hidden, (T, D), on the CPU."""
         chunks = (torch.from_numpy(x_TVXY[rows]) for rows in _chunks(len(x_TVXY)))
         return torch.cat([self._encode(self._resized(chunk)) for chunk in chunks])
+
+    def encode_unresized(self, x_TVXY: Array) -> Tensor:
+        """Return embeddings of fields on their own grid, without a view; (T, D), on the CPU.
+
+        The published evaluation of generated embeddings encodes its real set this way.
+        """
+        chunks = (torch.from_numpy(x_TVXY[rows]) for rows in _chunks(len(x_TVXY)))
+        return torch.cat([self._encode(chunk.to(self.device)) for chunk in chunks])
 
     def decode_physical(self, h_BD: Tensor) -> Array:
         """Return physical fields, shape (B, V, X, Y)."""
@@ -170,4 +188,4 @@ def _chunks(rows: int) -> Iterator[slice]:
 
 
 def _shown(values: list[object]) -> str:
-    return str(values) if len(values) <= 6 else f"{values[:2] + ['…'] + values[-2:]}"
+    return str(values) if len(values) <= 6 else f"{[*values[:2], '…', *values[-2:]]}"

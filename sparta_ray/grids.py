@@ -24,4 +24,5 @@ def area_weights(latitude: NDArray[np.float64]) -> NDArray[np.float64]:
     holds for cells centred on a pole, where the cosine would give zero.
     """
     area = np.abs(np.diff(np.sin(np.deg2rad(latitude_edges(latitude)))))
-    return area / area.mean()
+    weights: NDArray[np.float64] = area / area.mean()
+    return weights

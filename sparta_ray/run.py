@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 from sparta_ray.config import STRICT, ConfigError
 from sparta_ray.data.masking import MaskConfig
 from sparta_ray.data.recipe import DataConfig
-from sparta_ray.data.sampling import SamplingConfig, batches_per_epoch, check_split
+from sparta_ray.data.sampling import SamplingConfig, anchors, batches_per_epoch, check_split
 from sparta_ray.data.schedule import Schedule
 from sparta_ray.data.splits import Split, SplitName, split_days
 from sparta_ray.data.views import ViewConfig
@@ -58,8 +58,10 @@ class Run:
     @field_validator("name")
     @classmethod
     def _check_name(cls, name: str) -> str:
-        if not re.fullmatch(r"[\w.-]+", name):
-            raise ValueError("use letters, digits, '.', '_' and '-' only: it names a folder")
+        if not re.fullmatch(r"\w[\w.-]*", name):
+            raise ValueError(
+                "use letters, digits, '.', '_' and '-', not '.' or '-' first: it names a folder"
+            )
         return name
 
     @property
@@ -113,17 +115,20 @@ def check_run(run: Run, days: int, grid: tuple[int, int]) -> None:
         ConfigError: Names the setting, the numbers and the remedy.
     """
     parts = splits(run, days)
-    check_split(parts["train"], "train", run.sampling)
-    check_split(parts["validation"], "validation", run.sampling)
+    training: tuple[SplitName, ...] = ("train", "validation")
+    for split in training:
+        check_split(parts[split], split, run.sampling)
+        _check_last_batch(parts[split], split, run)
     coarse_map(grid, run.model.embedding)
     downstream = downstream_splits(run, days)
     for name, setting in run.downstream.forecast.items():
-        for split, horizon in (
-            ("train", setting.target_days),
-            ("validation", setting.target_days),
-            ("test", setting.lead_days),
-        ):
-            length = len(downstream[split])  # type: ignore[index]
+        horizons: dict[SplitName, int] = {
+            "train": setting.target_days,
+            "validation": setting.target_days,
+            "test": setting.lead_days,
+        }
+        for split, horizon in horizons.items():
+            length = len(downstream[split])
             if setting.look_back + horizon > length:
                 raise ConfigError(
                     f"downstream.forecast.{name}: look_back {setting.look_back} and {horizon} "
@@ -131,3 +136,14 @@ def check_run(run: Run, days: int, grid: tuple[int, int]) -> None:
                     "split; shorten look_back or lead_days, or enlarge that split"
                 )
             window_starts(length, setting.look_back, horizon, setting.stride)
+
+
+def _check_last_batch(split: Split, name: SplitName, run: Run) -> None:
+    """Refuse a last batch that leaves a worker without the two rows a batch norm needs."""
+    left_over = (len(anchors(split, run.sampling)) - 1) % run.sampling.anchors_per_batch + 1
+    rows, workers = left_over * run.sampling.rows_per_anchor, run.scaling.num_workers
+    if rows < 2 * workers:
+        raise ConfigError(
+            f"the last batch of the {name} split has {rows} rows, fewer than two for each of "
+            f"{workers} workers; change sampling.rows_per_batch, or lower scaling.num_workers"
+        )

@@ -1,6 +1,7 @@
 """The run folder: what a run was, and all that it left, at a path or fsspec URL."""
 
 import json
+import os
 import subprocess
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
@@ -9,6 +10,7 @@ from typing import Any
 
 import fsspec
 import yaml
+from fsspec.implementations.local import LocalFileSystem
 
 from sparta_ray.config import ConfigError, differences, to_tree
 from sparta_ray.run import Run
@@ -30,12 +32,12 @@ class RunFolder:
     @property
     def url(self) -> str:
         """The folder as an absolute path or full URL, the same on every node that shares it."""
-        return str(Path(self.path).resolve()) if self.is_local else self.path
+        return str(Path(self._root).resolve()) if self.is_local else self.path
 
     @property
     def is_local(self) -> bool:
         """Whether the folder lies on this machine's file system."""
-        return "file" in self._filesystem.protocol
+        return isinstance(self._filesystem, LocalFileSystem)
 
     def child(self, *names: str) -> str:
         """Return the path of something in the folder."""
@@ -70,6 +72,7 @@ class RunFolder:
         if self.is_local:
             path = Path(self._root) / name
             path.parent.mkdir(parents=True, exist_ok=True)
+            _cut_torn_line(path)
             with path.open("a") as stream:
                 stream.write(lines)
         else:
@@ -86,10 +89,19 @@ class RunFolder:
         """Take the folder for a run, or refuse if it is another's.
 
         Raises:
+            ConfigError: As of `check_owner`.
+        """
+        self.check_owner(run, fingerprint)
+        if not self.exists("run.yaml"):
+            self.write("run.yaml", _run_record(run, fingerprint))
+
+    def check_owner(self, run: Run, fingerprint: str | None) -> None:
+        """Refuse a folder that another run has taken; `fingerprint` of the data, if it is known.
+
+        Raises:
             ConfigError: It holds a run of other settings or other data; lists the differences.
         """
         if not self.exists("run.yaml"):
-            self.write("run.yaml", _run_record(run, fingerprint))
             return
         recorded = yaml.safe_load(self.read("run.yaml"))
         changed = [
@@ -97,7 +109,7 @@ class RunFolder:
             for line in differences(recorded["config"], to_tree(run))
             if not line.startswith(_FREE_TO_CHANGE)
         ]
-        if recorded["data_fingerprint"] != fingerprint:
+        if fingerprint is not None and recorded["data_fingerprint"] != fingerprint:
             changed.append(f"data fingerprint: {recorded['data_fingerprint']} -> {fingerprint}")
         if changed:
             raise ConfigError(

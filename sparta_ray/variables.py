@@ -44,7 +44,7 @@ class Variable:
     @property
     def label(self) -> str:
         """The name in stores, configs and reports, such as ``geopotential@850``."""
-        return self.definition.name if self.level is None else f"{self.definition.name}@{self.level}"
+        return self.definition.name + ("" if self.level is None else f"@{self.level}")
 
     @property
     def symbol(self) -> str:

@@ -43,7 +43,7 @@ def build_batch(
 
     Returns:
         ``day`` (R, V, X, Y) standardised float32; if contrastive ``after`` and ``before`` likewise,
-        ``crop`` (R, 3, 2) uint8 and ``neighbour_masks`` (R, 2, N) packed bits; if input
+        ``crop`` (R, 3, 2) and ``neighbour_masks`` (R, 2, N) packed bits; if input
         ``input_mask`` (R, N).
     """
     day, delta = plan.day[rows], plan.delta[rows]
@@ -59,9 +59,7 @@ def build_batch(
     return batch
 
 
-def _draw_masks(
-    plan: Plan, rows: slice, views: tuple[int, ...], values: int
-) -> NDArray[np.uint8]:
+def _draw_masks(plan: Plan, rows: slice, views: tuple[int, ...], values: int) -> NDArray[np.uint8]:
     seeds, ratios = plan.mask_seed[rows], plan.mask_ratio[rows]
     masks = np.empty((len(seeds), len(views), packed_size(values)), dtype=np.uint8)
     for row in range(len(seeds)):

@@ -44,7 +44,7 @@ def draw_mask(seed: int, ratio: float, values: int) -> NDArray[np.uint8]:
         Bits, most significant first, 1 = kept; shape (packed_size(values),).
     """
     words = np.random.Philox(key=seed).random_raw(-(-values // 4)).view(np.uint16)[:values]
-    return np.packbits(words >= np.uint16(round(ratio * _WORD)))
+    return np.packbits(words >= round(ratio * _WORD))
 
 
 def unpack_mask(bits_RN: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -49,9 +49,7 @@ def _write_shards(recipe: Recipe, pending: list[int]) -> dict[int, FinishedShard
     shards = ray.data.from_items(pending, override_num_blocks=len(pending))
     written = shards.map(_ShardWriter(recipe.config))
     for row in written.iter_rows():
-        shard = FinishedShard(
-            row["shard"], row["digest"], Statistics.from_json(row["statistics"])
-        )
+        shard = FinishedShard(row["shard"], row["digest"], Statistics.from_json(row["statistics"]))
         finished[shard.shard] = shard
         eta = (time.monotonic() - began) / len(finished) * (len(pending) - len(finished))
         progress.show(

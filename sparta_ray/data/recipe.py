@@ -146,9 +146,7 @@ def finish(recipe: Recipe, shards: dict[int, FinishedShard]) -> None:
     for shard in sorted(shards):
         total = total.merge(shards[shard].statistics)
     constant = [
-        label
-        for label, std in zip(recipe.layout.variables, total.std, strict=True)
-        if not std > 0
+        label for label, std in zip(recipe.layout.variables, total.std, strict=True) if not std > 0
     ]
     if constant:
         raise ConfigError(f"constant over the training days, so not standardisable: {constant}")
@@ -163,8 +161,8 @@ def _provenance(config: DataConfig, source: Source) -> dict[str, Any]:
     del recorded["split"]["validation"]  # only the training days enter the store
     return {
         "recipe": recorded,
-        "title": str(source.dataset.attrs.get("title", "untitled")),
-        "source": str(source.dataset.attrs.get("source", "not stated")),
+        "title": source.attributes.get("title", "untitled"),
+        "source": source.attributes.get("source", "not stated"),
         "licence": licence_text(config.source),
         "simulated": config.source.simulated,
         "first_day": str(source.days[0]),

@@ -68,7 +68,7 @@ class Plan:
     Attributes:
         day: Index of the row's day in the store, shape (R,).
         delta: Distance of its two neighbours in days, shape (R,).
-        crop: Offsets of the day's, after's and before's crop, shape (R, 3, 2), uint8.
+        crop: Offsets of the day's, after's and before's crop, shape (R, 3, 2).
         mask_ratio: Share hidden in the after, before and input view, shape (R, 3).
         mask_seed: Seed of each of those masks, shape (R, 3), uint64.
         rows_per_batch: Rows of every batch but the last.
@@ -76,7 +76,7 @@ class Plan:
 
     day: Days
     delta: Days
-    crop: NDArray[np.uint8]
+    crop: NDArray[np.int16]
     mask_ratio: NDArray[np.float64]
     mask_seed: NDArray[np.uint64]
     rows_per_batch: int
@@ -87,7 +87,9 @@ class Plan:
     def batch_rows(self, step: int) -> slice:
         """Return the rows of batch `step`; the last batch may be short, and is kept."""
         assert 0 <= step < len(self)
-        return slice(step * self.rows_per_batch, min((step + 1) * self.rows_per_batch, len(self.day)))
+        return slice(
+            step * self.rows_per_batch, min((step + 1) * self.rows_per_batch, len(self.day))
+        )
 
 
 def anchors(split: Split, config: SamplingConfig) -> Days:
@@ -160,7 +162,7 @@ def make_plan(
     return Plan(
         day=usable[chosen],
         delta=_draw_deltas(rng, rows, sampling),
-        crop=rng.integers(0, views.crop_positions, size=(rows, 3, 2)).astype(np.uint8),
+        crop=rng.integers(0, views.crop_positions, size=(rows, 3, 2)).astype(np.int16),
         mask_ratio=rng.uniform(*mask.ratio, size=(rows, 3)),
         mask_seed=rng.integers(0, 2**64, size=(rows, 3), dtype=np.uint64),
         rows_per_batch=sampling.anchors_per_batch * sampling.rows_per_anchor,
@@ -170,7 +172,8 @@ def make_plan(
 def neighbour_probabilities(config: SamplingConfig) -> NDArray[np.float64]:
     """Return P(delta) for delta = 1 … max_neighbour_days; 0.242 … 0.162 as published."""
     weight = np.exp(-config.neighbour_decay * np.arange(1, config.max_neighbour_days + 1))
-    return weight / weight.sum()
+    probability: NDArray[np.float64] = weight / weight.sum()
+    return probability
 
 
 def _draw_deltas(rng: np.random.Generator, rows: int, config: SamplingConfig) -> Days:

@@ -72,13 +72,13 @@ class Source:
     """An opened source, with its days known and complete.
 
     Attributes:
-        dataset: Lazily opened fields.
+        parts: Lazily opened fields, one part after another in time.
         days: Calendar days covered, consecutive, shape (T,).
         samples_per_day: Time steps that make a day's mean.
         variables: What each channel is.
     """
 
-    dataset: xr.Dataset
+    parts: tuple[xr.Dataset, ...]
     days: NDArray[np.datetime64]
     samples_per_day: int
     variables: tuple[Variable, ...]
@@ -86,12 +86,17 @@ class Source:
     @property
     def latitude(self) -> NDArray[np.float64]:
         """Degrees north, ascending."""
-        return np.sort(self.dataset["latitude"].values.astype(np.float64))
+        return np.sort(self.parts[0]["latitude"].values.astype(np.float64))
 
     @property
     def longitude(self) -> NDArray[np.float64]:
         """Degrees east, ascending."""
-        return self.dataset["longitude"].values.astype(np.float64)
+        return self.parts[0]["longitude"].values.astype(np.float64)
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """What the source says of itself, such as its ``title``."""
+        return {str(name): str(value) for name, value in self.parts[0].attrs.items()}
 
     def read_days(self, start: int, stop: int) -> NDArray[np.float32]:
         """Return daily means of days ``start … stop - 1``, shape (days, V, X, Y).
@@ -99,8 +104,8 @@ class Source:
         Raises:
             ValueError: A value is not finite; names the variable and the day.
         """
-        steps = slice(start * self.samples_per_day, stop * self.samples_per_day)
-        channels = [self._read_channel(variable, steps) for variable in self.variables]
+        steps = start * self.samples_per_day, stop * self.samples_per_day
+        channels = [self._read_channel(variable, *steps) for variable in self.variables]
         fields = np.stack(channels, axis=1)
         finite = np.isfinite(fields).all(axis=(2, 3))
         if not finite.all():
@@ -111,14 +116,25 @@ class Source:
             )
         return fields
 
-    def _read_channel(self, variable: Variable, steps: slice) -> NDArray[np.float32]:
-        array = self.dataset[variable.definition.name].isel(time=steps)
-        if variable.level is not None:
-            array = array.sel(level=variable.level)
-        array = array.transpose("time", "longitude", "latitude").sortby("latitude")
-        values = array.values.astype(np.float64)
+    def _read_channel(self, variable: Variable, start: int, stop: int) -> NDArray[np.float32]:
+        """Return daily means of the time steps ``start … stop - 1``, shape (days, X, Y)."""
+        read, offset = [], 0
+        for part in self.parts:
+            steps = slice(max(start - offset, 0), max(stop - offset, 0))
+            read.append(_read_steps(part, variable, steps))
+            offset += part.sizes["time"]
+        values = np.concatenate(read)
         shape = (-1, self.samples_per_day, *values.shape[1:])
-        return values.reshape(shape).mean(axis=1).astype(np.float32)
+        daily: NDArray[np.float32] = values.reshape(shape).mean(axis=1).astype(np.float32)
+        return daily
+
+
+def _read_steps(part: xr.Dataset, variable: Variable, steps: slice) -> NDArray[np.float64]:
+    array = part[variable.definition.name].isel(time=steps)
+    if variable.level is not None:
+        array = array.sel(level=variable.level)
+    array = array.transpose("time", "longitude", "latitude").sortby("latitude")
+    return array.values.astype(np.float64)
 
 
 def open_source(
@@ -132,13 +148,15 @@ def open_source(
     Raises:
         ConfigError: Says what is missing or unfit, and what would help.
     """
-    dataset = _open_dataset(config)
-    for variable in variables:
-        _check_variable(dataset, variable)
-    _check_grid(dataset)
-    dataset = dataset.sel(time=slice(first_day, last_day))
-    days, samples_per_day = _check_times(dataset["time"].values)
-    return Source(dataset, days, samples_per_day, variables)
+    parts = _open_parts(config)
+    for part in parts:
+        for variable in variables:
+            _check_variable(part, variable)
+        _check_grid(part)
+    _check_same_grid(parts)
+    parts = [part.sel(time=slice(first_day, last_day)) for part in parts]
+    days, samples_per_day = _check_times(np.concatenate([part["time"].values for part in parts]))
+    return Source(tuple(parts), days, samples_per_day, variables)
 
 
 def licence_text(config: SourceConfig) -> str:
@@ -148,27 +166,26 @@ def licence_text(config: SourceConfig) -> str:
     return ""
 
 
-def _open_dataset(config: SourceConfig) -> xr.Dataset:
+def _open_parts(config: SourceConfig) -> list[xr.Dataset]:
     match config:
         case SampleSource():
             path = Path(str(files("sparta_ray.data").joinpath("sample", SAMPLE)))
-            return xr.open_dataset(path, engine="h5netcdf", cache=False)
+            return [xr.open_dataset(path, engine="h5netcdf", cache=False)]
         case NetCDFSource():
             return _open_netcdf(config.paths)
         case ZarrSource():
             options = {"token": "anon"} if config.url.startswith("gs://") else None
             try:
-                return xr.open_zarr(config.url, chunks=None, storage_options=options)
+                return [xr.open_zarr(config.url, chunks=None, storage_options=options)]
             except FileNotFoundError as error:
                 raise ConfigError(f"data.source.url {config.url!r}: no Zarr store there") from error
 
 
-def _open_netcdf(pattern: str) -> xr.Dataset:
+def _open_netcdf(pattern: str) -> list[xr.Dataset]:
     paths = sorted(glob.glob(pattern))
     if not paths:
         raise ConfigError(f"data.source.paths {pattern!r} matches no file")
-    parts = [xr.open_dataset(path, engine="h5netcdf", cache=False) for path in paths]
-    return parts[0] if len(parts) == 1 else xr.concat(parts, dim="time", data_vars="minimal")
+    return [xr.open_dataset(path, engine="h5netcdf", cache=False) for path in paths]
 
 
 def _check_variable(dataset: xr.Dataset, variable: Variable) -> None:
@@ -189,14 +206,20 @@ def _check_variable(dataset: xr.Dataset, variable: Variable) -> None:
 
 
 def _check_grid(dataset: xr.Dataset) -> None:
-    for name in ("latitude", "longitude"):
+    for name in ("time", "latitude", "longitude"):
         if name not in dataset.coords or dataset[name].ndim != 1:
             raise ConfigError(f"the source has no one-dimensional coordinate {name!r}")
-        if not np.isfinite(dataset[name].values).all():
+        if name != "time" and not np.isfinite(dataset[name].values).all():
             raise ConfigError(f"the source's {name} has values that are not finite")
     step = np.diff(dataset["longitude"].values)
     if len(step) == 0 or (step <= 0).any():
         raise ConfigError("the source's longitudes must ascend; reorder them first")
+
+
+def _check_same_grid(parts: list[xr.Dataset]) -> None:
+    for name in ("latitude", "longitude"):
+        if not all(np.array_equal(part[name].values, parts[0][name].values) for part in parts):
+            raise ConfigError(f"the source's files do not share one {name}; regrid them first")
 
 
 def _check_times(times: NDArray[np.datetime64]) -> tuple[NDArray[np.datetime64], int]:

@@ -17,6 +17,7 @@ import fsspec
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.errors import ContainsArrayError, ContainsGroupError
 
 from sparta_ray.config import ConfigError
 from sparta_ray.data.statistics import Statistics
@@ -68,10 +69,17 @@ class StoreLayout:
 
 
 def write_template(path: str, layout: StoreLayout) -> None:
-    """Create the store's metadata and coordinates; its fields are filled shard by shard."""
-    root = zarr.open_group(path, mode="w", zarr_format=3)
+    """Create the store's metadata and coordinates; its fields are filled shard by shard.
+
+    Raises:
+        ConfigError: Something else is there; it is left as it is.
+    """
+    try:
+        root = zarr.open_group(path, mode="w-", zarr_format=3)
+    except (FileExistsError, ContainsArrayError, ContainsGroupError) as error:
+        raise ConfigError(f"{path} holds something other than a store; choose another") from error
     time = (layout.days - np.datetime64("1900-01-01")).astype(np.int64)
-    coordinates: dict[str, tuple[NDArray[Any], dict[str, str]]] = {
+    coordinates: dict[str, tuple[NDArray[Any], dict[str, Any]]] = {
         "time": (time, {"units": "days since 1900-01-01", "calendar": "proleptic_gregorian"}),
         "variable": (np.array(layout.variables, dtype=np.dtypes.StringDType()), {}),
         "longitude": (layout.longitude, {"units": "degrees_east", "standard_name": "longitude"}),
@@ -97,7 +105,7 @@ def write_template(path: str, layout: StoreLayout) -> None:
 
 def write_shard(path: str, start: int, fields_TVXY: Fields) -> None:
     """Write one whole shard; `start` is its first day."""
-    array = _fields_array(path, mode="r+")
+    array = _array(zarr.open_group(path, mode="r+"), "fields")
     array[start : start + len(fields_TVXY)] = fields_TVXY
 
 
@@ -159,23 +167,23 @@ class Store:
     @cached_property
     def days(self) -> NDArray[np.datetime64]:
         """Calendar days, shape (T,)."""
-        offset = np.asarray(self._group["time"][:])  # type: ignore[index]
+        offset = self._coordinate("time")
         return np.datetime64("1900-01-01") + offset.astype("timedelta64[D]")
 
     @cached_property
     def variables(self) -> tuple[str, ...]:
         """Labels of the channels, in order."""
-        return tuple(str(label) for label in np.asarray(self._group["variable"][:]))  # type: ignore[index]
+        return tuple(str(label) for label in self._coordinate("variable"))
 
     @cached_property
     def longitude(self) -> NDArray[np.float64]:
         """Degrees east, shape (X,)."""
-        return np.asarray(self._group["longitude"][:])  # type: ignore[index]
+        return self._coordinate("longitude")
 
     @cached_property
     def latitude(self) -> NDArray[np.float64]:
         """Degrees north, shape (Y,)."""
-        return np.asarray(self._group["latitude"][:])  # type: ignore[index]
+        return self._coordinate("latitude")
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -210,7 +218,10 @@ class Store:
 
     @cached_property
     def _array(self) -> zarr.Array[Any]:
-        return _fields_array(self.path, mode="r")
+        return _array(self._group, "fields")
+
+    def _coordinate(self, name: str) -> NDArray[Any]:
+        return np.asarray(_array(self._group, name)[:])
 
     @cached_property
     def _maps(self) -> list[Fields] | None:
@@ -223,8 +234,8 @@ class Store:
         return None if any(part is None for part in maps) else [m for m in maps if m is not None]
 
 
-def _fields_array(path: str, mode: Any) -> zarr.Array[Any]:
-    array = zarr.open_group(path, mode=mode)["fields"]
+def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
+    array = group[name]
     assert isinstance(array, zarr.Array)
     return array
 

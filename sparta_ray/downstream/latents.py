@@ -37,8 +37,18 @@ class Latents:
             epoch: Masks are drawn anew for each.
         """
         days = np.arange(split.start, split.stop)
-        seed = derive_seed(self.seed, stream, epoch)
-        return self.embedder.encode_masked(self.store.read_standardised(days), mask, seed, days)
+        x_TVXY = self.store.read_standardised(days)
+        return self.embedder.encode_masked(x_TVXY, mask, self._mask_seed(stream, epoch), days)
+
+    def masked_view(self, day: int, mask: MaskConfig, stream: str) -> tuple[Tensor, Tensor]:
+        """Return what `masked` sees of one day in epoch 0: its whole view and what is kept."""
+        days = np.array([day])
+        x_1VXY = self.store.read_standardised(days)
+        view, kept = self.embedder.masked_views(x_1VXY, mask, self._mask_seed(stream, 0), days)
+        return view[0], kept[0]
+
+    def _mask_seed(self, stream: str, epoch: int) -> int:
+        return derive_seed(self.seed, stream, epoch)
 
     def of_epochs(self, split: Split, mask: MaskConfig, stream: str) -> Callable[[int], Tensor]:
         """Return the function of the epoch that draws its masks and encodes its days."""

@@ -24,4 +24,4 @@ class EvaluationConfig:
     diffusion_days: int | None = Field(default=None, ge=1)
     density_sigma: float = Field(default=20.0, gt=0)
     realism_neighbours: int = Field(default=5, ge=1)
-    climatology_half_window: int = Field(default=30, ge=0)
+    climatology_half_window: int = Field(default=30, ge=1)

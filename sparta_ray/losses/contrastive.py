@@ -27,8 +27,8 @@ def nt_xent(z_a_NP: Tensor, z_b_NP: Tensor, temperature: float) -> Tensor:
     """
     n = len(z_a_NP)
     z = functional.normalize(at_least_float32(torch.cat([z_a_NP, z_b_NP])), dim=1)
-    similarity = z @ z.T / temperature
+    with torch.autocast(z.device.type, enabled=False):
+        similarity = z @ z.T / temperature
     itself = torch.eye(2 * n, dtype=torch.bool, device=z.device)
     partner = torch.arange(2 * n, device=z.device).roll(n)
     return functional.cross_entropy(similarity.masked_fill(itself, -torch.inf), partner)
-

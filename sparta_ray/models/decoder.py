@@ -62,7 +62,7 @@ class Decoder(nn.Module):
 
     def forward(self, h_BD: Tensor) -> Tensor:
         """Return standardised fields, shape (B, V, X, Y)."""
-        x_BVXY: Tensor = self.output(self.blocks(h_BD.unflatten(1, self.coarse)))
+        x_BVXY: Tensor = self.output(self.blocks(h_BD.reshape(-1, *self.coarse)))
         return x_BVXY
 
 

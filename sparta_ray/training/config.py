@@ -1,5 +1,6 @@
 """How a run is trained: its stages, precision, checkpoints and share of a cluster."""
 
+from itertools import pairwise
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -36,7 +37,7 @@ class TrainingConfig:
         if not stages:
             raise ValueError("name at least one stage")
         kinds = [model_kind(stage) for stage in stages]
-        changes = sum(a != b for a, b in zip(kinds, kinds[1:], strict=False))
+        changes = sum(a != b for a, b in pairwise(kinds))
         if changes >= len(set(kinds)):
             raise ValueError(
                 f"stages {[stage.kind for stage in stages]}: those of one model must stand together"

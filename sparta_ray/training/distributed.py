@@ -26,7 +26,7 @@ def gather_rows(x_B: Tensor) -> Tensor:
     dist.all_gather(counts, rows)
     sizes = [int(count) for count in counts]
     padded = functional.pad(x_B, [0, 0] * (x_B.ndim - 1) + [0, max(sizes) - len(x_B)])
-    parts = all_gather(padded)
+    parts = all_gather(padded)  # type: ignore[no-untyped-call]
     return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
 
 

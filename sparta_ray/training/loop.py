@@ -110,9 +110,7 @@ class StageLoop:
             means[unit.split].add(terms, rows)
             state.position += 1
             now = time.perf_counter()
-            self.on_step(
-                StepReport(unit, state.position, rows, terms, arrived - last, now - last)
-            )
+            self.on_step(StepReport(unit, state.position, rows, terms, arrived - last, now - last))
             last = now
             if unit.split == "validation" and unit.ends_split:
                 self._end_epoch(state, unit.epoch, means)
@@ -136,7 +134,7 @@ class StageLoop:
             terms: dict[str, Tensor] = forward(views, unit.epoch, share)
         if training:
             state.optimiser.zero_grad(set_to_none=True)
-            terms["loss"].backward()
+            terms["loss"].backward()  # type: ignore[no-untyped-call]
             state.optimiser.step()
         return {name: value.detach() for name, value in terms.items()}
 

@@ -1,0 +1,117 @@
+"""The chain of a run: prepare, train, downstream, evaluate, report; each link once."""
+
+from collections.abc import Iterator
+
+import torch
+
+from sparta_ray.cluster import check_resources, joins_cluster, local_cpus, ray_session
+from sparta_ray.config import to_yaml
+from sparta_ray.data.recipe import Recipe, check_recorded, read_recipe
+from sparta_ray.data.store import read_meta
+from sparta_ray.downstream.trial import is_finished, trials
+from sparta_ray.evaluation.results import is_evaluated
+from sparta_ray.run import Run, check_run, downstream_splits, schedule, splits
+from sparta_ray.run_folder import RunFolder
+from sparta_ray.training.checkpoint import has_model
+from sparta_ray.training.estimate import step_flop
+
+LINKS = ("prepare", "train", "downstream", "evaluate", "report")
+
+
+def run_chain(run: Run, links: tuple[str, ...] = LINKS) -> None:
+    """Do those links of a run's chain that are not done yet, in order.
+
+    Raises:
+        ConfigError: The run does not fit its data, the cluster, or its folder; nothing was begun.
+    """
+    check_before(run)
+    if _needs_ray(run, links):
+        with ray_session(run):
+            _do_with_ray(run, links)
+    elif "evaluate" in links:
+        _evaluate(run)
+    if "report" in links:
+        from sparta_ray.evaluation.page import write_page
+
+        print(f"report: {write_page(run)}", flush=True)
+
+
+def check_before(run: Run) -> Recipe:
+    """Refuse what cannot work, before anything is started or spent."""
+    recipe = read_recipe(run.data)
+    layout = recipe.layout
+    check_run(run, len(layout.days), (len(layout.longitude), len(layout.latitude)))
+    if not joins_cluster():
+        check_resources(run, local_cpus(), torch.cuda.device_count())
+    meta = read_meta(run.data.store)
+    if meta is not None:
+        check_recorded(meta, recipe)
+    RunFolder(run.path).check_owner(run, None if meta is None else meta.get("fingerprint"))
+    return recipe
+
+
+def _needs_ray(run: Run, links: tuple[str, ...]) -> bool:
+    folder, meta = RunFolder(run.path), read_meta(run.data.store)
+    return (
+        (meta is None or not meta["complete"])
+        or ("train" in links and not _is_trained(run, folder))
+        or ("downstream" in links and not all(is_finished(folder, t) for t in trials(run)))
+    )
+
+
+def _is_trained(run: Run, folder: RunFolder) -> bool:
+    return all(has_model(folder.child("models", kind)) for kind in run.models)
+
+
+def _do_with_ray(run: Run, links: tuple[str, ...]) -> None:
+    from sparta_ray.data.prepare import prepare
+    from sparta_ray.downstream.trials import train_downstream
+    from sparta_ray.training.worker import train
+
+    store = prepare(run.data)
+    if "train" in links:
+        RunFolder(run.path).claim(run, store.fingerprint)
+        train(run)
+    if "downstream" in links:
+        train_downstream(run)
+    if "evaluate" in links:
+        _evaluate(run)
+
+
+def _evaluate(run: Run) -> None:
+    from sparta_ray.evaluation.evaluate import evaluate
+
+    evaluate(run)
+
+
+def describe(run: Run) -> str:
+    """Return what a run would do and cost, for ``--dry-run``."""
+    recipe = check_before(run)
+    return "\n".join([to_yaml(run), *_sizes(run, recipe)])
+
+
+def _sizes(run: Run, recipe: Recipe) -> Iterator[str]:
+    layout = recipe.layout
+    days, grid = len(layout.days), (len(layout.longitude), len(layout.latitude))
+    yield f"source: {layout.days[0]} to {layout.days[-1]}, {days:,} days, grid {grid[0]}x{grid[1]}"
+    yield f"store: {layout.shards} shards, {layout.bytes / 2**20:.0f} MiB at {run.data.store}"
+    for name, part in splits(run, days).items():
+        yield f"{name}: {len(part):,} days from {layout.days[part.start]}"
+    for name, part in downstream_splits(run, days).items():
+        yield f"downstream {name}: {len(part):,} days from {layout.days[part.start]}"
+    total = 0
+    for stage in run.training.stages:
+        plan, flop = schedule(run, stage, days), step_flop(run, stage, grid)
+        steps = plan.epochs * plan.train_steps
+        total += steps * flop
+        yield (
+            f"stage {stage.kind}: {plan.epochs} epochs x {plan.train_steps} = {steps:,} steps, "
+            f"{flop / 1e12:.3g} TFLOP each"
+        )
+    yield f"training: {total / 1e15:.3g} PFLOP without validation"
+    yield f"downstream: {len(trials(run))} trials"
+    yield (
+        f"resources: {run.scaling.cpus:g} CPUs"
+        + (f" and {run.scaling.num_workers} GPUs" if run.scaling.use_gpu else "")
+        + f" to train, {run.downstream.cpus_per_trial:g} CPUs a downstream trial"
+    )

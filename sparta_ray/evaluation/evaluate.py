@@ -1,0 +1,101 @@
+"""Evaluate a run: every model and task on the downstream test days, beside its baselines."""
+
+import math
+import time
+from collections.abc import Callable
+
+import torch
+
+from sparta_ray.config import ConfigError
+from sparta_ray.downstream.trial import Trial, is_finished, trials
+from sparta_ray.evaluation.embeddings import evaluate_embeddings
+from sparta_ray.evaluation.forecasting import evaluate_forecast, evaluate_forecast_baselines
+from sparta_ray.evaluation.generation import evaluate_diffusion
+from sparta_ray.evaluation.history import last_validation
+from sparta_ray.evaluation.reconstruction import evaluate_reconstruction
+from sparta_ray.evaluation.results import Results, is_evaluated, save_results
+from sparta_ray.evaluation.seasons import evaluate_classification, majority_accuracy
+from sparta_ray.evaluation.setup import Setup
+from sparta_ray.evaluation.truth import Subject
+from sparta_ray.progress import ProgressLine, clock
+from sparta_ray.run import Run
+from sparta_ray.run_folder import RunFolder
+
+Part = tuple[str, Callable[[], Results]]
+
+
+def evaluate(run: Run) -> None:
+    """Evaluate a trained run, unless that was done, and leave the results in its folder.
+
+    Raises:
+        ConfigError: A downstream trial is not finished.
+    """
+    folder = RunFolder(run.path)
+    if is_evaluated(folder, run.evaluation):
+        return
+    unfinished = [trial.name for trial in trials(run) if not is_finished(folder, trial)]
+    if unfinished:
+        raise ConfigError(
+            f"{len(unfinished)} downstream trials are not finished, such as {unfinished[0]}; run "
+            "jobs/train_downstream.py first"
+        )
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    parts = _parts(Setup(run, device))
+    progress, began = ProgressLine("evaluate", every=0.0), time.monotonic()
+    total = Results()
+    for done, (name, part) in enumerate(parts, start=1):
+        results = part()
+        total.scores.extend(results.scores)
+        total.arrays.update(results.arrays)
+        eta = (time.monotonic() - began) / done * (len(parts) - done)
+        progress.show(done, len(parts), f"{name} | eta {clock(eta)}")
+    save_results(folder, run.evaluation, total)
+
+
+def _parts(setup: Setup) -> list[Part]:
+    """Return every part of the evaluation by name."""
+    run = setup.run
+    parts: list[Part] = [("contrastive", lambda: _contrastive(run))]
+    parts.append(("reconstruction", lambda: evaluate_reconstruction(setup)))
+    for kind in run.models:
+        parts.append((f"embeddings {kind}", lambda kind=kind: evaluate_embeddings(setup, kind)))
+    for setting in run.downstream.forecast:
+        parts.append(
+            (
+                f"baselines {setting}",
+                lambda setting=setting: evaluate_forecast_baselines(setup, setting),
+            )
+        )
+    if run.downstream.classification is not None:
+        parts.append(("baseline classification", lambda: _majority(setup)))
+    parts.extend((trial.name, lambda trial=trial: _trial(setup, trial)) for trial in trials(run))
+    return parts
+
+
+def _majority(setup: Setup) -> Results:
+    subject = Subject("classification", "majority")
+    return Results([subject.score("accuracy", majority_accuracy(setup))])
+
+
+def _trial(setup: Setup, trial: Trial) -> Results:
+    match trial.task:
+        case "forecast":
+            return evaluate_forecast(setup, trial)
+        case "diffusion":
+            return evaluate_diffusion(setup, trial)
+        case "classification":
+            return evaluate_classification(setup, trial)
+
+
+def _contrastive(run: Run) -> Results:
+    """Score the last validation NT-Xent of the contrastive stages, a pair of views each."""
+    results = Results()
+    for stage in run.training.stages:
+        value = last_validation(RunFolder(run.path), stage.kind, "nt_xent")
+        if value is not None:
+            subject = Subject("contrastive", "sparta", setting=f"after {stage.kind}")
+            results.scores.append(subject.score("nt_xent", value / 2))
+    if results.scores:
+        chance = math.log(2 * run.sampling.anchors_per_batch * run.sampling.rows_per_anchor - 1)
+        results.scores.append(Subject("contrastive", "chance").score("nt_xent", chance))
+    return results

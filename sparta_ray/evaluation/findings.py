@@ -1,0 +1,136 @@
+"""Findings: what the scores say, in plain sentences, whoever wins."""
+
+from collections.abc import Iterator, Sequence
+from statistics import fmean
+
+from sparta_ray.evaluation.display import in_sentence, setting_name
+from sparta_ray.evaluation.score_record import Score
+
+
+def findings(scores: Sequence[Score]) -> list[str]:
+    """Return one sentence for each task that was evaluated."""
+    table = _Means(scores)
+    return [
+        *_contrastive(table),
+        *_reconstruction(table),
+        *_forecast(table),
+        *_generation(table),
+        *_classification(table),
+        *_embeddings(table),
+    ]
+
+
+class _Means:
+    """Scores averaged over seeds, looked up by what they are."""
+
+    def __init__(self, scores: Sequence[Score]):
+        self.scores = scores
+
+    def models(self, task: str, metric: str) -> dict[str, float]:
+        """Return each model's mean of a score that has neither lead nor variable."""
+        found: dict[str, list[float]] = {}
+        for score in self.scores:
+            if (score.task, score.metric) == (task, metric) and score.lead_days is None:
+                found.setdefault(score.model, []).append(score.value)
+        return {model: fmean(values) for model, values in found.items()}
+
+    def settings(self) -> list[str]:
+        """Return the forecast settings."""
+        names = dict.fromkeys(score.setting for score in self.scores if score.task == "forecast")
+        return [name for name in names if name is not None]
+
+    def by_lead(self, setting: str) -> dict[int, dict[str, float]]:
+        """Return the RRMSE of each model at each lead of a forecast setting."""
+        found: dict[int, dict[str, list[float]]] = {}
+        for score in self.scores:
+            if (score.task, score.metric, score.setting) == ("forecast", "rrmse", setting):
+                assert score.lead_days is not None
+                models = found.setdefault(score.lead_days, {})
+                models.setdefault(score.model, []).append(score.value)
+        return {
+            lead: {model: fmean(values) for model, values in models.items()}
+            for lead, models in sorted(found.items())
+        }
+
+
+def _contrastive(table: _Means) -> Iterator[str]:
+    values = [s for s in table.scores if s.task == "contrastive" and s.model == "sparta"]
+    chance = table.models("contrastive", "nt_xent").get("chance")
+    if values and chance is not None:
+        best = min(values, key=lambda score: score.value)
+        yield (
+            f"Contrastive pretraining: validation NT-Xent is {best.value:.2f} {best.setting}; "
+            f"guessing would score {chance:.2f}."
+        )
+
+
+def _reconstruction(table: _Means) -> Iterator[str]:
+    error = table.models("reconstruction", "standardised error")
+    if error:
+        ranked = ", ".join(
+            f"{in_sentence(model)} {value:.2f}"
+            for model, value in sorted(error.items(), key=lambda item: item[1])
+        )
+        yield (
+            "Reconstruction of masked test days, squared error summed over standardised "
+            f"variables, best first: {ranked}."
+        )
+
+
+def _forecast(table: _Means) -> Iterator[str]:
+    for setting in table.settings():
+        leads = table.by_lead(setting)
+        first, last = min(leads), max(leads)
+        models = [m for m in leads[last] if m not in ("persistence", "climatology")]
+        for model in models:
+            yield (
+                f"Forecast ({setting_name(setting)}): {in_sentence(model)} has an RRMSE of "
+                f"{leads[first][model]:.2f} % at {first} day and {leads[last][model]:.2f} % at "
+                f"{last} days; persistence {leads[first]['persistence']:.2f} and "
+                f"{leads[last]['persistence']:.2f} %, climatology "
+                f"{leads[first]['climatology']:.2f} and {leads[last]['climatology']:.2f} %. "
+                + _where_it_wins(leads, model)
+            )
+
+
+def _where_it_wins(leads: dict[int, dict[str, float]], model: str) -> str:
+    ahead = [
+        lead
+        for lead, values in leads.items()
+        if values[model] < min(values["persistence"], values["climatology"])
+    ]
+    if not ahead:
+        return "At no lead does it beat both."
+    return f"It beats both at {len(ahead)} of {len(leads)} leads (first at {ahead[0]} days)."
+
+
+def _generation(table: _Means) -> Iterator[str]:
+    errors = table.models("diffusion", "rrmse")
+    if errors:
+        shown = ", ".join(f"{in_sentence(m)} {v:.2f} %" for m, v in errors.items())
+        yield f"Generation from masked days: RRMSE of the decoded mean sample is {shown}."
+
+
+def _classification(table: _Means) -> Iterator[str]:
+    accuracy = table.models("classification", "accuracy")
+    learnt = {model: v for model, v in accuracy.items() if model != "majority"}
+    if learnt:
+        shown = ", ".join(f"{in_sentence(m)} {v:.0%}" for m, v in learnt.items())
+        guess = accuracy.get("majority", 0.25)
+        yield (
+            f"Season of a masked day: {shown} right; always naming the commonest season would be "
+            f"right for {guess:.0%}."
+        )
+
+
+def _embeddings(table: _Means) -> Iterator[str]:
+    raw = table.models("latent space", "temporal distance")
+    relative = table.models("latent space", "relative temporal distance")
+    if len(raw) < 2:
+        return
+    smoothest_raw, smoothest = min(raw, key=raw.__getitem__), min(relative, key=relative.__getitem__)
+    agree = "also" if smoothest_raw == smoothest else "but"
+    yield (
+        f"Smoothness: raw distances from day to day are smallest for {in_sentence(smoothest_raw)}, "
+        f"{agree} relative to the embeddings' variance for {in_sentence(smoothest)}."
+    )

@@ -1,0 +1,104 @@
+"""Autoregressive forecasts from every test window, lead by lead, beside their baselines.
+
+Legend: W windows, L look-back days, F leads, D embedding.
+"""
+
+from collections.abc import Callable, Iterator
+
+import torch
+import xarray as xr
+from torch import Tensor
+
+from sparta_ray.downstream.forecast import Forecaster, window_starts
+from sparta_ray.downstream.trial import Trial
+from sparta_ray.evaluation.reconstruction import STREAM
+from sparta_ray.evaluation.results import Results
+from sparta_ray.evaluation.score_record import Score
+from sparta_ray.evaluation.setup import Setup
+from sparta_ray.evaluation.truth import Days, Subject, field_scores
+
+FieldsAtLead = Callable[[int], xr.DataArray]
+
+
+def evaluate_forecast(setup: Setup, trial: Trial) -> Results:
+    """Forecast from every test window with one trained forecaster."""
+    model, latents = setup.model_of(trial), setup.latents(trial.model)
+    assert isinstance(model, Forecaster)
+    h_TD = latents.masked(setup.parts["test"], setup.run.downstream.mask, STREAM)
+    starts = test_windows(setup, trial.setting)
+    config = setup.run.downstream.forecast[trial.setting]
+    past_WLD = torch.stack([h_TD[start : start + config.look_back] for start in starts])
+    h_WFD = _rollout(model, past_WLD.to(setup.device), config.lead_days)
+    embedder = latents.embedder
+
+    def forecast(lead: int) -> xr.DataArray:
+        return setup.truth.labelled(embedder.decode_physical(h_WFD[:, lead - 1]))
+
+    subject = Subject("forecast", trial.model, trial.setting, trial.seed)
+    scores = list(_scores_by_lead(setup, trial.setting, subject, forecast))
+    return Results(scores, {f"map-{trial.name}": _panels(setup, trial.setting, forecast)})
+
+
+def evaluate_forecast_baselines(setup: Setup, setting: str) -> Results:
+    """Score persistence of the last known day, and climatology, for one setting's windows."""
+    last_known = setup.truth.fields(_valid_days(setup, setting, lead=0))
+    candidates: dict[str, FieldsAtLead] = {
+        "persistence": lambda lead: last_known,
+        "climatology": lambda lead: setup.truth.climatology(_valid_days(setup, setting, lead)),
+    }
+    scores: list[Score] = []
+    for model, fields in candidates.items():
+        subject = Subject("forecast", model, setting)
+        scores.extend(_scores_by_lead(setup, setting, subject, fields))
+    return Results(scores)
+
+
+def test_windows(setup: Setup, setting: str) -> Days:
+    """Return the starts of a setting's windows, counted within the downstream test days."""
+    config = setup.run.downstream.forecast[setting]
+    return window_starts(
+        len(setup.parts["test"]), config.look_back, config.lead_days, config.stride
+    )
+
+
+def shown_lead(setup: Setup, setting: str) -> int:
+    """Return the lead that maps show: 10 days, or the last one before."""
+    return min(10, setup.run.downstream.forecast[setting].lead_days)
+
+
+def _valid_days(setup: Setup, setting: str, lead: int) -> Days:
+    """Return the days that forecasts at a lead are for; lead 0 is the last known day."""
+    config = setup.run.downstream.forecast[setting]
+    starts = test_windows(setup, setting)
+    return setup.parts["test"].start + starts + config.look_back - 1 + lead
+
+
+def _rollout(model: Forecaster, past_WLD: Tensor, lead_days: int, windows: int = 256) -> Tensor:
+    parts = [model.rollout(part, lead_days).cpu() for part in past_WLD.split(windows)]
+    return torch.cat(parts)
+
+
+def _scores_by_lead(
+    setup: Setup, setting: str, subject: Subject, fields: FieldsAtLead
+) -> Iterator[Score]:
+    """Score each lead on its own, so that no more than one lead's fields are in memory."""
+    last = setup.run.downstream.forecast[setting].lead_days
+    in_tables = {lead for lead in setup.run.evaluation.report_leads if lead <= last} | {1, last}
+    for lead in range(1, last + 1):
+        truth = setup.truth.fields(_valid_days(setup, setting, lead))
+        yield from field_scores(
+            subject, fields(lead), truth, setup.truth.limits, lead, lead in in_tables
+        )
+
+
+def _panels(setup: Setup, setting: str, forecast: FieldsAtLead) -> xr.DataArray:
+    """Return truth, forecast, persistence and the forecast's error of the middle window."""
+    lead = shown_lead(setup, setting)
+    window = len(test_windows(setup, setting)) // 2
+    days = _valid_days(setup, setting, lead)[[window]]
+    truth = setup.truth.fields(days)[0]
+    made = forecast(lead)[window]
+    layers = {"truth": truth, "forecast": made, "error": made - truth}
+    panels = xr.concat(list(layers.values()), dim="panel").assign_coords(panel=list(layers))
+    panels.attrs = {"day": str(setup.store.days[days[0]]), "lead": lead}
+    return panels

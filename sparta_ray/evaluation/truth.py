@@ -1,0 +1,151 @@
+"""The truth of a run's test days, its baselines, and how any fields compare with it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from sparta_ray import variables
+from sparta_ray.data.store import Store
+from sparta_ray.evaluation.baselines import climatology_at, day_of_year_climatology, mean_field
+from sparta_ray.evaluation.published_results import published_value
+from sparta_ray.evaluation.score_record import Score
+from sparta_ray.evaluation.scores import bias, psnr, rmse, rrmse, ssim
+from sparta_ray.run import Run, splits
+
+Days = NDArray[np.int64]
+_DIMS = ("window", "variable", "longitude", "latitude")
+
+
+@dataclass(frozen=True)
+class Truth:
+    """True fields of a store, and the baselines of its training split.
+
+    Attributes:
+        run: Tells the training split.
+        store: The fields.
+    """
+
+    run: Run
+    store: Store
+
+    def fields(self, days: Days) -> xr.DataArray:
+        """Return the true fields of some days, dims (window, variable, longitude, latitude)."""
+        return self.labelled(self.store.read(days))
+
+    def labelled(self, fields: NDArray[np.float32]) -> xr.DataArray:
+        """Name the dimensions of physical fields of shape (windows, V, X, Y)."""
+        coordinates = {
+            "variable": list(self.store.variables),
+            "longitude": self.store.longitude,
+            "latitude": self.store.latitude,
+        }
+        return xr.DataArray(fields, dims=_DIMS, coords=coordinates)
+
+    def climatology(self, days: Days) -> xr.DataArray:
+        """Return the day-of-year climatology of some days, from the training split."""
+        times = xr.DataArray(self.store.days[days].astype("datetime64[ns]"), dims="window")
+        found = climatology_at(self._climatology, times)
+        return found.transpose(*_DIMS).reset_coords(drop=True)
+
+    def mean(self, days: Days) -> xr.DataArray:
+        """Return the training mean field, once for each day."""
+        return self._mean.expand_dims(window=len(days)).transpose(*_DIMS)
+
+    @property
+    def limits(self) -> tuple[xr.DataArray, xr.DataArray]:
+        """Each variable's least and greatest value in the training split."""
+        statistics = self.store.statistics
+        coordinates = {"variable": list(self.store.variables)}
+        return (
+            xr.DataArray(statistics.minimum, dims="variable", coords=coordinates),
+            xr.DataArray(statistics.maximum, dims="variable", coords=coordinates),
+        )
+
+    @cached_property
+    def _training(self) -> xr.DataArray:
+        split = splits(self.run, len(self.store))["train"]
+        days = np.arange(split.start, split.stop)
+        fields = self.fields(days).rename(window="time")
+        return fields.assign_coords(time=self.store.days[days].astype("datetime64[ns]"))
+
+    @cached_property
+    def _climatology(self) -> xr.DataArray:
+        return day_of_year_climatology(
+            self._training, self.run.evaluation.climatology_half_window
+        )
+
+    @cached_property
+    def _mean(self) -> xr.DataArray:
+        return mean_field(self._training)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Whose fields are scored: the words that a score carries besides its metric."""
+
+    task: str
+    model: str
+    setting: str | None = None
+    seed: int | None = None
+
+    def score(
+        self,
+        metric: str,
+        value: float,
+        units: str = "",
+        lead_days: int | None = None,
+        variable: str | None = None,
+    ) -> Score:
+        """Return one score, with the paper's number beside it where there is one."""
+        published = None
+        if variable is None:
+            published = published_value(self.task, metric, self.model, self.setting, lead_days)
+        return Score(
+            task=self.task,
+            model=self.model,
+            metric=metric,
+            value=float(value),
+            units=units,
+            lead_days=lead_days,
+            variable=variable,
+            setting=self.setting,
+            seed=self.seed,
+            published=published,
+        )
+
+
+def field_scores(
+    subject: Subject,
+    fields: xr.DataArray,
+    truth: xr.DataArray,
+    limits: tuple[xr.DataArray, xr.DataArray],
+    lead_days: int | None = None,
+    with_images: bool = True,
+) -> Iterable[Score]:
+    """Compare physical fields with the truth.
+
+    Args:
+        subject: Whose fields.
+        fields: Dims (window, variable, longitude, latitude).
+        truth: Likewise.
+        limits: Least and greatest value of each variable, to scale images by.
+        lead_days: Days ahead, for a forecast.
+        with_images: Whether to compute SSIM and PSNR, which cost the most.
+
+    Yields:
+        RRMSE, RMSE and bias per variable, SSIM and PSNR.
+    """
+    yield subject.score("rrmse", float(rrmse(fields, truth)), "%", lead_days)
+    for metric, values in (("rmse", rmse(fields, truth)), ("bias", bias(fields, truth))):
+        for label in values["variable"].values.tolist():
+            units = variables.parse(label).definition.units
+            yield subject.score(
+                metric, float(values.sel(variable=label)), units, lead_days, label
+            )
+    if with_images:
+        yield subject.score("ssim", float(ssim(fields, truth, *limits)), "", lead_days)
+        yield subject.score("psnr", float(psnr(fields, truth, *limits)), "dB", lead_days)
