@@ -43,7 +43,8 @@ def main(description: str, links: Sequence[str] = LINKS) -> None:
         else:
             run_chain(run, wanted)
     except ConfigError as error:
-        sys.exit(f"error: {error}")
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
     except KeyboardInterrupt:
         print("interrupted; the same command continues", file=sys.stderr)
         sys.exit(130)

@@ -1,5 +1,6 @@
 """Ray, started quietly or joined, and asked first whether it can hold the run."""
 
+import logging
 import os
 import threading
 import warnings
@@ -14,12 +15,26 @@ from sparta_ray.progress import ProgressLine
 from sparta_ray.run import Run
 
 _QUIET = {
-    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "OMP_WAIT_POLICY": "PASSIVE",
 }
+
+
+_QUIET_LOGGERS = {
+    "ray.data": logging.WARNING,
+    "ray.train": logging.WARNING,
+    "ray.tune": logging.WARNING,
+    "ray.data._internal.progress": logging.ERROR,  # says at every stream that bars are off
+    "ray._private.authentication": logging.ERROR,  # says at every start that tokens are on
+}
+
+
+def quieten() -> None:
+    """Let this process's Ray libraries speak of problems alone; progress lines say the rest."""
+    for name, level in _QUIET_LOGGERS.items():
+        logging.getLogger(name).setLevel(level)
 
 
 def joins_cluster() -> bool:
@@ -67,8 +82,10 @@ def ray_session(run: Run) -> Iterator[None]:
     """
     if not joins_cluster():
         check_resources(run, local_cpus(), torch.cuda.device_count())
-    os.environ.update({name: os.environ.get(name, value) for name, value in _QUIET.items()})
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
     warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
+    quieten()
     local = {
         "num_cpus": local_cpus(),
         "object_store_memory": int(run.scaling.object_store_gb * 2**30),

@@ -66,6 +66,8 @@ def read_tree(path: Path, may_extend: bool = True) -> dict[str, Any]:
     base = tree.pop("extends", None)
     if base is None:
         return tree
+    if not isinstance(base, str):
+        raise ConfigError(f"{path}: `extends` must name a file, not {base!r}")
     if not may_extend:
         raise ConfigError(f"{path} extends {base}: only one level of `extends` is allowed")
     return _merge(read_tree(path.parent / base, may_extend=False), tree)

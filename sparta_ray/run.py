@@ -12,6 +12,7 @@ from sparta_ray.data.masking import MaskConfig
 from sparta_ray.data.recipe import DataConfig
 from sparta_ray.data.sampling import SamplingConfig, anchors, batches_per_epoch, check_split
 from sparta_ray.data.schedule import Schedule
+from sparta_ray.data.sources import NetCDFSource, ZarrSource
 from sparta_ray.data.splits import Split, SplitName, split_days
 from sparta_ray.data.views import ViewConfig
 from sparta_ray.downstream.config import DownstreamConfig
@@ -77,10 +78,15 @@ class Run:
 
 def located(run: Run) -> Run:
     """Return the run with absolute paths, so that it means the same in every process."""
+    source = run.data.source
+    if isinstance(source, NetCDFSource):
+        source = replace(source, paths=_absolute(source.paths))
+    elif isinstance(source, ZarrSource):
+        source = replace(source, url=_absolute(source.url))
     return replace(
         run,
         folder=_absolute(run.folder),
-        data=replace(run.data, store=_absolute(run.data.store)),
+        data=replace(run.data, store=_absolute(run.data.store), source=source),
     )
 
 
@@ -118,7 +124,7 @@ def check_run(run: Run, days: int, grid: tuple[int, int]) -> None:
     training: tuple[SplitName, ...] = ("train", "validation")
     for split in training:
         check_split(parts[split], split, run.sampling)
-        _check_last_batch(parts[split], split, run)
+    _check_rows_of_ranks(run, parts)
     coarse_map(grid, run.model.embedding)
     downstream = downstream_splits(run, days)
     for name, setting in run.downstream.forecast.items():
@@ -138,12 +144,15 @@ def check_run(run: Run, days: int, grid: tuple[int, int]) -> None:
             window_starts(length, setting.look_back, horizon, setting.stride)
 
 
-def _check_last_batch(split: Split, name: SplitName, run: Run) -> None:
-    """Refuse a last batch that leaves a worker without the two rows a batch norm needs."""
-    left_over = (len(anchors(split, run.sampling)) - 1) % run.sampling.anchors_per_batch + 1
-    rows, workers = left_over * run.sampling.rows_per_anchor, run.scaling.num_workers
-    if rows < 2 * workers:
-        raise ConfigError(
-            f"the last batch of the {name} split has {rows} rows, fewer than two for each of "
-            f"{workers} workers; change sampling.rows_per_batch, or lower scaling.num_workers"
-        )
+def _check_rows_of_ranks(run: Run, parts: dict[SplitName, Split]) -> None:
+    """Refuse more workers than the shortest batch can give two rows each, as batch norms need."""
+    for name in ("train", "validation"):
+        last = len(anchors(parts[name], run.sampling)) % run.sampling.anchors_per_batch
+        rows = (last or run.sampling.anchors_per_batch) * run.sampling.rows_per_anchor
+        if rows < 2 * run.scaling.num_workers:
+            fewer = f", or at most {rows // 2} workers" if rows > 1 else ""
+            raise ConfigError(
+                f"the last {name} batch of an epoch has {rows} rows, too few for "
+                f"scaling.num_workers {run.scaling.num_workers}; use another "
+                f"sampling.rows_per_batch{fewer}"
+            )

@@ -1,7 +1,6 @@
 """The run folder: what a run was, and all that it left, at a path or fsspec URL."""
 
 import json
-import os
 import subprocess
 from collections.abc import Iterable, Mapping
 from importlib.metadata import version
@@ -12,13 +11,14 @@ import fsspec
 import yaml
 from fsspec.implementations.local import LocalFileSystem
 
+from sparta_ray import __version__
 from sparta_ray.config import ConfigError, differences, to_tree
 from sparta_ray.run import Run
 
 _FREE_TO_CHANGE = ("folder", "scaling", "evaluation", "data.store", "training.keep_checkpoints")
 """Settings that do not change what the trained weights are."""
 
-_VERSIONS = ("sparta-ray", "ray", "torch", "numpy", "xarray", "zarr")
+_VERSIONS = ("ray", "torch", "numpy", "xarray", "zarr")
 
 
 class RunFolder:
@@ -119,11 +119,22 @@ class RunFolder:
             )
 
 
+def _cut_torn_line(path: Path) -> None:
+    """Cut off what a killed run left of a line, so that the next record stands on its own."""
+    if not path.exists():
+        return
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        with path.open("r+b") as stream:
+            stream.truncate(whole)
+
+
 def _run_record(run: Run, fingerprint: str) -> str:
     record = {
         "data_fingerprint": fingerprint,
         "git_revision": _git_revision(),
-        "versions": {name: version(name) for name in _VERSIONS},
+        "versions": {"sparta-ray": __version__} | {name: version(name) for name in _VERSIONS},
         "config": to_tree(run),
     }
     return yaml.safe_dump(record, sort_keys=False)

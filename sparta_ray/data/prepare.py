@@ -46,6 +46,7 @@ def _write_shards(recipe: Recipe, pending: list[int]) -> dict[int, FinishedShard
     finished: dict[int, FinishedShard] = {}
     if not pending:
         return finished
+    ray.data.DataContext.get_current().enable_progress_bars = False
     shards = ray.data.from_items(pending, override_num_blocks=len(pending))
     written = shards.map(_ShardWriter(recipe.config))
     for row in written.iter_rows():

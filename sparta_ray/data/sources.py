@@ -154,6 +154,7 @@ def open_source(
             _check_variable(part, variable)
         _check_grid(part)
     _check_same_grid(parts)
+    _check_order(np.concatenate([part["time"].values for part in parts]))
     parts = [part.sel(time=slice(first_day, last_day)) for part in parts]
     days, samples_per_day = _check_times(np.concatenate([part["time"].values for part in parts]))
     return Source(tuple(parts), days, samples_per_day, variables)
@@ -179,6 +180,11 @@ def _open_parts(config: SourceConfig) -> list[xr.Dataset]:
                 return [xr.open_zarr(config.url, chunks=None, storage_options=options)]
             except FileNotFoundError as error:
                 raise ConfigError(f"data.source.url {config.url!r}: no Zarr store there") from error
+            except ImportError as error:
+                raise ConfigError(
+                    f"data.source.url {config.url!r} needs a package that is not installed: "
+                    f"{error}; for gs:// it is pip install 'sparta-ray[gcs]'"
+                ) from error
 
 
 def _open_netcdf(pattern: str) -> list[xr.Dataset]:
@@ -222,13 +228,21 @@ def _check_same_grid(parts: list[xr.Dataset]) -> None:
             raise ConfigError(f"the source's files do not share one {name}; regrid them first")
 
 
+def _check_order(times: NDArray[np.datetime64]) -> None:
+    late = times[1:][np.diff(times) <= np.timedelta64(0)]
+    if len(late):
+        raise ConfigError(f"the source's times must ascend without repeats; see {late[0]}")
+
+
 def _check_times(times: NDArray[np.datetime64]) -> tuple[NDArray[np.datetime64], int]:
     """Return the calendar days and samples per day, or say which days are wrong."""
     if len(times) == 0:
         raise ConfigError("no time step lies between data.first_day and data.last_day")
-    if (np.diff(times) <= np.timedelta64(0)).any():
-        bad = times[1:][np.diff(times) <= np.timedelta64(0)][0]
-        raise ConfigError(f"the source's times must ascend without repeats; see {bad}")
+    if not np.issubdtype(times.dtype, np.datetime64):
+        raise ConfigError(
+            f"the source's times are {type(times[0]).__name__}, of another than the standard "
+            "calendar; convert them first (xarray's convert_calendar)"
+        )
     days, counts = np.unique(times.astype("datetime64[D]"), return_counts=True)
     if gaps := list(_missing_days(days)):
         raise ConfigError(f"the source lacks {len(gaps)} days: {_some(gaps)}")

@@ -8,6 +8,7 @@ Legend: T days, V variables, X longitudes, Y latitudes.
 """
 
 import json
+import warnings
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -120,7 +121,11 @@ def mark_complete(path: str, statistics: Statistics, training_days: int, fingerp
         "fingerprint": fingerprint,
     }
     root.attrs[_META] = meta
-    zarr.consolidate_metadata(path)
+    with warnings.catch_warnings():
+        # Consolidated metadata is newer than the Zarr 3 specification, yet xarray looks for it
+        # first; markers of finished shards are no part of the hierarchy, and need not be.
+        warnings.simplefilter("ignore", zarr.errors.ZarrUserWarning)
+        zarr.consolidate_metadata(path)
 
 
 def read_meta(path: str) -> dict[str, Any] | None:

@@ -26,3 +26,9 @@ def last_validation(folder: RunFolder, stage: str, loss: str) -> float | None:
     history = stage_history(folder, stage)
     column = f"validation_{loss}"
     return float(history[column].iloc[-1]) if column in history and len(history) else None
+
+
+def training_machines(folder: RunFolder) -> list[str]:
+    """Return each kind of machine that trained a part, such as ``1 x cpu in float32``."""
+    starts = [record for record in folder.read_records(HISTORY) if record["event"] == "start"]
+    return list(dict.fromkeys(f"{s['ranks']} x {s['device']} in {s['precision']}" for s in starts))

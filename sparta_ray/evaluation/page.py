@@ -19,7 +19,7 @@ from sparta_ray.evaluation.figures import (
     variable_scores_by_lead,
 )
 from sparta_ray.evaluation.findings import findings
-from sparta_ray.evaluation.history import stage_history
+from sparta_ray.evaluation.history import stage_history, training_machines
 from sparta_ray.evaluation.latent_figures import embedding_pca, smoothness_series
 from sparta_ray.evaluation.latent_space import (
     cycle_distances,
@@ -97,7 +97,7 @@ def _facts(run: Run, store: Store, folder: RunFolder) -> dict[str, str]:
     for kind in run.models:
         _, model = load_model(folder.child("models", kind))
         facts[f"Parameters of {kind}"] = f"{parameter_count(model):,}"
-    facts["Precision"] = run.training.precision
+    facts["Trained on"] = "; ".join(training_machines(folder))
     facts["Seed"] = str(run.seed)
     facts["Code"] = f"revision {record['git_revision']}; " + ", ".join(
         f"{name} {version}" for name, version in record["versions"].items()

@@ -19,7 +19,8 @@ class TrainingConfig:
         stages: In the order they run; stages of one model stand together.
         contrastive: Weights inside the contrastive loss.
         plateau: Learning-rate schedule of every stage.
-        precision: ``bfloat16`` runs the networks under autocast; losses stay in float32.
+        precision: ``bfloat16`` runs the networks under autocast, losses stay in float32; ``auto``
+            takes it where the device has instructions for it.
         checkpoint_every_epochs: Epochs between checkpoints; every stage also ends with one.
         keep_checkpoints: Newest checkpoints to keep.
     """
@@ -27,7 +28,7 @@ class TrainingConfig:
     stages: tuple[StageConfig, ...] = PUBLISHED_STAGES
     contrastive: ContrastiveConfig = Field(default_factory=ContrastiveConfig)
     plateau: PlateauConfig = Field(default_factory=PlateauConfig)
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
     checkpoint_every_epochs: int = Field(default=1, ge=1)
     keep_checkpoints: int = Field(default=2, ge=1)
 

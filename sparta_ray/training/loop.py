@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,9 +18,8 @@ from sparta_ray.seeding import derive_seed
 from sparta_ray.training.distributed import average_over_ranks
 from sparta_ray.training.metrics import RowMeans
 from sparta_ray.training.plateau import PlateauConfig, plateau_schedule
+from sparta_ray.training.precision import Precision
 from sparta_ray.training.stages import StageModule
-
-Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass

@@ -27,6 +27,12 @@ class StageReporter:
         self._every = every
         self._restart_interval()
 
+    def start(self, position: int, precision: str, device: str, ranks: int) -> None:
+        """Record where and how the stage is begun or continued."""
+        self._record(
+            event="start", position=position, precision=precision, device=device, ranks=ranks
+        )
+
     def step(self, report: StepReport) -> None:
         """Count a batch; every few seconds say how training goes."""
         self._batches += 1

@@ -12,7 +12,7 @@ from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, Sc
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from sparta_ray.cluster import watched
+from sparta_ray.cluster import quieten, watched
 from sparta_ray.config import from_tree, to_tree
 from sparta_ray.data.batches import BatchRecipe, stream
 from sparta_ray.data.store import Store
@@ -33,6 +33,7 @@ from sparta_ray.training.checkpoint import (
 )
 from sparta_ray.training.distributed import gather_rows
 from sparta_ray.training.loop import EpochReport, StageLoop, StageState
+from sparta_ray.training.precision import resolve_precision
 from sparta_ray.training.reporter import Show, StageReporter
 from sparta_ray.training.stages import ModelKind, StageModule, build_model, model_kind, needs
 
@@ -68,6 +69,7 @@ def train(run: Run) -> None:
 
 def _train_worker(config: dict[str, Any]) -> None:
     """Run all stages that are left, on every rank."""
+    quieten()
     worker = _Worker(from_tree(Run, config["run"], "run"), config["show"])
     saved = worker.load()
     for index in range(0 if saved is None else saved.stage, len(worker.run.training.stages)):
@@ -82,6 +84,7 @@ class _Worker:
         self.run, self._show = run, show
         self.rank, self.ranks = context.get_world_rank(), context.get_world_size()
         self.device = ray.train.torch.get_device()
+        self.precision = resolve_precision(run.training.precision, self.device)
         self.store = Store(run.data.store)
         self.folder = RunFolder(run.path)
         threads = run.scaling.threads_per_worker or max(1, int(run.scaling.cpus_per_worker))
@@ -111,13 +114,15 @@ class _Worker:
         recipe = self._recipe(index)
         label = f"train {index + 1}/{len(stages)} {stage.kind}"
         reporter = StageReporter(self.folder, self._show, stage.kind, label, recipe.schedule)
+        if self.rank == 0:
+            reporter.start(state.position, self.precision, str(self.device), self.ranks)
         loop = StageLoop(
             schedule=recipe.schedule,
             operator=ViewOperator(self.store.grid, self.run.views).to(self.device),
             seed=recipe.seed,
             rank=self.rank,
             ranks=self.ranks,
-            precision=self.run.training.precision,
+            precision=self.precision,
             on_step=reporter.step if self.rank == 0 else lambda _: None,
             on_epoch=lambda state, epoch: self._end_epoch(index, state, epoch, reporter),
         )

@@ -185,10 +185,12 @@ def test_unreadable_files(write, tmp_path):
     (tmp_path / "binary.yaml").write_bytes(b"\x89PNG\xff")
     with pytest.raises(ConfigError, match=r"binary\.yaml: it is not text"):
         load(Example, tmp_path / "binary.yaml")
-    with pytest.raises(ConfigError, match=r"broken\.yaml is not valid YAML: .*line 2"):
+    with pytest.raises(ConfigError, match=r"(?s)broken\.yaml is not valid YAML: .*line 2"):
         load(Example, write("broken.yaml", "name: a\nsection: [1"))
     with pytest.raises(ConfigError, match="must hold a mapping, not list"):
         load(Example, write("list.yaml", "- name\n"))
+    with pytest.raises(ConfigError, match="`extends` must name a file, not 5"):
+        load(Example, write("number.yaml", "extends: 5\n"))
 
 
 def test_an_empty_file_means_all_defaults(write):

@@ -1,0 +1,21 @@
+"""Which number format the networks run in on a device."""
+
+from typing import Literal
+
+import torch
+
+Precision = Literal["float32", "bfloat16"]
+
+
+def resolve_precision(wanted: Precision | Literal["auto"], device: torch.device) -> Precision:
+    """Return the precision to train in; ``auto`` is bfloat16 where the device computes in it.
+
+    A CPU without the instructions would run bfloat16 slower than float32.
+    """
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    able = torch.cpu.get_capabilities()
+    fast = any(able.get(feature) for feature in ("avx512_bf16", "amx_bf16", "bf16"))
+    return "bfloat16" if fast else "float32"

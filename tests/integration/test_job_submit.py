@@ -1,0 +1,97 @@
+"""The job, submitted to a Ray head that asks for a token."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RAY = [sys.executable, "-m", "ray.scripts.scripts"]
+
+pytestmark = pytest.mark.timeout(300)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """A head on loopback, with token authentication; yields the submitter's environment."""
+    folder = tmp_path_factory.mktemp("head")
+    token = folder / "token"
+    token.write_text("a-token-of-this-test-" + "0" * 32)
+    dashboard = free_port()
+    environment = os.environ | {
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN_PATH": str(token),
+        "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard}",
+    }
+    environment.pop("RAY_ADDRESS", None)
+    with (folder / "head.log").open("w") as log:
+        process = subprocess.Popen(
+            [
+                *RAY, "start", "--head", "--block", "--num-cpus=2",
+                "--node-ip-address=127.0.0.1", f"--port={free_port()}",
+                "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
+                "--object-store-memory=300000000",
+            ],
+            env=environment, stdout=log, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    try:
+        wait_for_jobs_api(environment, folder / "head.log")
+        yield environment
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def wait_for_jobs_api(environment: dict[str, str], log: Path) -> None:
+    deadline = time.monotonic() + 90
+    while ray_job(environment, "list").returncode != 0:
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(1)
+
+
+def ray_job(environment: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [*RAY, "job", *arguments], env=environment, cwd=ROOT, text=True, timeout=280,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def submit(
+    environment: dict[str, str], folder: Path, *more: str
+) -> "subprocess.CompletedProcess[str]":
+    return ray_job(
+        environment, "submit", "--working-dir", ".", "--", sys.executable, "jobs/train_sparta.py",
+        "--config", str(ROOT / "tests/tiny.yaml"), "--set", f"folder={folder}/runs",
+        "--set", f"data.store={folder}/store.zarr", *more,
+    )  # fmt: skip
+
+
+def test_a_submitted_job_runs_the_chain(head: dict[str, str], tmp_path: Path) -> None:
+    done = submit(head, tmp_path)
+    assert done.returncode == 0, done.stdout
+    assert (tmp_path / "runs/tiny/report/index.html").exists()
+    assert "report:" in done.stdout
+
+
+def test_a_job_that_cannot_run_fails_with_its_reason(head: dict[str, str], tmp_path: Path) -> None:
+    refused = submit(head, tmp_path, "--set", "sampling.min_soft_days=5000")
+    assert refused.returncode != 0
+    assert "set sampling.min_soft_days to at most" in refused.stdout
+
+
+def test_without_the_token_nothing_is_accepted(head: dict[str, str]) -> None:
+    stranger = head | {"RAY_AUTH_MODE": "disabled"}
+    refused = ray_job(stranger, "list")
+    assert refused.returncode != 0
+    assert "401" in refused.stdout or "nauthorized" in refused.stdout

@@ -1,0 +1,164 @@
+"""The jobs, used as a user would: as commands, on a Ray of their own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TINY = str(ROOT / "tests" / "tiny.yaml")
+
+
+def job(
+    name: str, folder: Path, *arguments: str, config: str = TINY, wait: bool = True
+) -> "subprocess.Popen[str]":
+    """Start a job whose runs and store lie in `folder`."""
+    command = [
+        sys.executable, str(ROOT / "jobs" / name), "--config", config,
+        "--set", f"folder={folder}/runs", "--set", f"data.store={folder}/store.zarr", *arguments,
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        command, cwd=ROOT, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    if wait:
+        process.wait(timeout=280)
+    return process
+
+
+def output(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    return process.stdout.read()
+
+
+def sets(*changes: str) -> Sequence[str]:
+    return [part for change in changes for part in ("--set", change)]
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the tiny run was interrupted by Ctrl-C, and then finished."""
+    folder = tmp_path_factory.mktemp("jobs")
+    first = job("train_sparta.py", folder, wait=False)
+    history = folder / "runs/tiny/metrics.jsonl"
+    while not (history.exists() and '"epoch"' in history.read_text()):
+        assert first.poll() is None, output(first)
+        time.sleep(0.1)
+    first.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    assert first.wait(timeout=60) == 130, output(first)
+    assert time.monotonic() - began < 20
+    assert "the same command continues" in output(first)
+
+    second = job("train_sparta.py", folder)
+    text = output(second)
+    assert second.returncode == 0, text
+    assert text.rstrip().endswith("report/index.html")
+    (folder / "output.txt").write_text(text)
+    return folder
+
+
+@pytest.mark.timeout(300)
+def test_an_interrupted_run_continues_and_ends_with_a_report(finished: Path) -> None:
+    run = finished / "runs/tiny"
+    starts = [
+        record["position"]
+        for record in map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
+        if record["event"] == "start" and record["stage"] == "pretrain"
+    ]
+    assert len(starts) == 2
+    assert starts[0] == 0
+    assert starts[1] > 0
+    page = (run / "report/index.html").read_text()
+    assert "Forecast" in page
+    metrics = json.loads((run / "report/metrics.json").read_text())
+    tasks = {score["task"] for score in metrics["scores"]}
+    assert tasks == {
+        "contrastive", "reconstruction", "forecast", "diffusion", "classification", "latent space",
+    }  # fmt: skip
+
+
+@pytest.mark.timeout(300)
+def test_little_is_printed_beside_the_progress(finished: Path) -> None:
+    lines = (finished / "output.txt").read_text().splitlines()
+    links = ("prepare", "train", "downstream", "evaluate", "report")
+    others = [line for line in lines if not line.startswith(links)]
+    assert len(others) < 40, "\n".join(others)
+    assert any(line.startswith("train 2/4 joint") and "wait" in line for line in lines)
+
+
+@pytest.mark.timeout(300)
+def test_a_finished_run_only_writes_its_report_again(finished: Path) -> None:
+    began = time.monotonic()
+    again = job("train_sparta.py", finished)
+    assert again.returncode == 0, output(again)
+    assert time.monotonic() - began < 30
+    assert output(again).startswith("report:")
+
+
+@pytest.mark.timeout(300)
+def test_each_link_is_a_job_of_its_own(finished: Path) -> None:
+    (finished / "runs/tiny/evaluation/scores.json").unlink()
+    report = job("report.py", finished)
+    assert report.returncode == 2
+    assert "not evaluated; run jobs/evaluate.py first" in output(report)
+    for name in ("prepare_data.py", "train_downstream.py", "evaluate.py", "report.py"):
+        done = job(name, finished)
+        assert done.returncode == 0, output(done)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["model.widht=2"], "model.widht: unknown key; did you mean width"),
+        (["training.stages.0.epochs=many"], "stages.0.pretrain.epochs"),
+        (["sampling.min_soft_days=1000"], "set sampling.min_soft_days to at most"),
+        (["downstream.forecast.lookback3_stride1.look_back=40"], "look_back 40 and 1 further days"),
+        (["scaling.num_workers=500"], "the cluster has"),
+        (["scaling.use_gpu=true"], "GPUs but the cluster has 0"),
+        (["data.variables=[2m_temperature,ozone]"], "unknown variable 'ozone'"),
+    ],
+)
+def test_bad_input_is_one_error_before_ray_starts(
+    tmp_path: Path, changes: list[str], message: str
+) -> None:
+    if changes == ["scaling.use_gpu=true"] and os.path.exists("/dev/nvidia0"):
+        pytest.skip("there is a GPU")
+    refused = job("train_sparta.py", tmp_path, *sets(*changes))
+    text = output(refused)
+    assert refused.returncode == 2, text
+    assert message in text
+    assert text.startswith("error: ")
+    assert "Traceback" not in text
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.timeout(300)
+def test_a_folder_of_another_run_is_refused(finished: Path) -> None:
+    refused = job("train_sparta.py", finished, *sets("seed=7"))
+    assert refused.returncode == 2
+    assert "seed: 0 -> 7" in output(refused)
+
+
+def test_dry_run_says_what_would_be_done_and_does_nothing(tmp_path: Path) -> None:
+    dry = job("train_sparta.py", tmp_path, "--dry-run")
+    text = output(dry)
+    assert dry.returncode == 0, text
+    assert "stage joint: 2 epochs x" in text
+    assert "downstream: 6 trials" in text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_published_numbers_of_the_dry_run(tmp_path: Path) -> None:
+    """The published sizes, on the one source that is at hand."""
+    config = tmp_path / "published.yaml"
+    config.write_text("sampling: {min_soft_days: 100}\ndownstream: {forecast: {}}\n")
+    dry = job("train_sparta.py", tmp_path, "--dry-run", config=str(config))
+    text = output(dry)
+    assert dry.returncode == 0, text
+    assert "stage pretrain: 100 epochs x 21 = 2,100 steps, 0.97 TFLOP each" in text

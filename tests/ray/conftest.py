@@ -1,0 +1,44 @@
+"""One Ray cluster for all tests of this folder, with more logical CPUs than the machine may have."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ray
+
+from sparta_ray.cluster import quieten
+from sparta_ray.config import load
+from sparta_ray.data.prepare import prepare
+from sparta_ray.data.store import Store
+from sparta_ray.run import Run, located
+
+TINY = Path(__file__).parents[1] / "tiny.yaml"
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[None]:
+    quieten()
+    ray.init(
+        num_cpus=6,
+        object_store_memory=300 * 2**20,
+        logging_level="WARNING",
+        logging_config=ray.LoggingConfig(log_level="WARNING"),
+    )
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture(scope="session")
+def tiny(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A tiny run whose store is prepared."""
+    folder = tmp_path_factory.mktemp("tiny")
+    run = located(
+        load(Run, TINY, [f"folder={folder}/runs", f"data.store={folder}/store.zarr"])
+    )
+    prepare(run.data)
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny_store(tiny: Run) -> Store:
+    return Store(tiny.data.store)

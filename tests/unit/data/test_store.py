@@ -1,0 +1,156 @@
+import pickle
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+from numpy.testing import assert_allclose, assert_array_equal
+
+from sparta_ray.config import ConfigError
+from sparta_ray.data.store import Store, StoreLayout, read_meta, write_shard, write_template
+
+DAYS = 400  # two shards, the second short
+PICK = np.array([399, 0, 365, 366, 17, 366])
+
+
+@pytest.fixture(scope="module")
+def path(make_store):
+    return make_store(days=DAYS, training_days=240)
+
+
+@pytest.fixture(scope="module")
+def fields(weather):
+    return weather(DAYS, ("2m_temperature", "geopotential@850", "specific_humidity@850"), (8, 6))
+
+
+def rewrite_fields(path, **options):
+    """Replace the store's fields by the same values, stored in another way."""
+    root = zarr.open_group(path, mode="r+", use_consolidated=False)
+    values = root["fields"][:]
+    del root["fields"]
+    root.create_array("fields", data=values, **options)
+    zarr.consolidate_metadata(path)
+
+
+def test_it_reads_what_was_written(path, fields):
+    store = Store(path)
+    assert len(store) == DAYS
+    assert store.variables == ("2m_temperature", "geopotential@850", "specific_humidity@850")
+    assert store.grid == (8, 6)
+    assert store.days[0] == np.datetime64("1979-01-01")
+    assert store.days[-1] == np.datetime64("1980-02-04")
+    assert_array_equal(store.longitude, np.arange(0, 360, 45))
+    assert_array_equal(store.latitude, [-75, -45, -15, 15, 45, 75])
+    assert_array_equal(store.read(PICK), fields[PICK])
+    assert store.read(np.array([], dtype=np.int64)).shape == (0, 3, 8, 6)
+
+
+def test_a_local_store_is_mapped_and_equals_a_plain_zarr_read(path):
+    store = Store(path)
+    assert isinstance(store._maps[1], np.memmap)
+    assert len(store._maps[1]) == 34
+    assert_array_equal(store.read(PICK), zarr.open_group(path, mode="r")["fields"][:][PICK])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"chunks": (1, 3, 8, 6), "shards": (366, 3, 8, 6)},  # compressed, the same shards
+        {"chunks": (50, 3, 8, 6), "compressors": None},
+        {"chunks": (1, 3, 4, 6), "shards": (366, 3, 8, 6), "compressors": None},
+    ],
+)
+def test_a_rewritten_store_is_read_through_zarr(make_store, tmp_path, fields, options):
+    path = make_store(days=DAYS, training_days=240, path=tmp_path / "rewritten.zarr")
+    rewrite_fields(path, **options)
+    store = Store(path)
+    assert store._maps is None
+    assert_array_equal(store.read(PICK), fields[PICK])
+
+
+def test_standardised_with_the_training_days_statistics(path, fields):
+    store = Store(path)
+    training = fields[:240].astype(np.float64)
+    mean = training.mean(axis=(0, 2, 3))[:, None, None]
+    std = training.std(axis=(0, 2, 3), ddof=1)[:, None, None]
+    standardised = store.read_standardised(PICK)
+    assert standardised.dtype == np.float32
+    assert_allclose(standardised, (fields[PICK] - mean) / std, atol=2e-4)
+    assert_allclose(store.to_physical(standardised), fields[PICK], rtol=1e-5)
+    assert store.training_days == 240
+
+
+def test_reading_does_not_change_the_store(path, fields):
+    store = Store(path)
+    store.read(PICK)[:] = 0
+    store.read_standardised(PICK)
+    assert_array_equal(store.read(PICK), fields[PICK])
+
+
+def test_it_is_sent_to_another_process_by_its_path(path, fields):
+    store = Store(path)
+    store.read(PICK)
+    sent = pickle.dumps(store)
+    assert len(sent) < 500
+    assert_array_equal(pickle.loads(sent).read(PICK), fields[PICK])
+
+
+def test_xarray_opens_it(path, fields):
+    with xr.open_zarr(path, chunks=None) as dataset:
+        array = dataset["fields"]
+        assert array.dims == ("time", "variable", "longitude", "latitude")
+        assert array.attrs["units"] == "K, m2 s-2, kg kg-1"
+        day = array.sel(time="1980-01-02", variable="geopotential@850", latitude=-15)
+        assert_array_equal(day.values, fields[366, 1, :, 2])
+        assert dataset["latitude"].attrs["units"] == "degrees_north"
+
+
+def test_an_unfinished_store_does_not_open(tmp_path, path):
+    layout = StoreLayout(
+        days=Store(path).days,
+        variables=("a", "b", "c"),
+        units=("K", "K", "K"),
+        longitude=np.arange(8.0),
+        latitude=np.arange(6.0),
+        provenance={"title": "half"},
+    )
+    half = str(tmp_path / "half.zarr")
+    write_template(half, layout)
+    write_shard(half, 0, np.zeros((366, 3, 8, 6), dtype=np.float32))
+    with pytest.raises(ConfigError, match=r"half\.zarr is not complete; run .* again to continue"):
+        Store(half)
+    assert read_meta(half) == {"complete": False, "provenance": {"title": "half"}}
+    assert (layout.shape, layout.bytes, layout.shards) == ((400, 3, 8, 6), 400 * 3 * 48 * 4, 2)
+    assert layout.shard_days(1) == (366, 400)
+
+
+def test_where_there_is_no_store(tmp_path):
+    with pytest.raises(ConfigError, match=r"no store at .*nothing\.zarr; run jobs/prepare_data"):
+        Store(str(tmp_path / "nothing.zarr"))
+    assert read_meta(str(tmp_path / "nothing.zarr")) is None
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_somebody_elses_zarr_is_neither_opened_nor_overwritten(tmp_path, path, zarr_format):
+    other = str(tmp_path / "other.zarr")
+    zarr.create_group(other, zarr_format=zarr_format, attributes={"title": "mine"})
+    with pytest.raises(ConfigError):
+        Store(other)
+    with pytest.raises(ConfigError, match="holds something other than a store; choose another"):
+        write_template(other, layout_like(path))
+    assert zarr.open_group(other, mode="r").attrs["title"] == "mine"
+    assert list(zarr.open_group(other, mode="r").array_keys()) == []
+
+
+def test_a_folder_of_other_files_is_left_alone(tmp_path, path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ConfigError, match="choose another"):
+        write_template(str(tmp_path), layout_like(path))
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def layout_like(path):
+    store = Store(path)
+    return StoreLayout(
+        store.days, store.variables, ("", "", ""), store.longitude, store.latitude, {}
+    )
