@@ -33,6 +33,8 @@ _QUIET_LOGGERS = {
 
 def quieten() -> None:
     """Let this process's Ray libraries speak of problems alone; progress lines say the rest."""
+    import ray.data  # noqa: F401 - sets its loggers' levels on import, so that must be over
+
     for name, level in _QUIET_LOGGERS.items():
         logging.getLogger(name).setLevel(level)
 

@@ -16,7 +16,6 @@ from sparta_ray.data.sources import NetCDFSource, ZarrSource
 from sparta_ray.data.splits import Split, SplitName, split_days
 from sparta_ray.data.views import ViewConfig
 from sparta_ray.downstream.config import DownstreamConfig
-from sparta_ray.downstream.forecast import window_starts
 from sparta_ray.evaluation.config import EvaluationConfig
 from sparta_ray.models.decoder import coarse_map
 from sparta_ray.models.sparta import ModelConfig
@@ -141,7 +140,6 @@ def check_run(run: Run, days: int, grid: tuple[int, int]) -> None:
                     f"further days do not fit into the {length} days of the downstream {split} "
                     "split; shorten look_back or lead_days, or enlarge that split"
                 )
-            window_starts(length, setting.look_back, horizon, setting.stride)
 
 
 def _check_rows_of_ranks(run: Run, parts: dict[SplitName, Split]) -> None:

@@ -162,7 +162,9 @@ def _train_classifier(
 
 def save_trial(folder: RunFolder, trial: Trial, model: nn.Module) -> None:
     """Write a finished trial; its record comes last and makes it count."""
-    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    weights = {
+        name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()
+    }
     folder.write(f"{trial.folder}/weights.safetensors", save_safetensors(weights))
     folder.write(f"{trial.folder}/trial.json", json.dumps(asdict(trial), indent=1))
 
@@ -175,5 +177,7 @@ def is_finished(folder: RunFolder, trial: Trial) -> bool:
 def load_trial(folder: RunFolder, run: Run, trial: Trial) -> nn.Module:
     """Read a finished trial's model, in eval mode."""
     model = fresh_model(run, trial)
-    model.load_state_dict(load_safetensors(folder.read_bytes(f"{trial.folder}/weights.safetensors")))
+    model.load_state_dict(
+        load_safetensors(folder.read_bytes(f"{trial.folder}/weights.safetensors"))
+    )
     return model.eval()

@@ -43,9 +43,9 @@ def train_downstream(run: Run) -> None:
                 verbose=0,
             ),
         ).fit()
-    failed = {name: error for name, error in _failures(results)}
-    if failed:
-        raise RuntimeError("downstream trials failed:\n" + "\n".join(map(": ".join, failed.items())))
+    failures = [f"{name}: {error}" for name, error in _failures(results)]
+    if failures:
+        raise RuntimeError("downstream trials failed:\n" + "\n".join(failures))
 
 
 def _train(config: dict[str, Any], run: dict[str, Any], show: Show) -> None:

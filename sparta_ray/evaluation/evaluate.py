@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 
@@ -55,20 +56,17 @@ def evaluate(run: Run) -> None:
 def _parts(setup: Setup) -> list[Part]:
     """Return every part of the evaluation by name."""
     run = setup.run
-    parts: list[Part] = [("contrastive", lambda: _contrastive(run))]
-    parts.append(("reconstruction", lambda: evaluate_reconstruction(setup)))
+    parts: list[Part] = [
+        ("contrastive", partial(_contrastive, run)),
+        ("reconstruction", partial(evaluate_reconstruction, setup)),
+    ]
     for kind in run.models:
-        parts.append((f"embeddings {kind}", lambda kind=kind: evaluate_embeddings(setup, kind)))
+        parts.append((f"embeddings {kind}", partial(evaluate_embeddings, setup, kind)))
     for setting in run.downstream.forecast:
-        parts.append(
-            (
-                f"baselines {setting}",
-                lambda setting=setting: evaluate_forecast_baselines(setup, setting),
-            )
-        )
+        parts.append((f"baselines {setting}", partial(evaluate_forecast_baselines, setup, setting)))
     if run.downstream.classification is not None:
-        parts.append(("baseline classification", lambda: _majority(setup)))
-    parts.extend((trial.name, lambda trial=trial: _trial(setup, trial)) for trial in trials(run))
+        parts.append(("baseline classification", partial(_majority, setup)))
+    parts.extend((trial.name, partial(_trial, setup, trial)) for trial in trials(run))
     return parts
 
 

@@ -128,7 +128,10 @@ def _embeddings(table: _Means) -> Iterator[str]:
     relative = table.models("latent space", "relative temporal distance")
     if len(raw) < 2:
         return
-    smoothest_raw, smoothest = min(raw, key=raw.__getitem__), min(relative, key=relative.__getitem__)
+    smoothest_raw, smoothest = (
+        min(raw, key=raw.__getitem__),
+        min(relative, key=relative.__getitem__),
+    )
     agree = "also" if smoothest_raw == smoothest else "but"
     yield (
         f"Smoothness: raw distances from day to day are smallest for {in_sentence(smoothest_raw)}, "

@@ -74,7 +74,8 @@ def _valid_days(setup: Setup, setting: str, lead: int) -> Days:
 
 
 def _rollout(model: Forecaster, past_WLD: Tensor, lead_days: int, windows: int = 256) -> Tensor:
-    parts = [model.rollout(part, lead_days).cpu() for part in past_WLD.split(windows)]
+    chunks = torch.split(past_WLD, windows)
+    parts = [model.rollout(chunk, lead_days).cpu() for chunk in chunks]
     return torch.cat(parts)
 
 

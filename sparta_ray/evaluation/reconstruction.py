@@ -47,7 +47,9 @@ def _standardised_error(
     """Return the training loss of these fields: Eq. 17, in standardised units."""
     variance = xr.DataArray(setup.store.statistics.std**2, dims="variable")
     error = ((fields - truth) ** 2).mean(("window", "longitude", "latitude"))
-    return subject.score("standardised error", float((error.drop_vars("variable") / variance).sum()))
+    return subject.score(
+        "standardised error", float((error.drop_vars("variable") / variance).sum())
+    )
 
 
 def _panels(

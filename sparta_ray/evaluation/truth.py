@@ -74,9 +74,7 @@ class Truth:
 
     @cached_property
     def _climatology(self) -> xr.DataArray:
-        return day_of_year_climatology(
-            self._training, self.run.evaluation.climatology_half_window
-        )
+        return day_of_year_climatology(self._training, self.run.evaluation.climatology_half_window)
 
     @cached_property
     def _mean(self) -> xr.DataArray:
@@ -143,9 +141,7 @@ def field_scores(
     for metric, values in (("rmse", rmse(fields, truth)), ("bias", bias(fields, truth))):
         for label in values["variable"].values.tolist():
             units = variables.parse(label).definition.units
-            yield subject.score(
-                metric, float(values.sel(variable=label)), units, lead_days, label
-            )
+            yield subject.score(metric, float(values.sel(variable=label)), units, lead_days, label)
     if with_images:
         yield subject.score("ssim", float(ssim(fields, truth, *limits)), "", lead_days)
         yield subject.score("psnr", float(psnr(fields, truth, *limits)), "dB", lead_days)

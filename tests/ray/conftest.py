@@ -1,4 +1,4 @@
-"""One Ray cluster for all tests of this folder, with more logical CPUs than the machine may have."""
+"""One Ray cluster for this folder, with more logical CPUs than the machine may have."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,9 +32,7 @@ def cluster() -> Iterator[None]:
 def tiny(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A tiny run whose store is prepared."""
     folder = tmp_path_factory.mktemp("tiny")
-    run = located(
-        load(Run, TINY, [f"folder={folder}/runs", f"data.store={folder}/store.zarr"])
-    )
+    run = located(load(Run, TINY, [f"folder={folder}/runs", f"data.store={folder}/store.zarr"]))
     prepare(run.data)
     return run
 
