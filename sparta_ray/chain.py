@@ -9,7 +9,6 @@ from sparta_ray.config import to_yaml
 from sparta_ray.data.recipe import Recipe, check_recorded, read_recipe
 from sparta_ray.data.store import read_meta
 from sparta_ray.downstream.trial import is_finished, trials
-from sparta_ray.evaluation.results import is_evaluated
 from sparta_ray.run import Run, check_run, downstream_splits, schedule, splits
 from sparta_ray.run_folder import RunFolder
 from sparta_ray.training.checkpoint import has_model
