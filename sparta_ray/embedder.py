@@ -69,7 +69,8 @@ class Embedder:
 
     def decode(self, h_TD: xr.DataArray) -> xr.DataArray:
         """Return physical fields of embeddings with dims (time, component)."""
-        fields = self.decode_physical(torch.from_numpy(h_TD.transpose("time", "component").values))
+        values = h_TD.transpose("time", "component").values.astype(np.float32)
+        fields = self.decode_physical(torch.from_numpy(values))
         return xr.DataArray(
             fields,
             dims=("time", "variable", "longitude", "latitude"),

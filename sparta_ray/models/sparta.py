@@ -15,16 +15,25 @@ class ModelConfig:
     """Sizes of both models.
 
     Attributes:
-        width: Factor on the channels of encoder and decoder; 1.0 is published.
+        width: Factor on the channels of the encoder; 1.0 is published.
+        decoder_width: The same for the decoder; None takes `width`.
         embedding: Size D of h.
         projection: Size P of z.
         decoder_dropout: Dropout in SPARTA's decoder; the autoencoder's has none.
     """
 
     width: float = Field(default=1.0, gt=0)
+    decoder_width: float | None = Field(default=None, gt=0)
     embedding: int = Field(default=1000, ge=2)
     projection: int = Field(default=128, ge=2)
     decoder_dropout: float = Field(default=0.1, ge=0, lt=1)
+
+    def decoder(
+        self, variables: int, grid: tuple[int, int], expansion: int, dropout: float
+    ) -> Decoder:
+        """Return a decoder of these sizes."""
+        width = self.width if self.decoder_width is None else self.decoder_width
+        return Decoder(variables, grid, self.embedding, width, expansion, dropout)
 
 
 class Sparta(nn.Module):
@@ -34,9 +43,7 @@ class Sparta(nn.Module):
         super().__init__()
         self.encoder = ResNetEncoder(variables, config.embedding, config.width)
         self.projector = ProjectionHead(config.embedding, config.projection)
-        self.decoder = Decoder(
-            variables, grid, config.embedding, config.width, dropout=config.decoder_dropout
-        )
+        self.decoder = config.decoder(variables, grid, 2, config.decoder_dropout)
 
     def project(self, x_BVIJ: Tensor) -> tuple[Tensor, Tensor]:
         """Return the embedding h (B, D) and projection z (B, P) of views (Eq. 3)."""
@@ -50,9 +57,7 @@ class Autoencoder(nn.Module):
     def __init__(self, variables: int, grid: tuple[int, int], config: ModelConfig):
         super().__init__()
         self.encoder = ResNetEncoder(variables, config.embedding, config.width)
-        self.decoder = Decoder(
-            variables, grid, config.embedding, config.width, expansion=1, dropout=0.0
-        )
+        self.decoder = config.decoder(variables, grid, expansion=1, dropout=0.0)
 
 
 Model = Sparta | Autoencoder

@@ -1,9 +1,10 @@
 """Rows of all ranks, joined so that a loss sees the global batch and its gradient flows back."""
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.distributed.nn.functional import all_gather
 from torch.nn import functional
 
 
@@ -26,8 +27,24 @@ def gather_rows(x_B: Tensor) -> Tensor:
     dist.all_gather(counts, rows)
     sizes = [int(count) for count in counts]
     padded = functional.pad(x_B, [0, 0] * (x_B.ndim - 1) + [0, max(sizes) - len(x_B)])
-    parts = all_gather(padded)  # type: ignore[no-untyped-call]
+    parts: Tensor = _AllGather.apply(padded)  # type: ignore[no-untyped-call]
     return torch.cat([part[:size] for part, size in zip(parts, sizes, strict=True)])
+
+
+class _AllGather(torch.autograd.Function):
+    """Stacks every rank's tensor; its gradient is the sum of what all ranks made of it."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, x.contiguous())
+        return torch.stack(parts)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.contiguous()
+        dist.all_reduce(total)
+        return total[dist.get_rank()]
 
 
 def average_over_ranks(values: dict[str, float]) -> dict[str, float]:

@@ -52,6 +52,7 @@ def test_a_local_store_is_mapped_and_equals_a_plain_zarr_read(path):
     assert_array_equal(store.read(PICK), zarr.open_group(path, mode="r")["fields"][:][PICK])
 
 
+@pytest.mark.filterwarnings("ignore::zarr.errors.ZarrUserWarning")
 @pytest.mark.parametrize(
     "options",
     [

@@ -1,0 +1,123 @@
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sparta_ray.config import ConfigError, from_tree, load
+from sparta_ray.run import Run, check_run, downstream_splits, located, schedule, splits
+
+DAYS, GRID = 23_386, (64, 32)
+
+
+def run_of(*overrides):
+    return load(Run, None, overrides)
+
+
+def test_the_published_run_fits_the_published_data():
+    check_run(Run(), DAYS, GRID)
+    assert {name: len(part) for name, part in splits(Run(), DAYS).items()} == {
+        "train": 14_031,
+        "validation": 4_677,
+        "test": 4_678,
+    }
+    downstream = downstream_splits(Run(), DAYS)
+    assert [len(part) for part in downstream.values()] == [2_806, 935, 937]
+    assert downstream["train"].start == splits(Run(), DAYS)["test"].start
+    assert downstream["test"].stop == DAYS
+
+
+def test_the_published_schedule():
+    pretrain = Run().training.stages[0]
+    positions = schedule(Run(), pretrain, DAYS)
+    assert (positions.epochs, positions.train_steps, positions.validation_steps) == (100, 334, 112)
+    without = run_of("sampling.negatives=false")
+    assert schedule(without, pretrain, DAYS).train_steps == 110
+
+
+def test_soft_negatives_that_are_too_far_and_the_distance_that_fits():
+    with pytest.raises(ConfigError, match=r"train split has 876 days.*min_soft_days") as error:
+        check_run(Run(), 1461, GRID)
+    fits = re.search(r"at most (\d+)", str(error.value)).group(1)
+    with pytest.raises(ConfigError, match=r"validation split has 292 days") as error:
+        check_run(run_of(f"sampling.min_soft_days={fits}"), 1461, GRID)
+    fits = int(re.search(r"at most (\d+)", str(error.value)).group(1))
+    with pytest.raises(ConfigError, match=r"downstream\.forecast"):
+        check_run(run_of(f"sampling.min_soft_days={fits}"), 1461, GRID)
+    shorter = (
+        f"sampling.min_soft_days={fits}",
+        "downstream.forecast={short: {look_back: 5, lead_days: 20}}",
+    )
+    check_run(run_of(*shorter), 1461, GRID)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("{look_back: 2806}", r"long: look_back 2806 and 1 further days.*2806 days.* train split"),
+        ("{look_back: 935}", r"look_back 935 and 1 further days.*935 days.* validation split"),
+        ("{look_back: 838}", r"look_back 838 and 100 further days.*937 days.* test split"),
+    ],
+)
+def test_a_look_back_longer_than_its_split(setting, message):
+    with pytest.raises(ConfigError, match=message):
+        check_run(run_of(f"downstream.forecast={{long: {setting}}}"), DAYS, GRID)
+
+
+def test_the_longest_look_back_that_fits():
+    check_run(run_of("downstream.forecast={long: {look_back: 837}}"), DAYS, GRID)
+
+
+def test_a_grid_or_embedding_the_decoder_cannot_reach():
+    with pytest.raises(ConfigError, match="240x121 must be multiples of 32"):
+        check_run(Run(), DAYS, (240, 121))
+    with pytest.raises(ConfigError, match=r"model\.embedding 999 does not divide"):
+        check_run(run_of("model.embedding=999"), DAYS, GRID)
+
+
+def test_a_last_batch_too_small_for_its_workers():
+    # 4,667 anchors of validation leave 5 for the last batch: 15 rows
+    check_run(run_of("scaling.num_workers=7"), DAYS, GRID)
+    with pytest.raises(ConfigError, match=r"last validation batch .* 15 rows.* at most 7 workers"):
+        check_run(run_of("scaling.num_workers=8"), DAYS, GRID)
+    # 14,021 = 10 * 1402 + 1: a batch of one row, which no batch norm can train on
+    single = ("sampling.negatives=false", "sampling.rows_per_batch=10")
+    with pytest.raises(ConfigError, match=r"last train batch .* 1 rows.*rows_per_batch$"):
+        check_run(run_of(*single), DAYS, GRID)
+
+
+def test_a_last_batch_that_is_full():
+    run = run_of("sampling.negatives=false", "sampling.rows_per_batch=7", "scaling.num_workers=3")
+    assert (14_021 % 7, 4_667 % 7) == (0, 5)
+    with pytest.raises(ConfigError, match="last validation batch of an epoch has 5 rows"):
+        check_run(run, DAYS, GRID)
+    check_run(replace(run, scaling=replace(run.scaling, num_workers=2)), DAYS, GRID)
+
+
+@pytest.mark.parametrize("name", ["a/b", "", "..", ".", "-v", "a b", "a\n", "ä/"])
+def test_a_name_that_could_not_name_a_folder(name):
+    with pytest.raises(ConfigError, match="it names a folder"):
+        from_tree(Run, {"name": name}, "run")
+
+
+@pytest.mark.parametrize("name", ["demo", "run-2.1_b", "2024"])
+def test_a_name_that_can(name):
+    run = from_tree(Run, {"name": name, "folder": "runs/"}, "run")
+    assert run.path == f"runs/{name}"
+
+
+def test_models_in_the_order_of_the_stages():
+    assert Run().models == ("sparta", "autoencoder")
+    kinds = "training.stages=[{kind: autoencoder}, {kind: pretrain}, {kind: decode}]"
+    assert run_of(kinds).models == ("autoencoder", "sparta")
+    with pytest.raises(ConfigError, match="must stand together"):
+        run_of("training.stages=[{kind: pretrain}, {kind: autoencoder}, {kind: decode}]")
+
+
+def test_located_paths_are_absolute_and_urls_stay():
+    run = located(run_of("folder=my/runs", "data.store=gs://bucket/store.zarr"))
+    assert run.folder == str(Path.cwd() / "my/runs")
+    assert run.data.store == "gs://bucket/store.zarr"
+    assert located(run) == run
+    source = located(run_of("data.source={kind: netcdf, paths: 'era5/*.nc'}")).data.source
+    assert source.paths == str(Path.cwd() / "era5/*.nc")

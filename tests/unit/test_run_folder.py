@@ -1,0 +1,127 @@
+import uuid
+from pathlib import Path
+
+import pytest
+import yaml
+
+from sparta_ray.config import ConfigError, from_tree, load
+from sparta_ray.run import Run
+from sparta_ray.run_folder import RunFolder
+
+
+@pytest.fixture(params=["local", "memory"])
+def folder(request, tmp_path):
+    """A run folder on disk, and one behind an fsspec URL."""
+    if request.param == "memory":
+        return RunFolder(f"memory://{uuid.uuid4()}/run")
+    return RunFolder(str(tmp_path / "runs" / "run"))
+
+
+def test_files_are_written_read_and_replaced(folder):
+    assert not folder.exists("report/index.html")
+    folder.write("report/index.html", "Zürich")
+    assert folder.exists("report/index.html")
+    assert folder.exists("report")
+    assert folder.read("report/index.html") == "Zürich"
+    folder.write("report/index.html", b"\x00\xff")
+    assert folder.read_bytes("report/index.html") == b"\x00\xff"
+
+
+def test_no_partial_file_is_left(tmp_path):
+    folder = RunFolder(str(tmp_path))
+    folder.write("a/b.txt", "whole")
+    assert [file.name for file in (tmp_path / "a").iterdir()] == ["b.txt"]
+
+
+def test_records_are_appended_and_read_back(folder):
+    assert folder.read_records("metrics.jsonl") == []
+    folder.append_records("metrics.jsonl", [{"loss": 1.5}, {"loss": 0.1}])
+    folder.append_records("metrics.jsonl", [])
+    folder.append_records("metrics.jsonl", [{"name": "a\nb", "none": None}])
+    assert folder.read_records("metrics.jsonl") == [
+        {"loss": 1.5},
+        {"loss": 0.1},
+        {"name": "a\nb", "none": None},
+    ]
+
+
+def test_a_torn_last_line_is_left_out_and_spoils_nothing_after_it(tmp_path):
+    folder = RunFolder(str(tmp_path))
+    folder.append_records("metrics.jsonl", [{"step": 1}, {"step": 2}])
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(path.read_bytes()[:-4])
+    assert folder.read_records("metrics.jsonl") == [{"step": 1}]
+    folder.append_records("metrics.jsonl", [{"step": 3}])
+    assert folder.read_records("metrics.jsonl") == [{"step": 1}, {"step": 3}]
+
+
+def test_a_file_that_is_one_torn_line(tmp_path):
+    (tmp_path / "metrics.jsonl").write_text('{"st')
+    folder = RunFolder(str(tmp_path))
+    folder.append_records("metrics.jsonl", [{"step": 1}])
+    assert folder.read_records("metrics.jsonl") == [{"step": 1}]
+
+
+def test_its_url_means_the_same_everywhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    here = str(Path(tmp_path / "runs/a").resolve())
+    assert RunFolder("runs/a").url == here
+    assert RunFolder(f"file://{here}").url == here
+    assert RunFolder("runs/a").child("models", "sparta") == f"{here}/models/sparta"
+    assert RunFolder("memory://runs/a").child("models") == "memory://runs/a/models"
+    assert RunFolder("runs/a").is_local
+    assert RunFolder(f"file://{here}").is_local
+    assert not RunFolder("memory://runs/a").is_local
+
+
+def test_the_same_run_may_claim_its_folder_again(folder):
+    folder.claim(Run(), "abc")
+    record = yaml.safe_load(folder.read("run.yaml"))
+    assert record["data_fingerprint"] == "abc"
+    assert from_tree(Run, record["config"], "run.yaml") == Run()
+    assert {"sparta-ray", "ray", "torch"} <= record["versions"].keys()
+    folder.claim(Run(), "abc")
+    assert yaml.safe_load(folder.read("run.yaml")) == record
+
+
+def test_other_settings_are_refused_and_listed(folder):
+    folder.claim(Run(), "abc")
+    other = load(Run, None, ["seed=1", "training.stages=[{kind: pretrain, epochs: 3}]"])
+    with pytest.raises(ConfigError, match="belongs to another run") as error:
+        folder.claim(other, "abc")
+    lines = str(error.value).splitlines()
+    assert "  seed: 0 -> 1" in lines
+    assert "  training.stages.0.epochs: 100 -> 3" in lines
+    assert "  training.stages.3.kind: 'autoencoder' -> '(absent)'" in lines
+    assert lines[-1].startswith("choose another name (--set name=…)")
+
+
+def test_other_data_are_refused_with_both_fingerprints(folder):
+    folder.claim(Run(), "abc")
+    with pytest.raises(ConfigError, match="data fingerprint: abc -> xyz"):
+        folder.claim(Run(), "xyz")
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "scaling.num_workers=4",
+        "scaling.use_gpu=true",
+        "evaluation.smoothness_days=100",
+        "training.keep_checkpoints=5",
+        "data.store=elsewhere/copy.zarr",
+        "folder=elsewhere",
+    ],
+)
+def test_what_does_not_change_the_weights_is_free_to_change(folder, override):
+    folder.claim(Run(), "abc")
+    folder.claim(load(Run, None, [override]), "abc")
+
+
+@pytest.mark.parametrize(
+    "override", ["model.width=0.5", "sampling.negatives=false", "training.precision=bfloat16"]
+)
+def test_what_changes_the_weights_is_not(folder, override):
+    folder.claim(Run(), "abc")
+    with pytest.raises(ConfigError, match=override.partition("=")[0]):
+        folder.claim(load(Run, None, [override]), "abc")

@@ -1,0 +1,148 @@
+import json
+import pickle
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_array_equal
+
+from sparta_ray.config import ConfigError
+from sparta_ray.data.store import Store
+from sparta_ray.data.views import ViewConfig
+from sparta_ray.models.sparta import ModelConfig
+from sparta_ray.training.checkpoint import (
+    ModelCard,
+    SavedState,
+    capture,
+    has_model,
+    load_model,
+    load_state,
+    restore,
+    save_model,
+    save_state,
+)
+from sparta_ray.training.loop import StageState
+from sparta_ray.training.plateau import PlateauConfig
+from sparta_ray.training.stages import (
+    ContrastiveConfig,
+    PretrainStage,
+    StageModule,
+    build_model,
+)
+
+VIEWS = ViewConfig(resize=(12, 10), crop=(10, 8), filter=3)
+CONFIG = ModelConfig(width=0.04, embedding=12, projection=6)
+
+
+def state_of(seed, steps):
+    torch.manual_seed(seed)
+    model = build_model("sparta", 3, (64, 32), CONFIG)
+    module = StageModule(PretrainStage(), model, ContrastiveConfig(), lambda x: x)
+    state = StageState.start(module, 1e-2, PlateauConfig(patience=0))
+    for _ in range(steps):
+        loss = sum(p.square().sum() for p in module.parameters() if p.requires_grad)
+        loss.backward()
+        state.optimiser.step()
+        state.scheduler.step(1.0)
+        state.position += 1
+    return state
+
+
+def test_a_checkpoint_restores_everything_exactly(tmp_path):
+    state, other = state_of(0, steps=3), state_of(1, steps=0)
+    save_state(tmp_path, capture(state, 2, "abc"))
+    saved = load_state(tmp_path, "abc")
+    assert (saved.stage, saved.position, saved.fingerprint) == (2, 3, "abc")
+    restore(other, saved)
+    assert other.position == 3
+    assert other.lr == state.lr < 1e-2
+    assert other.scheduler.state_dict() == state.scheduler.state_dict()
+    for one, two in zip(other.module.parameters(), state.module.parameters(), strict=True):
+        assert torch.equal(one, two)
+    moments = [s.optimiser.state_dict()["state"] for s in (other, state)]
+    assert moments[0].keys() == moments[1].keys()
+    for index, moment in moments[0].items():
+        for name, value in moment.items():
+            assert torch.equal(value, moments[1][index][name])
+
+
+def test_it_is_read_without_running_code(tmp_path):
+    save_state(tmp_path, capture(state_of(0, steps=1), 0, "abc"))
+    (file,) = tmp_path.iterdir()
+    tree = torch.load(file, weights_only=True)
+    assert tree.keys() == set(SavedState.__dataclass_fields__)
+
+
+class Intruder:
+    def __init__(self, trace):
+        self.trace = trace
+
+    def __reduce__(self):
+        return Path.touch, (Path(self.trace),)
+
+
+def test_a_checkpoint_that_holds_code_is_refused_and_not_run(tmp_path):
+    saved = capture(state_of(0, steps=0), 0, "abc")
+    trace = tmp_path / "was-here"
+    save_state(tmp_path, replace(saved, scheduler={"a": Intruder(str(trace))}))
+    with pytest.raises(pickle.UnpicklingError):
+        load_state(tmp_path, "abc")
+    assert not trace.exists()
+
+
+def test_a_checkpoint_of_other_data_is_refused_with_both_fingerprints(tmp_path):
+    save_state(tmp_path, capture(state_of(0, steps=0), 0, "abc"))
+    with pytest.raises(ConfigError, match=r"trained on data abc, not on this store's xyz; choose"):
+        load_state(tmp_path, "xyz")
+
+
+def test_a_checkpoint_of_another_size_does_not_fit(tmp_path):
+    save_state(tmp_path, capture(state_of(0, steps=0), 0, "abc"))
+    model = build_model("sparta", 3, (64, 32), ModelConfig(width=0.04, embedding=14, projection=6))
+    module = StageModule(PretrainStage(), model, ContrastiveConfig(), lambda x: x)
+    state = StageState.start(module, 1e-2, PlateauConfig())
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        restore(state, load_state(tmp_path, "abc"))
+
+
+@pytest.fixture(scope="module")
+def store(make_store):
+    return Store(make_store(days=30, grid=(64, 32)))
+
+
+@pytest.mark.parametrize("kind", ["sparta", "autoencoder"])
+@pytest.mark.parametrize("remote", [False, True])
+def test_a_model_is_written_and_read_exactly(tmp_path, store, kind, remote):
+    folder = f"memory://{tmp_path.name}/{kind}" if remote else str(tmp_path / "models" / kind)
+    card = ModelCard.describe(kind, CONFIG, VIEWS, store)
+    torch.manual_seed(3)
+    model = build_model(kind, 3, (64, 32), CONFIG)
+    model.encoder(torch.randn(2, 3, 20, 12))  # moves the stem's running statistics
+    assert not has_model(folder)
+    save_model(folder, card, model.state_dict())
+    assert has_model(folder)
+
+    read_card, read = load_model(folder)
+    assert not read.training
+    assert type(read) is type(model)
+    assert read.state_dict().keys() == model.state_dict().keys()
+    for name, value in model.state_dict().items():
+        assert torch.equal(read.state_dict()[name], value)
+    for field in ("kind", "config", "views", "variables", "longitude", "latitude", "fingerprint"):
+        assert getattr(read_card, field) == getattr(card, field)
+    assert read_card.simulated
+    assert read_card.grid == (64, 32)
+    assert_array_equal(read_card.statistics.mean, store.statistics.mean)
+    assert_array_equal(read_card.statistics.std, store.statistics.std)
+
+
+def test_a_model_counts_only_when_its_card_is_there(tmp_path, store):
+    card = ModelCard.describe("sparta", CONFIG, VIEWS, store)
+    save_model(str(tmp_path), card, card.build().state_dict())
+    text = (tmp_path / "model.json").read_text()
+    assert np.isfinite(json.loads(text)["statistics"]["mean"]).all()
+    (tmp_path / "model.json").unlink()
+    with pytest.raises(ConfigError, match=r"no finished model at .*; run jobs/train_sparta\.py"):
+        load_model(str(tmp_path))

@@ -1,0 +1,205 @@
+import itertools
+from dataclasses import replace
+
+import pytest
+import torch
+
+from sparta_ray.data.batches import BatchBuilder, BatchRecipe
+from sparta_ray.data.masking import MaskConfig
+from sparta_ray.data.sampling import SamplingConfig, batches_per_epoch
+from sparta_ray.data.schedule import Schedule
+from sparta_ray.data.splits import Split
+from sparta_ray.data.store import Store
+from sparta_ray.data.views import ViewConfig, ViewOperator
+from sparta_ray.models.sparta import ModelConfig
+from sparta_ray.training.checkpoint import capture, load_state, restore, save_state
+from sparta_ray.training.loop import StageLoop, StageState
+from sparta_ray.training.plateau import PlateauConfig
+from sparta_ray.training.stages import (
+    ContrastiveConfig,
+    DecodeStage,
+    JointStage,
+    PretrainStage,
+    StageModule,
+    build_model,
+    needs,
+)
+
+VIEWS = ViewConfig(resize=(40, 22), crop=(36, 20), filter=3)
+SAMPLING = SamplingConfig(
+    rows_per_batch=12, max_neighbour_days=2, hard_days=(3, 9), min_soft_days=7
+)
+MODEL = ModelConfig(width=0.05, embedding=16, projection=8, decoder_dropout=0.1)
+SPLITS = {"train": Split(0, 26), "validation": Split(26, 46)}
+EPOCHS = 3
+STEPS = 10  # of an epoch: 6 to train, the last with 6 rows, and 4 to validate
+JOINT = JointStage(epochs=EPOCHS, lr=3e-3, alpha_decay=0.2)
+
+
+@pytest.fixture(scope="module")
+def path(make_store):
+    return make_store(days=46, grid=(64, 32), training_days=26)
+
+
+class Training:
+    """One stage on a tiny store, its state and all that it reported."""
+
+    def __init__(self, path, stage, precision="float32", plateau=None):
+        schedule = Schedule(
+            stage.epochs, *(batches_per_epoch(split, SAMPLING) for split in SPLITS.values())
+        )
+        self.recipe = BatchRecipe(
+            path, SPLITS, SAMPLING, VIEWS, MaskConfig(), 5, schedule, needs(stage)
+        )
+        torch.manual_seed(1)
+        model = build_model("sparta", 3, (64, 32), MODEL)
+        module = StageModule(stage, model, ContrastiveConfig(), lambda x: x)
+        self.state = StageState.start(module, stage.lr, plateau or PlateauConfig())
+        self.steps, self.epochs, self.saved = [], [], []
+        self.loop = StageLoop(
+            schedule=schedule,
+            operator=ViewOperator(Store(path).grid, VIEWS),
+            seed=5,
+            rank=0,
+            ranks=1,
+            precision=precision,
+            on_step=self.steps.append,
+            on_epoch=self._end_epoch,
+        )
+
+    def run(self, batches=None):
+        start, builder = self.state.position, BatchBuilder(self.recipe)
+        units = range(start, len(self.recipe.schedule))
+        self.loop.run(self.state, self.state.module, map(builder.build, units[:batches]))
+        return self
+
+    def _end_epoch(self, state, report):
+        self.epochs.append(report)
+        self.saved.append(state.position)
+
+    @property
+    def losses(self):
+        return [float(report.terms["loss"]) for report in self.steps]
+
+
+@pytest.fixture(scope="module")
+def unbroken(path):
+    return Training(path, JOINT).run()
+
+
+def test_training_lowers_the_loss(unbroken):
+    first, last = unbroken.epochs[0].losses, unbroken.epochs[-1].losses
+    assert last["train_loss"] < 0.9 * first["train_loss"]
+    assert last["validation_reconstruction"] < first["validation_reconstruction"]
+
+
+def test_epochs_report_means_by_rows_over_every_batch(unbroken):
+    schedule = unbroken.recipe.schedule
+    assert (schedule.train_steps, schedule.validation_steps) == (6, 4)
+    assert [step.position for step in unbroken.steps] == list(range(1, len(schedule) + 1))
+    assert [report.epoch for report in unbroken.epochs] == [0, 1, 2]
+    assert unbroken.saved == [10, 20, 30]
+    for epoch, report in enumerate(unbroken.epochs):
+        steps = unbroken.steps[STEPS * epoch : STEPS * (epoch + 1)]
+        for split, part in (("train", steps[:6]), ("validation", steps[6:])):
+            rows = [step.rows for step in part]
+            assert sum(rows) == 3 * {"train": 22, "validation": 16}[split]
+            weighted = sum(n * float(s.terms["loss"]) for n, s in zip(rows, part, strict=True))
+            assert report.losses[f"{split}_loss"] == pytest.approx(weighted / sum(rows))
+
+
+def test_steps_report_where_they_stand_and_what_they_cost(unbroken):
+    units = [step.unit for step in unbroken.steps[:STEPS]]
+    assert [unit.split for unit in units] == ["train"] * 6 + ["validation"] * 4
+    assert all(0 <= step.wait_seconds <= step.seconds for step in unbroken.steps)
+    assert not any(term.requires_grad for term in unbroken.steps[0].terms.values())
+
+
+@pytest.mark.parametrize("epochs_before", [1, 2])
+def test_interrupted_saved_and_continued_it_gives_the_same_losses(
+    path, unbroken, tmp_path, epochs_before
+):
+    first = Training(path, JOINT).run(batches=STEPS * epochs_before)
+    save_state(tmp_path, capture(first.state, 1, "fingerprint"))
+
+    second = Training(path, JOINT)
+    torch.manual_seed(99)
+    second.state.module.model.load_state_dict(
+        build_model("sparta", 3, (64, 32), MODEL).state_dict()
+    )
+    saved = load_state(tmp_path, "fingerprint")
+    assert (saved.stage, saved.position) == (1, STEPS * epochs_before)
+    restore(second.state, saved)
+    second.run()
+
+    assert first.losses + second.losses == unbroken.losses
+    assert [r.losses for r in first.epochs + second.epochs] == [r.losses for r in unbroken.epochs]
+    for name, value in second.state.module.model.state_dict().items():
+        assert torch.equal(value, unbroken.state.module.model.state_dict()[name])
+
+
+def test_the_learning_rate_schedule_is_continued_too(path, tmp_path):
+    stage = DecodeStage(epochs=EPOCHS, lr=1e-5)  # nothing improves beyond the threshold
+    plateau = PlateauConfig(patience=0, factor=0.5, threshold=0.5)
+    unbroken = Training(path, stage, plateau=plateau).run()
+    first = Training(path, stage, plateau=plateau).run(batches=STEPS)
+    save_state(tmp_path, capture(first.state, 0, "f"))
+    second = Training(path, stage, plateau=plateau)
+    restore(second.state, load_state(tmp_path, "f"))
+    second.run()
+    rates = [report.lr for report in unbroken.epochs]
+    assert rates == pytest.approx([1e-5, 1e-5, 5e-6])
+    assert [report.lr for report in first.epochs + second.epochs] == rates
+
+
+def test_validation_changes_no_weights(path):
+    training = Training(path, JOINT).run(batches=6)
+    before = {n: v.clone() for n, v in training.state.module.model.state_dict().items()}
+    training.run(batches=4)
+    for name, value in training.state.module.model.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+@pytest.mark.parametrize("stage", [PretrainStage(epochs=1), DecodeStage(epochs=1)])
+def test_only_the_trained_parts_change(path, stage):
+    training = Training(path, stage)
+    before = {n: v.clone() for n, v in training.state.module.model.named_parameters()}
+    training.run()
+    changed = {
+        name.split(".")[0]
+        for name, value in training.state.module.model.named_parameters()
+        if not torch.equal(value, before[name])
+    }
+    expected = {"decoder"} if isinstance(stage, DecodeStage) else {"encoder", "projector"}
+    assert changed == expected
+
+
+def test_a_loss_that_is_not_finite_stops_the_stage_before_it_is_saved(path):
+    training = Training(path, JOINT)
+    with torch.no_grad():
+        training.state.module.model.decoder.output.bias.fill_(float("nan"))
+    with pytest.raises(FloatingPointError, match=r"is nan in epoch 0 of stage joint: lower its lr"):
+        training.run()
+    assert training.saved == []
+
+
+def test_a_batch_out_of_order_is_noticed(path):
+    training = Training(path, JOINT)
+    builder = BatchBuilder(training.recipe)
+    with pytest.raises(AssertionError, match="out of order"):
+        training.loop.run(training.state, training.state.module, iter([builder.build(1)]))
+
+
+def test_bfloat16_networks_come_close_and_leave_weights_in_float32(path, unbroken):
+    training = Training(path, JOINT, precision="bfloat16").run(batches=3)
+    assert training.losses == pytest.approx(unbroken.losses[:3], rel=0.05)
+    assert training.losses != unbroken.losses[:3]
+    state = training.state.module.model.state_dict()
+    assert all(v.dtype == torch.float32 for v in state.values() if v.is_floating_point())
+
+
+def test_another_seed_is_another_training(path, unbroken):
+    other = Training(path, JOINT)
+    other.recipe = replace(other.recipe, seed=6)
+    other.run(batches=2)
+    assert all(a != b for a, b in itertools.product(other.losses, unbroken.losses[:2]))
