@@ -18,6 +18,11 @@ def _one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.fixture(autouse=True)
+def _repeatable():
+    torch.manual_seed(0)
+
+
 def smooth_weather(days, labels, grid, seed=0):
     """Waves that travel eastward at their own speeds, with a little noise, in physical units."""
     rng = np.random.default_rng(seed)

@@ -4,6 +4,7 @@ A *unit* is one step of one rank: its batch is one block, so nothing is split, m
 on the way, and a stream can start at any unit.
 """
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -11,6 +12,7 @@ from functools import lru_cache
 import numpy as np
 import ray
 from ray.data import ActorPoolStrategy
+from ray.data._internal.execution.execution_callback import ExecutionCallback
 
 from sparta_ray.data.compact import CompactBatch, Needs, build_batch
 from sparta_ray.data.masking import MaskConfig
@@ -116,6 +118,7 @@ def stream(
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.execution_options.preserve_order = True
+    context.custom_execution_callback_classes = [_Pause]
     with ray.data.DataContext.current(context):
         units = ray.data.range(total - start, override_num_blocks=total - start)
         batches = units.map_batches(
@@ -127,6 +130,18 @@ def stream(
         )
         iterator = batches.iterator()
     yield from iterator.iter_batches(batch_size=None, prefetch_batches=2)
+
+
+class _Pause(ExecutionCallback):
+    """Lets Ray Data's scheduling loop rest between its steps.
+
+    When batches are ready faster than they are trained on, that loop finds all its tasks ready and
+    none it may take, and spins: half a core, and the interpreter lock, taken from training in the
+    same process. Fifty steps a second still schedule thousands of batches.
+    """
+
+    def on_execution_step(self, executor: object) -> None:
+        time.sleep(0.02)
 
 
 class _BuilderActor:

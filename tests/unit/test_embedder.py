@@ -14,7 +14,7 @@ from sparta_ray.models.sparta import ModelConfig
 from sparta_ray.training.checkpoint import ModelCard, save_model
 
 VIEWS = ViewConfig(resize=(50, 30), crop=(48, 27), filter=3)
-CONFIG = ModelConfig(width=0.05, embedding=16, projection=8)
+CONFIG = ModelConfig(width=0.1, embedding=16, projection=8)
 DAYS = 30
 CLOSE = 5e-3
 """Rounding, raised by norms over the last map's few points; embeddings are of order 1."""
@@ -114,6 +114,27 @@ def test_gaps_are_hidden_points(embedder, store, fields):
     with torch.inference_mode():
         expected = embedder._model.encoder(view)
     assert_allclose(h[2:3], expected, atol=CLOSE)
+
+
+def test_a_gap_hides_the_points_nearest_to_its_cells(embedder, store, fields):
+    gappy = fields.copy()
+    gappy[3, 1, 10:20, 5:12] = np.nan
+    x = torch.from_numpy(store.read_standardised(np.array([3])))
+    x[0, 1, 10:20, 5:12] = 0
+    view = functional.interpolate(x, size=VIEWS.crop, mode="bicubic", align_corners=False)
+    longitude, latitude = (
+        np.floor((np.arange(size) + 0.5) * cells / size)
+        for size, cells in zip(VIEWS.crop, (64, 32), strict=True)
+    )
+    inside = np.outer((longitude >= 10) & (longitude < 20), (latitude >= 5) & (latitude < 12))
+    hidden = torch.from_numpy(inside)
+    shown = view.clone()
+    view[0, 1, hidden] = 0
+    assert (view != shown).sum() > 10
+    with torch.inference_mode():
+        expected, unmasked = embedder._model.encoder(view), embedder._model.encoder(shown)
+    assert not np.allclose(unmasked, expected, atol=2 * CLOSE)
+    assert_allclose(embedder.encode(gappy)[3:4], expected, atol=CLOSE)
 
 
 def test_what_stands_in_a_gap_does_not_leak_into_the_embedding(embedder, fields):

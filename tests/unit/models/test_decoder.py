@@ -42,7 +42,7 @@ def test_a_residual_block_by_hand():
 
 def test_dropout_only_where_its_rate_is_above_zero():
     h = torch.randn(2, 10)
-    with_dropout = Decoder(3, (64, 32), 10, width=0.05, dropout=0.1).train()
+    with_dropout = Decoder(3, (64, 32), 10, width=0.3, dropout=0.1).train()
     assert not torch.equal(with_dropout(h), with_dropout(h))
-    without = Decoder(3, (64, 32), 10, width=0.05, dropout=0.0).train()
+    without = Decoder(3, (64, 32), 10, width=0.3, dropout=0.0).train()
     assert torch.equal(without(h), without(h))

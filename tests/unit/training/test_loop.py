@@ -29,7 +29,7 @@ VIEWS = ViewConfig(resize=(40, 22), crop=(36, 20), filter=3)
 SAMPLING = SamplingConfig(
     rows_per_batch=12, max_neighbour_days=2, hard_days=(3, 9), min_soft_days=7
 )
-MODEL = ModelConfig(width=0.05, embedding=16, projection=8, decoder_dropout=0.1)
+MODEL = ModelConfig(width=0.15, embedding=16, projection=8, decoder_dropout=0.1)
 SPLITS = {"train": Split(0, 26), "validation": Split(26, 46)}
 EPOCHS = 3
 STEPS = 10  # of an epoch: 6 to train, the last with 6 rows, and 4 to validate
@@ -106,6 +106,25 @@ def test_epochs_report_means_by_rows_over_every_batch(unbroken):
             assert sum(rows) == 3 * {"train": 22, "validation": 16}[split]
             weighted = sum(n * float(s.terms["loss"]) for n, s in zip(rows, part, strict=True))
             assert report.losses[f"{split}_loss"] == pytest.approx(weighted / sum(rows))
+
+
+def test_dropout_is_drawn_anew_at_every_step_and_rank(path):
+    seeds = []
+    for rank in (0, 1):
+        training = Training(path, JOINT)
+        training.loop = replace(
+            training.loop, rank=rank, on_step=lambda _: seeds.append(torch.initial_seed())
+        )
+        training.run(batches=4)
+    assert len(set(seeds)) == 8
+
+
+def test_dropout_takes_part(path, unbroken):
+    training = Training(path, JOINT)
+    for part in training.state.module.modules():
+        if isinstance(part, torch.nn.Dropout):
+            part.p = 0.0
+    assert training.run(batches=1).losses != unbroken.losses[:1]
 
 
 def test_steps_report_where_they_stand_and_what_they_cost(unbroken):

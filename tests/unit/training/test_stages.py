@@ -25,8 +25,8 @@ from sparta_ray.training.stages import (
     needs,
 )
 
-V, GRID, VIEW = 3, (64, 32), (20, 14)
-CONFIG = ModelConfig(width=0.05, embedding=12, projection=6, decoder_dropout=0.0)
+V, GRID, VIEW = 3, (64, 32), (40, 34)
+CONFIG = ModelConfig(width=0.15, embedding=12, projection=6, decoder_dropout=0.0)
 STAGES = [PretrainStage(), JointStage(), DecodeStage(), AutoencoderStage()]
 
 
@@ -75,6 +75,13 @@ def test_which_parts_a_stage_trains(stage, trained):
             assert any(gradient.abs().sum() > 0 for gradient in gradients)
         else:
             assert all(gradient is None for gradient in gradients)
+
+
+def test_this_tiny_model_tells_rows_apart():
+    module = module_of(JointStage()).eval()
+    h_BD, _ = module.model.project(views_of(5).anchor)
+    assert (h_BD.std(dim=0) > 1e-2).all()
+    assert module.model.decoder(h_BD).std(dim=0).max() > 1e-5
 
 
 def test_a_new_stage_frees_what_the_one_before_had_frozen():
