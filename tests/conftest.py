@@ -4,10 +4,15 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
+from hypothesis import settings
 
 from sparta_ray.data import store
 from sparta_ray.data.statistics import Statistics
 from sparta_ray.variables import parse
+
+# Repeatable, and no time limit a call: the machine may be busy.
+settings.register_profile("tests", deadline=None, derandomize=True)
+settings.load_profile("tests")
 
 LABELS = ("2m_temperature", "geopotential@850", "specific_humidity@850")
 SCALES = {"2m_temperature": (280.0, 15.0), "geopotential": (14e3, 900.0)}
