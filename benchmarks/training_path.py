@@ -17,12 +17,11 @@ from torch.nn import functional
 
 from sparta_ray.data.compact import CompactBatch, Needs, build_batch
 from sparta_ray.data.expand import expand, to_device
-from sparta_ray.data.recipe import finish, read_recipe, write_shard
+from sparta_ray.data.masking import MaskConfig
+from sparta_ray.data.recipe import DataConfig, finish, read_recipe, write_shard
 from sparta_ray.data.sampling import Plan, SamplingConfig, make_plan
 from sparta_ray.data.splits import Split
 from sparta_ray.data.store import Store, write_template
-from sparta_ray.data.masking import MaskConfig
-from sparta_ray.data.recipe import DataConfig
 from sparta_ray.data.views import ViewConfig, ViewOperator
 from sparta_ray.losses.contrastive import nt_xent
 
@@ -126,9 +125,7 @@ def main() -> None:
             "the same with expansion on the device",
             lambda: plain_rows(fields, plan, rows),
             lambda: expand(
-                to_device(
-                    build_batch(store, plan, rows, VIEWS.crop, NEEDS), torch.device("cpu")
-                ),
+                to_device(build_batch(store, plan, rows, VIEWS.crop, NEEDS), torch.device("cpu")),
                 operator,
             ),
         )
