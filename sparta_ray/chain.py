@@ -5,10 +5,12 @@ from collections.abc import Iterator
 import torch
 
 from sparta_ray.cluster import check_resources, joins_cluster, local_cpus, ray_session
-from sparta_ray.config import to_yaml
-from sparta_ray.data.recipe import Recipe, check_recorded, read_recipe
-from sparta_ray.data.store import read_meta
+from sparta_ray.config import ConfigError, to_yaml
+from sparta_ray.data.recipe import check_settings, read_recipe
+from sparta_ray.data.store import Store, StoreLayout, read_meta
 from sparta_ray.downstream.trial import is_finished, trials
+from sparta_ray.evaluation.evaluate import evaluate
+from sparta_ray.evaluation.page import write_page
 from sparta_ray.run import Run, check_run, downstream_splits, schedule, splits
 from sparta_ray.run_folder import RunFolder
 from sparta_ray.training.checkpoint import has_model
@@ -24,29 +26,41 @@ def run_chain(run: Run, links: tuple[str, ...] = LINKS) -> None:
         ConfigError: The run does not fit its data, the cluster, or its folder; nothing was begun.
     """
     check_before(run)
+    folder = RunFolder(run.path)
+    if "downstream" in links and "train" not in links and not _is_trained(run, folder):
+        raise ConfigError(f"{run.path} has no trained models; run jobs/train_sparta.py first")
+    if links == ("prepare",):
+        _do(run, links)
+        return
+    with folder.held():
+        _do(run, links)
+
+
+def check_before(run: Run) -> StoreLayout:
+    """Refuse what cannot work, before anything is started or spent.
+
+    A finished store is all that a run needs: its source is not opened again.
+    """
+    meta = read_meta(run.data.store)
+    if meta is not None:
+        check_settings(meta, run.data)
+    finished = meta is not None and meta["complete"]
+    layout = Store(run.data.store).layout if finished else read_recipe(run.data).layout
+    check_run(run, layout.days, (len(layout.longitude), len(layout.latitude)))
+    if not joins_cluster():
+        check_resources(run, [(local_cpus(), torch.cuda.device_count())])
+    RunFolder(run.path).check_owner(run, None if meta is None else meta.get("fingerprint"))
+    return layout
+
+
+def _do(run: Run, links: tuple[str, ...]) -> None:
     if _needs_ray(run, links):
         with ray_session(run):
             _do_with_ray(run, links)
     elif "evaluate" in links:
-        _evaluate(run)
+        evaluate(run)
     if "report" in links:
-        from sparta_ray.evaluation.page import write_page
-
         print(f"report: {write_page(run)}", flush=True)
-
-
-def check_before(run: Run) -> Recipe:
-    """Refuse what cannot work, before anything is started or spent."""
-    recipe = read_recipe(run.data)
-    layout = recipe.layout
-    check_run(run, len(layout.days), (len(layout.longitude), len(layout.latitude)))
-    if not joins_cluster():
-        check_resources(run, local_cpus(), torch.cuda.device_count())
-    meta = read_meta(run.data.store)
-    if meta is not None:
-        check_recorded(meta, recipe)
-    RunFolder(run.path).check_owner(run, None if meta is None else meta.get("fingerprint"))
-    return recipe
 
 
 def _needs_ray(run: Run, links: tuple[str, ...]) -> bool:
@@ -63,36 +77,31 @@ def _is_trained(run: Run, folder: RunFolder) -> bool:
 
 
 def _do_with_ray(run: Run, links: tuple[str, ...]) -> None:
+    # Only here is Ray needed; a finished run's report is written without it.
     from sparta_ray.data.prepare import prepare
     from sparta_ray.downstream.trials import train_downstream
     from sparta_ray.training.worker import train
 
     store = prepare(run.data)
-    if "train" in links:
+    if links != ("prepare",):
         RunFolder(run.path).claim(run, store.fingerprint)
+    if "train" in links:
         train(run)
     if "downstream" in links:
         train_downstream(run)
     if "evaluate" in links:
-        _evaluate(run)
-
-
-def _evaluate(run: Run) -> None:
-    from sparta_ray.evaluation.evaluate import evaluate
-
-    evaluate(run)
+        evaluate(run)
 
 
 def describe(run: Run) -> str:
     """Return what a run would do and cost, for ``--dry-run``."""
-    recipe = check_before(run)
-    return "\n".join([to_yaml(run), *_sizes(run, recipe)])
+    layout = check_before(run)
+    return "\n".join([to_yaml(run), *_sizes(run, layout)])
 
 
-def _sizes(run: Run, recipe: Recipe) -> Iterator[str]:
-    layout = recipe.layout
+def _sizes(run: Run, layout: StoreLayout) -> Iterator[str]:
     days, grid = len(layout.days), (len(layout.longitude), len(layout.latitude))
-    yield f"source: {layout.days[0]} to {layout.days[-1]}, {days:,} days, grid {grid[0]}x{grid[1]}"
+    yield f"data: {layout.days[0]} to {layout.days[-1]}, {days:,} days, grid {grid[0]}x{grid[1]}"
     yield f"store: {layout.shards} shards, {layout.bytes / 2**20:.0f} MiB at {run.data.store}"
     for name, part in splits(run, days).items():
         yield f"{name}: {len(part):,} days from {layout.days[part.start]}"

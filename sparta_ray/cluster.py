@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import threading
 import warnings
 from collections.abc import Iterator
@@ -49,13 +50,25 @@ def local_cpus() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def check_resources(run: Run, cpus: float, gpus: float) -> None:
+def check_resources(run: Run, nodes: list[tuple[float, float]]) -> None:
     """Refuse a run that would wait for ever for what the cluster does not have.
+
+    Args:
+        run: What is asked.
+        nodes: CPUs and GPUs of each node.
 
     Raises:
         ConfigError: Names what is asked, what is there, and what to lower.
     """
     scaling, downstream = run.scaling, run.downstream
+    cpus, gpus = (sum(resource) for resource in zip(*nodes, strict=True))
+    largest = max(cpus for cpus, _ in nodes)
+    if max(scaling.cpus_per_worker, downstream.cpus_per_trial) > largest:
+        raise ConfigError(
+            f"a worker asks for {scaling.cpus_per_worker:g} CPUs and a downstream trial for "
+            f"{downstream.cpus_per_trial:g}, but the largest node has {largest:g}; lower "
+            "scaling.cpus_per_worker or downstream.cpus_per_trial"
+        )
     if scaling.cpus > cpus:
         raise ConfigError(
             f"scaling asks for {scaling.cpus:g} CPUs ({scaling.num_workers} workers of "
@@ -83,7 +96,7 @@ def ray_session(run: Run) -> Iterator[None]:
         ConfigError: It cannot hold the run.
     """
     if not joins_cluster():
-        check_resources(run, local_cpus(), torch.cuda.device_count())
+        check_resources(run, [(local_cpus(), torch.cuda.device_count())])
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
@@ -96,14 +109,25 @@ def ray_session(run: Run) -> Iterator[None]:
         logging_level="WARNING",
         logging_config=ray.LoggingConfig(log_level="WARNING"),
         runtime_env={"env_vars": _QUIET},
-        **({} if joins_cluster() else local),
+        **({} if joins_cluster() else {"address": "local", **local}),
     )
     try:
-        resources = ray.cluster_resources()
-        check_resources(run, resources.get("CPU", 0), resources.get("GPU", 0))
+        alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        check_resources(run, [(node.get("CPU", 0), node.get("GPU", 0)) for node in alive])
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def own_interrupt() -> Iterator[None]:
+    """Keep Ctrl-C the caller's: Train leaves a handler of its own behind, Tune swallows it."""
+    handler = signal.getsignal(signal.SIGINT)
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
 
 class Show:

@@ -4,6 +4,8 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
@@ -113,13 +115,20 @@ def schedule(run: Run, stage: StageConfig, days: int) -> Schedule:
     )
 
 
-def check_run(run: Run, days: int, grid: tuple[int, int]) -> None:
+def check_run(run: Run, dates: NDArray[np.datetime64], grid: tuple[int, int]) -> None:
     """Refuse a run that its data cannot carry; nothing has been started yet.
+
+    Args:
+        run: The run.
+        dates: Calendar days of its data.
+        grid: Longitudes and latitudes.
 
     Raises:
         ConfigError: Names the setting, the numbers and the remedy.
     """
+    days = len(dates)
     parts = splits(run, days)
+    _check_climatology(run, dates[parts["train"].start : parts["train"].stop])
     training: tuple[SplitName, ...] = ("train", "validation")
     for split in training:
         check_split(parts[split], split, run.sampling)
@@ -154,3 +163,19 @@ def _check_rows_of_ranks(run: Run, parts: dict[SplitName, Split]) -> None:
                 f"scaling.num_workers {run.scaling.num_workers}; use another "
                 f"sampling.rows_per_batch{fewer}"
             )
+
+
+def _check_climatology(run: Run, training_days: NDArray[np.datetime64]) -> None:
+    """Refuse training days that leave some day of the year without a climatology."""
+    year = 366
+    of_year = training_days - training_days.astype("datetime64[Y]")
+    known = np.unique(of_year.astype(int))
+    gaps = np.diff(np.append(known, known[0] + year))
+    farthest = int(gaps.max()) // 2
+    if farthest >= run.evaluation.climatology_half_window:
+        raise ConfigError(
+            f"the train split has {len(training_days)} days and leaves a day of the year "
+            f"{farthest} days from any of them: no climatology within "
+            f"evaluation.climatology_half_window {run.evaluation.climatology_half_window}; train "
+            f"on a whole year, or set it to at least {farthest + 1}"
+        )

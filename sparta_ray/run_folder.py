@@ -1,8 +1,10 @@
 """The run folder: what a run was, and all that it left, at a path or fsspec URL."""
 
+import fcntl
 import json
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,18 @@ from sparta_ray import __version__
 from sparta_ray.config import ConfigError, differences, to_tree
 from sparta_ray.run import Run
 
-_FREE_TO_CHANGE = ("folder", "scaling", "evaluation", "data.store", "training.keep_checkpoints")
+_FREE_TO_CHANGE = (
+    "folder",
+    "scaling",
+    "evaluation",
+    "data.store",
+    "data.source",
+    "training.keep_checkpoints",
+    "training.checkpoint_every_epochs",
+    "downstream.cpus_per_trial",
+    "downstream.gpus_per_trial",
+    "downstream.max_concurrent",
+)
 """Settings that do not change what the trained weights are."""
 
 _VERSIONS = ("ray", "torch", "numpy", "xarray", "zarr")
@@ -72,11 +85,42 @@ class RunFolder:
         if self.is_local:
             path = Path(self._root) / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            _cut_torn_line(path)
             with path.open("a") as stream:
                 stream.write(lines)
         else:
             self.write(name, (self.read(name) if self.exists(name) else "") + lines)
+
+    def mend_records(self, name: str) -> None:
+        """Cut off what a killed run left of a line, so that the next record stands on its own."""
+        path = Path(self._root) / name
+        if not self.is_local or not path.exists():
+            return
+        content = path.read_bytes()
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):
+            with path.open("r+b") as stream:
+                stream.truncate(whole)
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold a local folder, so that no second run writes into it at the same time.
+
+        Raises:
+            ConfigError: Another process holds it.
+        """
+        if not self.is_local:
+            yield
+            return
+        Path(self._root).mkdir(parents=True, exist_ok=True)
+        with (Path(self._root) / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ConfigError(
+                    f"the run folder {self.path} is in use by another process; wait for it, or "
+                    "choose another name (--set name=…)"
+                ) from error
+            yield
 
     def read_records(self, name: str) -> list[dict[str, Any]]:
         """Return a file of JSON lines; none if it is not there. A torn last line is left out."""
@@ -119,17 +163,6 @@ class RunFolder:
             )
 
 
-def _cut_torn_line(path: Path) -> None:
-    """Cut off what a killed run left of a line, so that the next record stands on its own."""
-    if not path.exists():
-        return
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        with path.open("r+b") as stream:
-            stream.truncate(whole)
-
-
 def _run_record(run: Run, fingerprint: str) -> str:
     record = {
         "data_fingerprint": fingerprint,
@@ -142,10 +175,13 @@ def _run_record(run: Run, fingerprint: str) -> str:
 
 def _git_revision() -> str:
     """Return the revision of the code, or that it is not known (an installed package, say)."""
+    root = Path(__file__).parents[1]
+    if not (root / ".git").exists():
+        return "unknown"
     try:
         result = subprocess.run(
             ["git", "describe", "--always", "--dirty"],
-            cwd=Path(__file__).parent,
+            cwd=root,
             capture_output=True,
             text=True,
             check=True,

@@ -117,6 +117,7 @@ def stream(
     context = ray.data.DataContext.get_current().copy()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    context.target_max_block_size = None  # a batch is a block, however large
     context.execution_options.preserve_order = True
     context.custom_execution_callback_classes = [_Pause]
     with ray.data.DataContext.current(context):
@@ -132,7 +133,7 @@ def stream(
     yield from iterator.iter_batches(batch_size=None, prefetch_batches=2)
 
 
-class _Pause(ExecutionCallback):
+class _Pause(ExecutionCallback):  # type: ignore[misc] - Ray's types are not followed
     """Lets Ray Data's scheduling loop rest between its steps.
 
     When batches are ready faster than they are trained on, that loop finds all its tasks ready and

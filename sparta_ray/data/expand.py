@@ -9,6 +9,8 @@ from sparta_ray.data.compact import CompactBatch
 from sparta_ray.data.masking import apply_mask, unpack_mask
 from sparta_ray.data.views import ViewOperator
 
+_BOOKKEEPING = ("position", "global_rows")
+
 
 @dataclass(frozen=True)
 class Fields:
@@ -39,14 +41,9 @@ class Views:
 
 
 def to_device(batch: CompactBatch, device: torch.device) -> dict[str, Tensor]:
-    """Copy a batch out of shared memory; on a GPU the copy runs beside the computation."""
-    tensors = {name: torch.tensor(array) for name, array in batch.items() if name != "position"}
-    if device.type == "cuda":
-        return {
-            name: tensor.pin_memory().to(device, non_blocking=True)
-            for name, tensor in tensors.items()
-        }
-    return tensors
+    """Copy a batch's parts out of shared memory, where nothing may be changed, to a device."""
+    parts = {name: array for name, array in batch.items() if name not in _BOOKKEEPING}
+    return {name: torch.tensor(array, device=device) for name, array in parts.items()}
 
 
 def expand(batch: dict[str, Tensor], operator: ViewOperator) -> Views:

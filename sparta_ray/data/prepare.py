@@ -1,16 +1,19 @@
 """Prepare a store on Ray Data: one task a shard, continued where it was interrupted."""
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import ray
 
+from sparta_ray.config import ConfigError
 from sparta_ray.data import store
 from sparta_ray.data.recipe import (
     DataConfig,
     FinishedShard,
     Recipe,
-    check_recorded,
+    check_settings,
+    check_source,
     finish,
     read_markers,
     read_recipe,
@@ -26,14 +29,18 @@ def prepare(config: DataConfig) -> store.Store:
     Raises:
         ConfigError: The source does not fit, or another recipe's store is in the way.
     """
-    recipe = read_recipe(config)
     meta = store.read_meta(config.store)
+    if meta is not None:
+        check_settings(meta, config)
+        if meta["complete"]:
+            return store.Store(config.store)
+    recipe = read_recipe(config)
     if meta is None:
         store.write_template(config.store, recipe.layout)
     else:
-        check_recorded(meta, recipe)
-        if meta["complete"]:
-            return store.Store(config.store)
+        check_source(meta, recipe)
+        if not store.has_template(config.store):
+            store.mend_template(config.store, recipe.layout)
     finished = read_markers(config.store, recipe.layout.shards)
     pending = [shard for shard in range(recipe.layout.shards) if shard not in finished]
     finish(recipe, finished | _write_shards(recipe, pending))
@@ -49,7 +56,7 @@ def _write_shards(recipe: Recipe, pending: list[int]) -> dict[int, FinishedShard
     ray.data.DataContext.get_current().enable_progress_bars = False
     shards = ray.data.from_items(pending, override_num_blocks=len(pending))
     written = shards.map(_ShardWriter(recipe.config))
-    for row in written.iter_rows():
+    for row in _rows(written):
         shard = FinishedShard(row["shard"], row["digest"], Statistics.from_json(row["statistics"]))
         finished[shard.shard] = shard
         eta = (time.monotonic() - began) / len(finished) * (len(pending) - len(finished))
@@ -57,6 +64,16 @@ def _write_shards(recipe: Recipe, pending: list[int]) -> dict[int, FinishedShard
             len(finished), len(pending), f"shard of {store.SHARD_DAYS} days | eta {clock(eta)}"
         )
     return finished
+
+
+def _rows(written: "ray.data.Dataset") -> Iterator[dict[str, Any]]:
+    """Yield finished shards; unfit data fail as the user's error that they are."""
+    try:
+        yield from written.iter_rows()
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, ValueError):
+            raise ConfigError(str(error.cause)) from error
+        raise
 
 
 class _ShardWriter:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import dataclass as plain_dataclass
+from datetime import date
 from typing import Any
 
 import fsspec
@@ -36,6 +37,16 @@ class DataConfig:
     first_day: str | None = None
     last_day: str | None = None
     split: SplitConfig = Field(default_factory=SplitConfig)
+
+    @field_validator("first_day", "last_day")
+    @classmethod
+    def _check_day(cls, day: str | None) -> str | None:
+        if day is not None:
+            try:
+                date.fromisoformat(day)
+            except ValueError as error:
+                raise ValueError("write a day as 1979-01-31") from error
+        return day
 
     @field_validator("variables")
     @classmethod
@@ -95,16 +106,33 @@ def read_recipe(config: DataConfig) -> Recipe:
     return recipe
 
 
-def check_recorded(meta: dict[str, Any], recipe: Recipe) -> None:
-    """Refuse a store that was prepared from something else.
+def check_settings(meta: dict[str, Any], config: DataConfig) -> None:
+    """Refuse a store that was prepared with other settings.
 
     Raises:
         ConfigError: Lists what differs.
     """
-    changed = differences(meta["provenance"]["recipe"], recipe.layout.provenance["recipe"])
+    _refuse(config, differences(meta["provenance"]["recipe"], _settings(config)))
+
+
+def check_source(meta: dict[str, Any], recipe: Recipe) -> None:
+    """Refuse to continue a store whose source has changed its days since.
+
+    Raises:
+        ConfigError: Lists what differs.
+    """
+    facts = ("first_day", "last_day", "samples_per_day")
+    recorded, now = (
+        {name: provenance[name] for name in facts}
+        for provenance in (meta["provenance"], recipe.layout.provenance)
+    )
+    _refuse(recipe.config, differences(recorded, now))
+
+
+def _refuse(config: DataConfig, changed: list[str]) -> None:
     if changed:
         raise ConfigError(
-            f"the store {recipe.config.store} was prepared from other settings:\n  "
+            f"the store {config.store} was prepared from something else:\n  "
             + "\n  ".join(changed)
             + "\nchoose another data.store, or delete that one"
         )
@@ -155,12 +183,17 @@ def finish(recipe: Recipe, shards: dict[int, FinishedShard]) -> None:
     )
 
 
+def _settings(config: DataConfig) -> dict[str, Any]:
+    """Return the settings that decide what a store holds."""
+    settings = to_tree(config)
+    del settings["store"]
+    del settings["split"]["validation"]  # only the training days enter the store
+    return settings
+
+
 def _provenance(config: DataConfig, source: Source) -> dict[str, Any]:
-    recorded = to_tree(config)
-    del recorded["store"]
-    del recorded["split"]["validation"]  # only the training days enter the store
     return {
-        "recipe": recorded,
+        "recipe": _settings(config),
         "title": source.attributes.get("title", "untitled"),
         "source": source.attributes.get("source", "not stated"),
         "licence": licence_text(config.source),

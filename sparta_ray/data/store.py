@@ -75,10 +75,28 @@ def write_template(path: str, layout: StoreLayout) -> None:
     Raises:
         ConfigError: Something else is there; it is left as it is.
     """
+    attributes = {_META: {"complete": False, "provenance": layout.provenance}}
     try:
-        root = zarr.open_group(path, mode="w-", zarr_format=3)
+        root = zarr.create_group(path, zarr_format=3, attributes=attributes)
     except (FileExistsError, ContainsArrayError, ContainsGroupError) as error:
         raise ConfigError(f"{path} holds something other than a store; choose another") from error
+    _write_arrays(root, layout)
+
+
+def has_template(path: str) -> bool:
+    """Return whether a store's metadata are whole: its fields are created last."""
+    return "fields" in zarr.open_group(path, mode="r")
+
+
+def mend_template(path: str, layout: StoreLayout) -> None:
+    """Write again the metadata of a store whose creation was interrupted."""
+    root = zarr.open_group(path, mode="r+")
+    for name in list(root.array_keys()):
+        del root[name]
+    _write_arrays(root, layout)
+
+
+def _write_arrays(root: zarr.Group, layout: StoreLayout) -> None:
     time = (layout.days - np.datetime64("1900-01-01")).astype(np.int64)
     coordinates: dict[str, tuple[NDArray[Any], dict[str, Any]]] = {
         "time": (time, {"units": "days since 1900-01-01", "calendar": "proleptic_gregorian"}),
@@ -101,7 +119,6 @@ def write_template(path: str, layout: StoreLayout) -> None:
         dimension_names=["time", "variable", "longitude", "latitude"],
         attributes={"long_name": "daily mean", "units": ", ".join(layout.units)},
     )
-    root.attrs[_META] = {"complete": False, "provenance": layout.provenance}
 
 
 def write_shard(path: str, start: int, fields_TVXY: Fields) -> None:
@@ -189,6 +206,14 @@ class Store:
     def latitude(self) -> NDArray[np.float64]:
         """Degrees north, shape (Y,)."""
         return self._coordinate("latitude")
+
+    @property
+    def layout(self) -> StoreLayout:
+        """What the store holds."""
+        units = str(self._array.attrs["units"]).split(", ")
+        return StoreLayout(
+            self.days, self.variables, tuple(units), self.longitude, self.latitude, self.provenance
+        )
 
     @property
     def grid(self) -> tuple[int, int]:

@@ -1,6 +1,8 @@
 """Which downstream models are trained on which embeddings."""
 
-from pydantic import Field
+import re
+
+from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
 from sparta_ray.config import STRICT
@@ -38,3 +40,18 @@ class DownstreamConfig:
     cpus_per_trial: float = Field(default=1, gt=0)
     gpus_per_trial: float = Field(default=0, ge=0)
     max_concurrent: int | None = Field(default=None, ge=1)
+
+    @field_validator("seeds")
+    @classmethod
+    def _check_seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("name no seed twice")
+        return seeds
+
+    @field_validator("forecast")
+    @classmethod
+    def _check_settings(cls, settings: dict[str, ForecastConfig]) -> dict[str, ForecastConfig]:
+        for name in settings:
+            if not re.fullmatch(r"\w+", name):
+                raise ValueError(f"{name!r}: use letters, digits and '_' only: it names folders")
+        return settings

@@ -62,7 +62,7 @@ class DiffusionConfig:
     epochs: int = Field(default=300, ge=1)
     batch_size: int = Field(default=64, ge=1)
     lr: float = Field(default=1e-3, gt=0)
-    samples: int = Field(default=20, ge=1)
+    samples: int = Field(default=20, ge=2)
 
     @model_validator(mode="after")
     def _check(self) -> Self:

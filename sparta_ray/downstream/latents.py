@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from sparta_ray.config import ConfigError
 from sparta_ray.data.masking import MaskConfig
 from sparta_ray.data.splits import Split
 from sparta_ray.data.store import Store
@@ -26,6 +27,14 @@ class Latents:
     embedder: Embedder
     store: Store
     seed: int
+
+    def __post_init__(self) -> None:
+        if self.embedder.card.fingerprint != self.store.fingerprint:
+            raise ConfigError(
+                f"the {self.embedder.card.kind} model was trained on data "
+                f"{self.embedder.card.fingerprint}, not on the store {self.store.path} "
+                f"({self.store.fingerprint}); choose the store it belongs to"
+            )
 
     def masked(self, split: Split, mask: MaskConfig, stream: str, epoch: int = 0) -> Tensor:
         """Return embeddings of a split's masked days, shape (days, D).

@@ -9,7 +9,7 @@ import ray
 import torch
 from ray import tune
 
-from sparta_ray.cluster import Show, watched
+from sparta_ray.cluster import Show, own_interrupt, watched
 from sparta_ray.config import from_tree, to_tree
 from sparta_ray.downstream.trial import Trial, is_finished, save_trial, train_trial, trials
 from sparta_ray.run import Run
@@ -27,7 +27,7 @@ def train_downstream(run: Run) -> None:
     if not pending:
         return
     resources = {"cpu": run.downstream.cpus_per_trial, "gpu": run.downstream.gpus_per_trial}
-    with watched() as show:
+    with watched() as show, own_interrupt():
         trainable = tune.with_parameters(_train, run=to_tree(run), show=show)
         results = tune.Tuner(
             tune.with_resources(trainable, resources),
@@ -46,12 +46,14 @@ def train_downstream(run: Run) -> None:
     failures = [f"{name}: {error}" for name, error in _failures(results)]
     if failures:
         raise RuntimeError("downstream trials failed:\n" + "\n".join(failures))
+    if not all(is_finished(folder, trial) for trial in pending):
+        raise KeyboardInterrupt
 
 
 def _train(config: dict[str, Any], run: dict[str, Any], show: Show) -> None:
     """Train one trial; a function trainable of Tune."""
     loaded, trial = from_tree(Run, run, "run"), Trial(**config["trial"])
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device("cuda" if loaded.downstream.gpus_per_trial else "cpu")
     torch.set_num_threads(max(1, int(loaded.downstream.cpus_per_trial)))
     folder = RunFolder(loaded.path)
     history: list[dict[str, Any]] = []

@@ -5,7 +5,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import torch
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
@@ -15,6 +14,7 @@ from sparta_ray.data.statistics import Statistics
 from sparta_ray.data.store import Store
 from sparta_ray.data.views import ViewConfig
 from sparta_ray.models.sparta import Model, ModelConfig
+from sparta_ray.run_folder import RunFolder
 from sparta_ray.training.loop import StageState
 from sparta_ray.training.stages import ModelKind, build_model
 
@@ -138,22 +138,20 @@ class ModelCard:
 
 def save_model(folder: str, card: ModelCard, weights: dict[str, torch.Tensor]) -> None:
     """Write a finished model; the card comes last and makes it count."""
-    filesystem, root = fsspec.core.url_to_fs(folder)
-    filesystem.makedirs(root, exist_ok=True)
+    target = RunFolder(folder)
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    filesystem.pipe_file(f"{root}/weights.safetensors", save_safetensors(contiguous))
+    target.write("weights.safetensors", save_safetensors(contiguous))
     tree = asdict(card) | {
         "config": to_tree(card.config),
         "views": to_tree(card.views),
         "statistics": card.statistics.to_json(),
     }
-    filesystem.pipe_file(f"{root}/model.json", json.dumps(tree, indent=1).encode())
+    target.write("model.json", json.dumps(tree, indent=1))
 
 
 def has_model(folder: str) -> bool:
     """Return whether a finished model lies in `folder`."""
-    filesystem, root = fsspec.core.url_to_fs(folder)
-    return bool(filesystem.exists(f"{root}/model.json"))
+    return RunFolder(folder).exists("model.json")
 
 
 def load_model(folder: str) -> tuple[ModelCard, Model]:
@@ -164,8 +162,8 @@ def load_model(folder: str) -> tuple[ModelCard, Model]:
     """
     if not has_model(folder):
         raise ConfigError(f"no finished model at {folder}; run jobs/train_sparta.py first")
-    filesystem, root = fsspec.core.url_to_fs(folder)
-    tree = json.loads(filesystem.cat_file(f"{root}/model.json"))
+    source = RunFolder(folder)
+    tree = json.loads(source.read("model.json"))
     card = ModelCard(
         **tree
         | {
@@ -176,5 +174,5 @@ def load_model(folder: str) -> tuple[ModelCard, Model]:
         }
     )
     model = card.build()
-    model.load_state_dict(load_safetensors(filesystem.cat_file(f"{root}/weights.safetensors")))
+    model.load_state_dict(load_safetensors(source.read_bytes("weights.safetensors")))
     return card, model.eval()

@@ -39,10 +39,11 @@ class TrainingConfig:
             raise ValueError("name at least one stage")
         kinds = [model_kind(stage) for stage in stages]
         changes = sum(a != b for a, b in pairwise(kinds))
+        names = [stage.kind for stage in stages]
+        if len(set(names)) < len(names):
+            raise ValueError(f"stages {names}: name each at most once")
         if changes >= len(set(kinds)):
-            raise ValueError(
-                f"stages {[stage.kind for stage in stages]}: those of one model must stand together"
-            )
+            raise ValueError(f"stages {names}: those of one model must stand together")
         return stages
 
 

@@ -109,7 +109,7 @@ class StageLoop:
             state.position += 1
             now = time.perf_counter()
             self.on_step(StepReport(unit, state.position, rows, terms, arrived - last, now - last))
-            last = now
+            last = time.perf_counter()
             if unit.split == "validation" and unit.ends_split:
                 self._end_epoch(state, unit.epoch, means)
                 means = {"train": RowMeans(), "validation": RowMeans()}

@@ -25,10 +25,12 @@ class StageReporter:
         self._folder, self._show = folder, show
         self._stage, self._label, self._schedule = stage, label, schedule
         self._every = every
+        self._pending: list[dict[str, object]] = []
         self._restart_interval()
 
     def start(self, position: int, precision: str, device: str, ranks: int) -> None:
         """Record where and how the stage is begun or continued."""
+        self._folder.mend_records(HISTORY)
         self._record(
             event="start", position=position, precision=precision, device=device, ranks=ranks
         )
@@ -70,9 +72,11 @@ class StageReporter:
         self._record(event="epoch", epoch=report.epoch, lr=report.lr, **report.losses)
 
     def _record(self, **values: object) -> None:
-        self._folder.append_records(
-            HISTORY, [{"stage": self._stage, "time": round(time.time(), 2), **values}]
-        )
+        """Keep a record; a remote folder, where each write costs the whole file, waits for more."""
+        self._pending.append({"stage": self._stage, "time": round(time.time(), 2), **values})
+        if self._folder.is_local or values["event"] != "step":
+            self._folder.append_records(HISTORY, self._pending)
+            self._pending = []
 
     def _restart_interval(self) -> None:
         self._began = time.monotonic()

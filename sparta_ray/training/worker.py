@@ -12,8 +12,8 @@ from ray.train import Checkpoint, CheckpointConfig, FailureConfig, RunConfig, Sc
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from sparta_ray.cluster import quieten, watched
-from sparta_ray.config import from_tree, to_tree
+from sparta_ray.cluster import own_interrupt, quieten, watched
+from sparta_ray.config import ConfigError, from_tree, to_tree
 from sparta_ray.data.batches import BatchRecipe, stream
 from sparta_ray.data.store import Store
 from sparta_ray.data.views import ViewOperator
@@ -48,8 +48,8 @@ def train(run: Run) -> None:
         return
     scaling = run.scaling
     gpu = {"GPU": 1} if scaling.use_gpu else {}
-    with watched() as show:
-        ray.train.torch.TorchTrainer(
+    with watched() as show, own_interrupt():
+        trainer = ray.train.torch.TorchTrainer(
             _train_worker,
             train_loop_config={"run": to_tree(run), "show": show},
             scaling_config=ScalingConfig(
@@ -64,7 +64,21 @@ def train(run: Run) -> None:
                 checkpoint_config=CheckpointConfig(num_to_keep=run.training.keep_checkpoints),
                 logging_config=ray.LoggingConfig(log_level="WARNING"),
             ),
-        ).fit()
+        )
+        _fit(trainer)
+
+
+def _fit(trainer: "ray.train.torch.TorchTrainer") -> None:
+    """Run the trainer; what a user can mend fails as the one error that the worker raised."""
+    try:
+        trainer.fit()
+    except SystemExit as stopped:  # how Train answers an interrupt
+        raise KeyboardInterrupt from stopped
+    except ray.train.WorkerGroupError as error:
+        for cause in error.worker_failures.values():
+            if isinstance(cause, ConfigError | FloatingPointError):
+                raise ConfigError(str(cause)) from error
+        raise
 
 
 def _train_worker(config: dict[str, Any]) -> None:

@@ -30,6 +30,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     token.write_text("a-token-of-this-test-" + "0" * 32)
     dashboard = free_port()
     environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token),
         "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard}",
@@ -71,8 +72,8 @@ def submit(
     environment: dict[str, str], folder: Path, *more: str
 ) -> "subprocess.CompletedProcess[str]":
     return ray_job(
-        environment, "submit", "--working-dir", ".", "--", sys.executable, "jobs/train_sparta.py",
-        "--config", str(ROOT / "tests/tiny.yaml"), "--set", f"folder={folder}/runs",
+        environment, "submit", "--working-dir", ".", "--", "python", "jobs/train_sparta.py",
+        "--config", "conf/smoke.yaml", "--set", f"folder={folder}/runs",
         "--set", f"data.store={folder}/store.zarr", *more,
     )  # fmt: skip
 
@@ -80,8 +81,17 @@ def submit(
 def test_a_submitted_job_runs_the_chain(head: dict[str, str], tmp_path: Path) -> None:
     done = submit(head, tmp_path)
     assert done.returncode == 0, done.stdout
-    assert (tmp_path / "runs/tiny/report/index.html").exists()
+    assert (tmp_path / "runs/smoke/report/index.html").exists()
     assert "report:" in done.stdout
+
+
+def test_the_documented_line_finds_the_demo(head: dict[str, str]) -> None:
+    done = ray_job(
+        head, "submit", "--working-dir", ".", "--",
+        "python", "jobs/train_sparta.py", "--config", "conf/demo.yaml", "--dry-run",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert "name: demo" in done.stdout
 
 
 def test_a_job_that_cannot_run_fails_with_its_reason(head: dict[str, str], tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-TINY = str(ROOT / "tests" / "tiny.yaml")
+TINY = str(ROOT / "conf" / "smoke.yaml")
 
 
 def job(
@@ -45,7 +45,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the tiny run was interrupted by Ctrl-C, and then finished."""
     folder = tmp_path_factory.mktemp("jobs")
     first = job("train_sparta.py", folder, wait=False)
-    history = folder / "runs/tiny/metrics.jsonl"
+    history = folder / "runs/smoke/metrics.jsonl"
     while not (history.exists() and '"epoch"' in history.read_text()):
         assert first.poll() is None, output(first)
         time.sleep(0.1)
@@ -65,7 +65,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.timeout(300)
 def test_an_interrupted_run_continues_and_ends_with_a_report(finished: Path) -> None:
-    run = finished / "runs/tiny"
+    run = finished / "runs/smoke"
     starts = [
         record["position"]
         for record in map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
@@ -103,7 +103,7 @@ def test_a_finished_run_only_writes_its_report_again(finished: Path) -> None:
 
 @pytest.mark.timeout(300)
 def test_each_link_is_a_job_of_its_own(finished: Path) -> None:
-    (finished / "runs/tiny/evaluation/scores.json").unlink()
+    (finished / "runs/smoke/evaluation/scores.json").unlink()
     report = job("report.py", finished)
     assert report.returncode == 2
     assert "not evaluated; run jobs/evaluate.py first" in output(report)

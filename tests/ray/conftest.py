@@ -12,7 +12,7 @@ from sparta_ray.data.prepare import prepare
 from sparta_ray.data.store import Store
 from sparta_ray.run import Run, located
 
-TINY = Path(__file__).parents[1] / "tiny.yaml"
+TINY = Path(__file__).parents[2] / "conf" / "smoke.yaml"
 
 
 @pytest.fixture(scope="session")

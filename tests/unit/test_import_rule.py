@@ -27,6 +27,7 @@ COMPOSITION_USERS = (
     "training/worker.py",
     "training/reporter.py",
     "training/estimate.py",
+    "training/checkpoint.py",
     "downstream/trial*.py",
     "downstream/latents.py",
     "evaluation/*.py",
