@@ -27,6 +27,7 @@ _QUIET_LOGGERS = {
     "ray.data": logging.WARNING,
     "ray.train": logging.WARNING,
     "ray.tune": logging.WARNING,
+    "ray.train.v2._internal.execution.context": logging.WARNING,  # repeats every checkpoint
     "ray.data._internal.progress": logging.ERROR,  # says at every stream that bars are off
     "ray._private.authentication": logging.ERROR,  # says at every start that tokens are on
 }

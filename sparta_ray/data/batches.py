@@ -133,7 +133,7 @@ def stream(
     yield from iterator.iter_batches(batch_size=None, prefetch_batches=2)
 
 
-class _Pause(ExecutionCallback):  # type: ignore[misc] - Ray's types are not followed
+class _Pause(ExecutionCallback):  # type: ignore[misc]  # Ray's types are not followed
     """Lets Ray Data's scheduling loop rest between its steps.
 
     When batches are ready faster than they are trained on, that loop finds all its tasks ready and

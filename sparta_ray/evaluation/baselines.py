@@ -1,6 +1,4 @@
-"""What a forecast must beat: day-of-year climatology, persistence and the mean field."""
-
-from collections.abc import Sequence
+"""What a model must beat: day-of-year climatology and the mean field of the training split."""
 
 import numpy as np
 import scipy.sparse
@@ -52,18 +50,8 @@ def day_of_year_climatology(fields: xr.DataArray, half_window: int = 30) -> xr.D
 
 
 def climatology_at(climatology: xr.DataArray, times: xr.DataArray) -> xr.DataArray:
-    """Return the climatology at dates, the dimensions of `times` (say window, lead) first."""
+    """Return the climatology at dates, the dimension of `times` first."""
     return climatology.sel(dayofyear=times.dt.dayofyear).drop_vars("dayofyear")
-
-
-def persistence(initial: xr.DataArray, lead_days: Sequence[int]) -> xr.DataArray:
-    """Repeat the last known day at every lead, as a read-only view that takes no memory.
-
-    Args:
-        initial: The last day before the forecast, dimensions (window, ...).
-        lead_days: The leads in days; dimension ``lead`` comes after ``window``.
-    """
-    return initial.expand_dims(lead=list(lead_days), axis=initial.dims.index("window") + 1)
 
 
 def mean_field(fields: xr.DataArray) -> xr.DataArray:

@@ -60,6 +60,11 @@ def setting_name(setting: str) -> str:
     return f"look-back {known[1]} days, training windows starting {every}"
 
 
+def lead_name(days: int) -> str:
+    """Return a lead time as a reader's words, such as ``25 days``."""
+    return f"{days} day" if days == 1 else f"{days} days"
+
+
 def in_sentence(model: str) -> str:
     """Return a model's name as written within a sentence, such as ``autoencoder``."""
     return model.replace("sparta", "SPARTA")

@@ -44,13 +44,14 @@ def evaluate(run: Run) -> None:
     parts = _parts(Setup(run, device))
     progress, began = ProgressLine("evaluate", every=0.0), time.monotonic()
     total = Results()
-    for done, (name, part) in enumerate(parts, start=1):
+    for done, (name, part) in enumerate(parts):
+        eta = (time.monotonic() - began) / done * (len(parts) - done) if done else None
+        progress.show(done, len(parts), name if eta is None else f"{name} | eta {clock(eta)}")
         results = part()
         total.scores.extend(results.scores)
         total.arrays.update(results.arrays)
-        eta = (time.monotonic() - began) / done * (len(parts) - done)
-        progress.show(done, len(parts), f"{name} | eta {clock(eta)}")
     save_results(folder, run.evaluation, total)
+    progress.show(len(parts), len(parts), f"done in {clock(time.monotonic() - began)}")
 
 
 def _parts(setup: Setup) -> list[Part]:

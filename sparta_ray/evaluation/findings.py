@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
-from sparta_ray.evaluation.display import in_sentence, setting_name
+from sparta_ray.evaluation.display import in_sentence, lead_name, setting_name
 from sparta_ray.evaluation.score_record import Score
 
 
@@ -57,10 +57,12 @@ def _contrastive(table: _Means) -> Iterator[str]:
     values = [s for s in table.scores if s.task == "contrastive" and s.model == "sparta"]
     chance = table.models("contrastive", "nt_xent").get("chance")
     if values and chance is not None:
-        best = min(values, key=lambda score: score.value)
+        *earlier, delivered = values  # in the order of the stages
+        before = "".join(f"; {score.value:.2f} {score.setting}" for score in earlier)
         yield (
-            f"Contrastive pretraining: validation NT-Xent is {best.value:.2f} {best.setting}; "
-            f"guessing would score {chance:.2f}."
+            f"Contrastive pretraining: validation NT-Xent of the delivered encoder is "
+            f"{delivered.value:.2f} ({delivered.setting}{before}); guessing would score "
+            f"{chance:.2f}."
         )
 
 
@@ -85,11 +87,11 @@ def _forecast(table: _Means) -> Iterator[str]:
         for model in models:
             yield (
                 f"Forecast ({setting_name(setting)}): {in_sentence(model)} has an RRMSE of "
-                f"{leads[first][model]:.2f} % at {first} day and {leads[last][model]:.2f} % at "
-                f"{last} days; persistence {leads[first]['persistence']:.2f} and "
-                f"{leads[last]['persistence']:.2f} %, climatology "
-                f"{leads[first]['climatology']:.2f} and {leads[last]['climatology']:.2f} %. "
-                + _where_it_wins(leads, model)
+                f"{leads[first][model]:.2f} % at {lead_name(first)} and "
+                f"{leads[last][model]:.2f} % at {lead_name(last)}; persistence "
+                f"{leads[first]['persistence']:.2f} and {leads[last]['persistence']:.2f} %, "
+                f"climatology {leads[first]['climatology']:.2f} and "
+                f"{leads[last]['climatology']:.2f} %. " + _where_it_wins(leads, model)
             )
 
 
@@ -101,7 +103,7 @@ def _where_it_wins(leads: dict[int, dict[str, float]], model: str) -> str:
     ]
     if not ahead:
         return "At no lead does it beat both."
-    return f"It beats both at {len(ahead)} of {len(leads)} leads (first at {ahead[0]} days)."
+    return f"It beats both at {len(ahead)} of {len(leads)} leads (first at {lead_name(ahead[0])})."
 
 
 def _generation(table: _Means) -> Iterator[str]:

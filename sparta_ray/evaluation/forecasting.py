@@ -14,6 +14,7 @@ from sparta_ray.downstream.trial import Trial
 from sparta_ray.evaluation.reconstruction import STREAM
 from sparta_ray.evaluation.results import Results
 from sparta_ray.evaluation.score_record import Score
+from sparta_ray.evaluation.scores import acc
 from sparta_ray.evaluation.setup import Setup
 from sparta_ray.evaluation.truth import Days, Subject, field_scores
 
@@ -84,16 +85,20 @@ def _scores_by_lead(
 ) -> Iterator[Score]:
     """Score each lead on its own, so that no more than one lead's fields are in memory."""
     last = setup.run.downstream.forecast[setting].lead_days
-    in_tables = {lead for lead in setup.run.evaluation.report_leads if lead <= last} | {1, last}
+    in_tables = setup.run.evaluation.table_leads(last)
     for lead in range(1, last + 1):
-        truth = setup.truth.fields(_valid_days(setup, setting, lead))
-        yield from field_scores(
-            subject, fields(lead), truth, setup.truth.limits, lead, lead in in_tables
-        )
+        days, made = _valid_days(setup, setting, lead), fields(lead)
+        truth = setup.truth.fields(days)
+        yield from field_scores(subject, made, truth, setup.truth.limits, lead, lead in in_tables)
+        if lead in in_tables and subject.model != "climatology":  # it has no anomalies
+            correlations = acc(made, truth, setup.truth.climatology(days))
+            for label in setup.store.variables:
+                value = float(correlations.sel(variable=label))
+                yield subject.score("acc", value, "", lead, label)
 
 
 def _panels(setup: Setup, setting: str, forecast: FieldsAtLead) -> xr.DataArray:
-    """Return truth, forecast, persistence and the forecast's error of the middle window."""
+    """Return truth, forecast and the forecast's error of the middle window."""
     lead = shown_lead(setup, setting)
     window = len(test_windows(setup, setting)) // 2
     days = _valid_days(setup, setting, lead)[[window]]

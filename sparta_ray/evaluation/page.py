@@ -4,32 +4,16 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import yaml
 
 from sparta_ray.config import ConfigError, differences, to_tree
 from sparta_ray.data.store import Store
-from sparta_ray.downstream.classification import SEASONS
-from sparta_ray.downstream.trial import trials
-from sparta_ray.evaluation.figures import (
-    confusion_matrix,
-    loss_curves,
-    score_by_lead,
-    variable_scores_by_lead,
-)
 from sparta_ray.evaluation.findings import findings
-from sparta_ray.evaluation.history import stage_history, training_machines
-from sparta_ray.evaluation.latent_figures import embedding_pca, smoothness_series
-from sparta_ray.evaluation.latent_space import (
-    cycle_distances,
-    principal_components,
-    temporal_distances,
-    total_variance,
-)
-from sparta_ray.evaluation.maps import field_maps
-from sparta_ray.evaluation.report import ReportContext, ReportFigure, write_report
-from sparta_ray.evaluation.results import Results, load_results
+from sparta_ray.evaluation.history import training_machines
+from sparta_ray.evaluation.page_figures import page_figures
+from sparta_ray.evaluation.report import ReportContext, write_report
+from sparta_ray.evaluation.results import load_results
+from sparta_ray.evaluation.score_record import Score
 from sparta_ray.models.sparta import parameter_count
 from sparta_ray.run import Run, downstream_splits, schedule, splits
 from sparta_ray.run_folder import RunFolder
@@ -56,10 +40,19 @@ def write_page(run: Run) -> str:
         shortened=list(_shortened(run)),
         notes=list(_notes(run, store)),
         scores=results.scores,
-        figures=list(_figures(run, folder, results)),
+        tabled=[score for score in results.scores if _in_tables(run, score)],
+        figures=list(page_figures(run, folder, results)),
         simulated=bool(store.provenance["simulated"]),
     )
     return _publish(folder, context)
+
+
+def _in_tables(run: Run, score: Score) -> bool:
+    """Return whether a score's lead time is one that tables show."""
+    if score.lead_days is None or score.setting is None:
+        return True
+    last = run.downstream.forecast[score.setting].lead_days
+    return score.lead_days in run.evaluation.table_leads(last)
 
 
 def _publish(folder: RunFolder, context: ReportContext) -> str:
@@ -119,10 +112,7 @@ def _shortened(run: Run) -> Iterator[tuple[str, str, str]]:
 
 
 def _notes(run: Run, store: Store) -> Iterator[str]:
-    yield (
-        "Masks fall on the 144x72 view, after upsampling, as published: at 70 % hidden, the values "
-        "left still determine the 64x32 field. Sparser observations are a harder task."
-    )
+    yield _mask_note(run, store.grid)
     yield (
         "RRMSE pools all variables in their own units, so geopotential dominates it; judge by the "
         "per-variable scores."
@@ -139,130 +129,21 @@ def _notes(run: Run, store: Store) -> Iterator[str]:
         yield "Data: " + " ".join(str(store.provenance["licence"]).split())
 
 
-def _figures(run: Run, folder: RunFolder, results: Results) -> Iterator[ReportFigure]:
-    yield from _loss_figures(run, folder)
-    yield from _map_figures(run, results)
-    yield from _lead_figures(results)
-    yield from _embedding_figures(run, results)
-    for trial in trials(run):
-        if (counts := results.arrays.get(f"confusion-{trial.name}")) is not None:
-            yield ReportFigure(
-                "classification",
-                f"Who is taken for whom: {trial.model}, seed {trial.seed}",
-                "Test days by true and predicted season.",
-                confusion_matrix(counts.values, SEASONS),
-                f"Confusion matrix of the season classifier on {trial.model} embeddings.",
-            )
-
-
-def _loss_figures(run: Run, folder: RunFolder) -> Iterator[ReportFigure]:
-    rows = run.sampling.anchors_per_batch * run.sampling.rows_per_anchor
-    chance = {"nt_xent": 2 * math.log(2 * rows - 1)}
-    for stage in run.training.stages:
-        history = stage_history(folder, stage.kind)
-        if not history.empty:
-            yield ReportFigure(
-                "Training",
-                f"Losses of stage {stage.kind}",
-                "Mean over each epoch's batches. NT-Xent is the sum over both neighbours; the "
-                "dotted line is what guessing would score.",
-                loss_curves(history, stage.kind, chance),
-                f"Training and validation losses of stage {stage.kind} by epoch.",
-            )
-
-
-def _map_figures(run: Run, results: Results) -> Iterator[ReportFigure]:
-    for kind in run.models:
-        if (panels := results.arrays.get(f"map-reconstruction-{kind}")) is not None:
-            yield ReportFigure(
-                "reconstruction",
-                f"One day, reconstructed by {kind}",
-                f"{panels.attrs['day']}, drawn on the {run.views.crop[0]}x{run.views.crop[1]} view "
-                "that the encoder sees. Grey values were hidden.",
-                field_maps(panels, f"Reconstruction of {panels.attrs['day']} by {kind}"),
-                "Maps of truth, masked input, reconstruction and error for every variable.",
-                raster=True,
-            )
-    for trial in trials(run):
-        if (panels := results.arrays.get(f"map-{trial.name}")) is not None:
-            day, lead = panels.attrs["day"], int(panels.attrs["lead"])
-            yield ReportFigure(
-                "forecast",
-                f"A forecast {lead} days ahead: {trial.model}, seed {trial.seed}",
-                f"For {day}, from {trial.setting.replace('_', ', ')}.",
-                field_maps(panels, f"Forecast of {day}, {lead} days ahead, by {trial.model}"),
-                "Maps of truth, forecast and error for every variable.",
-                raster=True,
-            )
-
-
-def _lead_figures(results: Results) -> Iterator[ReportFigure]:
-    scores = pd.DataFrame(
-        {
-            "label": score.model,
-            "lead": score.lead_days,
-            "value": score.value,
-            "metric": score.metric,
-            "setting": score.setting,
-            "variable": score.variable,
-        }
-        for score in results.scores
-        if score.task == "forecast"
-    )
-    if scores.empty:
-        return
-    for setting, part in scores.groupby("setting"):
-        title = str(setting).replace("_", ", ")
-        joint = part[part["metric"] == "rrmse"]
-        yield ReportFigure(
-            "forecast",
-            f"All variables together ({title})",
-            "Autoregressive forecasts from every test window; lower is better.",
-            score_by_lead(joint, "rrmse", "%"),
-            "RRMSE by lead time of the models, persistence and climatology.",
+def _mask_note(run: Run, grid: tuple[int, int]) -> str:
+    """Say how sparse the masked days are: masks fall on views, which may be finer than the data."""
+    low, high = run.downstream.mask.ratio
+    hidden = f"{100 * high:.0f} %" if low == high else f"{100 * low:.0f} to {100 * high:.0f} %"
+    values, points = math.prod(run.views.crop), math.prod(grid)
+    left = round((1 - high) * values)
+    view, field = ("x".join(map(str, sides)) for sides in (run.views.crop, grid))
+    note = f"Masks fall on the {view} view, after resizing, as published: with {hidden} hidden, "
+    if left >= points:
+        return note + (
+            f"the {left:,} values left of each variable still determine its {field} field of "
+            f"{points:,}. Sparser observations are a harder task."
         )
-        yield ReportFigure(
-            "forecast",
-            f"Variable by variable ({title})",
-            "Area-weighted root mean squared error.",
-            variable_scores_by_lead(part[part["metric"] == "rmse"], "rmse"),
-            "RMSE by lead time for each variable.",
-        )
-
-
-def _embedding_figures(run: Run, results: Results) -> Iterator[ReportFigure]:
-    found = {
-        kind: results.arrays[f"embeddings-{kind}"]
-        for kind in run.models
-        if f"embeddings-{kind}" in results.arrays
-    }
-    if not found:
-        return
-    h = {kind: array.values.astype(np.float64) for kind, array in found.items()}
-    times = pd.DatetimeIndex(next(iter(found.values())).time.values)
-    planes = {kind: principal_components(values, 2) for kind, values in h.items()}
-    yield ReportFigure(
-        "latent space",
-        "The days in a plane",
-        "First two principal components of masked test days' embeddings; a line joins consecutive "
-        "days, colour is the day of the year.",
-        embedding_pca(
-            {kind: plane[0] for kind, plane in planes.items()},
-            times,
-            {kind: plane[1] for kind, plane in planes.items()},
-        ),
-        "Scatter of embeddings in the plane of two principal components.",
-    )
-    yield ReportFigure(
-        "latent space",
-        "From day to day",
-        "Distances between consecutive embeddings, raw and divided by their total variance: only "
-        "the latter can be compared between models.",
-        smoothness_series(
-            {kind: temporal_distances(values) for kind, values in h.items()},
-            {kind: cycle_distances(values) for kind, values in h.items()},
-            {kind: total_variance(values) for kind, values in h.items()},
-            times,
-        ),
-        "Temporal and cycle distances over the test days.",
+    fewest = "" if low == high else "as few as "
+    return note + (
+        f"{fewest}{left:,} of each variable's {values:,} values are left, fewer than the "
+        f"{points:,} of its {field} field."
     )

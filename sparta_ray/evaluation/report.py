@@ -20,9 +20,8 @@ from sparta_ray.evaluation.tables import Table, score_tables
 MAP_DPI = 130
 
 SIMULATED_NOTE = (
-    "On simulated data our numbers cannot be compared with the paper's, since the fields "
-    "themselves differ (winds about half as energetic as ERA5's, sea surface temperature fixed to "
-    "its climatology); only models on the same data can be compared."
+    "Simulated weather: its numbers can only be compared between models on the same data, not with "
+    "the paper's, which are on ERA5."
 )
 PUBLISHED_NOTE = "Paper: the published number, on ERA5 from 1959 to 2023."
 
@@ -67,7 +66,8 @@ class ReportContext:
         run: What was run on what data, by name.
         shortened: Settings that differ from the published ones: name, published, this run's.
         notes: Limits a reader must know.
-        scores: Every score.
+        scores: Every score; all are in the files beside the page.
+        tabled: Those in the page's tables, which show some lead times only.
         figures: Every figure, in the order within its section.
         simulated: Whether the data are simulated, so that the paper's numbers are no yardstick.
     """
@@ -78,6 +78,7 @@ class ReportContext:
     shortened: Sequence[tuple[str, str, str]]
     notes: Sequence[str]
     scores: Sequence[Score]
+    tabled: Sequence[Score]
     figures: Sequence[ReportFigure]
     simulated: bool
 
@@ -147,7 +148,7 @@ def _sections(context: ReportContext) -> list[_Section]:
     own = dict.fromkeys(f.section for f in context.figures if f.section not in TASKS)
     sections: list[_Section] = []
     for name in (*own, *TASKS):
-        tables = score_tables(score for score in context.scores if score.task == name)
+        tables = score_tables(score for score in context.tabled if score.task == name)
         images = [_image(figure) for figure in context.figures if figure.section == name]
         if tables or images:
             heading, question = HEADINGS.get(name, (name[:1].upper() + name[1:], ""))

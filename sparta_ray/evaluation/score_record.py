@@ -82,7 +82,6 @@ METRICS = {
     "nt_xent": Metric(
         "NT-Xent", "lower", "Contrastive loss: how well a day finds its own neighbours."
     ),
-    "latent mse": Metric("Latent MSE", None, "Error in embedding space; grows with its variance."),
     "latent density": Metric(
         "Latent density", "higher", "How close generated embeddings lie to real ones (Eq. 18)."
     ),

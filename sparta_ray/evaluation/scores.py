@@ -1,8 +1,7 @@
 """Scores of fields in physical units: RRMSE, SSIM, PSNR, area-weighted RMSE, bias and ACC.
 
-Every function takes xarray arrays with dimensions among (window, lead, sample, variable,
-longitude, latitude) and keeps ``lead``; it works on one lead at a time, so that a hundred leads
-need no more memory than one. Truth may lack dimensions of the forecast, such as ``sample``; shared
+Every function takes xarray arrays with dimensions among (window, sample, variable, longitude,
+latitude), of one lead time. Truth may lack dimensions of the forecast, such as ``sample``; shared
 coordinates must be equal. A value that is not finite is an error, never skipped.
 """
 
@@ -21,39 +20,38 @@ IMAGES_AT_ONCE = 256
 
 
 def rrmse(forecast: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
-    """Return the relative root mean squared error in %, per lead.
+    """Return the relative root mean squared error in %.
 
-    RRMSE = 100 sqrt(mean (f - o)²) / mean o, both means over every dimension but ``lead``.
+    RRMSE = 100 sqrt(mean (f - o)²) / mean o, both means over every dimension.
     The variables are pooled in their own units, so the largest, geopotential, dominates it.
 
     Example:
         Truth 1 and 3 with forecasts 2 and 4 gives 100 · 1 / 2 = 50 %.
     """
-
-    def one_lead(forecast: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
-        level = truth.mean()
-        if level <= 0:
-            raise ValueError(
-                f"RRMSE divides by the mean of the truth, which is {float(level):.3g}; "
-                "give fields in physical units"
-            )
-        return 100 * ((forecast - truth) ** 2).mean() ** 0.5 / level
-
-    return _each_lead(one_lead, forecast, truth)
+    forecast, truth = _checked(forecast, truth)
+    level = truth.mean()
+    if level <= 0:
+        raise ValueError(
+            f"RRMSE divides by the mean of the truth, which is {float(level):.3g}; "
+            "give fields in physical units"
+        )
+    return 100 * ((forecast - truth) ** 2).mean() ** 0.5 / level
 
 
 def rmse(forecast: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
-    """Return the area-weighted root mean squared error per variable and lead, in its units."""
-    return _each_lead(lambda f, o: _area_mean((f - o) ** 2), forecast, truth) ** 0.5
+    """Return the area-weighted root mean squared error per variable, in its units."""
+    forecast, truth = _checked(forecast, truth)
+    return _area_mean((forecast - truth) ** 2) ** 0.5
 
 
 def bias(forecast: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
-    """Return the area-weighted mean of forecast minus truth per variable and lead."""
-    return _each_lead(lambda f, o: _area_mean(f - o), forecast, truth)
+    """Return the area-weighted mean of forecast minus truth per variable."""
+    forecast, truth = _checked(forecast, truth)
+    return _area_mean(forecast - truth)
 
 
 def acc(forecast: xr.DataArray, truth: xr.DataArray, climatology: xr.DataArray) -> xr.DataArray:
-    """Return the anomaly correlation coefficient per variable and lead, from -1 to 1.
+    """Return the anomaly correlation coefficient per variable, from -1 to 1.
 
     Uncentred, area-weighted, computed for each window and then averaged:
     ACC = Σ f' o' / sqrt(Σ f'² Σ o'²), with anomalies from `climatology` at the valid time.
@@ -61,27 +59,22 @@ def acc(forecast: xr.DataArray, truth: xr.DataArray, climatology: xr.DataArray) 
     Raises:
         ValueError: A forecast or truth equals the climatology everywhere: it has no anomaly.
     """
-
-    def one_lead(
-        forecast: xr.DataArray, truth: xr.DataArray, climatology: xr.DataArray
-    ) -> xr.DataArray:
-        weights = _area(truth)
-        f, o = forecast - climatology, truth - climatology
-        place = ["longitude", "latitude"]
-        size = ((weights * f**2).sum(place) * (weights * o**2).sum(place)) ** 0.5
-        if bool((size == 0).any()):
-            raise ValueError("ACC is undefined where forecast or truth equals the climatology")
-        return _mean_but_variable((weights * f * o).sum(place) / size)
-
-    return _each_lead(one_lead, forecast, truth, climatology)
+    forecast, truth, climatology = _checked(forecast, truth, climatology)
+    weights = _area(truth)
+    f, o = forecast - climatology, truth - climatology
+    place = ["longitude", "latitude"]
+    size = ((weights * f**2).sum(place) * (weights * o**2).sum(place)) ** 0.5
+    if bool((size == 0).any()):
+        raise ValueError("ACC is undefined where forecast or truth equals the climatology")
+    return _mean_but_variable((weights * f * o).sum(place) / size)
 
 
 def psnr(
     forecast: xr.DataArray, truth: xr.DataArray, minimum: xr.DataArray, maximum: xr.DataArray
 ) -> xr.DataArray:
-    """Return the peak signal-to-noise ratio in dB of min-max scaled fields, per lead.
+    """Return the peak signal-to-noise ratio in dB of min-max scaled fields.
 
-    PSNR = -10 log10 mean (f - o)², over every dimension but ``lead``; infinite if equal.
+    PSNR = -10 log10 mean (f - o)², over every dimension; infinite if equal.
 
     Args:
         forecast: Fields in physical units.
@@ -89,54 +82,38 @@ def psnr(
         minimum: Per variable, what is scaled to 0.
         maximum: Per variable, what is scaled to 1.
     """
-    scale = _scaler(minimum, maximum)
-
-    def one_lead(forecast: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
-        error = float(((scale(forecast) - scale(truth)) ** 2).mean())
-        return xr.DataArray(-10 * math.log10(error) if error > 0 else math.inf)
-
-    return _each_lead(one_lead, forecast, truth)
+    forecast, truth = map(_scaler(minimum, maximum), _checked(forecast, truth))
+    error = float(((forecast - truth) ** 2).mean())
+    return xr.DataArray(-10 * math.log10(error) if error > 0 else math.inf)
 
 
 def ssim(
     forecast: xr.DataArray, truth: xr.DataArray, minimum: xr.DataArray, maximum: xr.DataArray
 ) -> xr.DataArray:
-    """Return the structural similarity of min-max scaled fields, variables as channels, per lead.
+    """Return the structural similarity of min-max scaled fields, variables as channels.
 
     Gaussian window of 11 x 11 points (σ = 1.5), so a grid must have more than 10 points a side.
     Arguments as for `psnr`.
     """
-    scale = _scaler(minimum, maximum)
-
-    def one_lead(forecast: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
-        f_NVXY, o_NVXY = map(_images, xr.broadcast(scale(forecast), scale(truth)))
-        total = 0.0
-        for start in range(0, len(f_NVXY), IMAGES_AT_ONCE):
-            part = slice(start, start + IMAGES_AT_ONCE)
-            f, o = torch.from_numpy(f_NVXY[part]), torch.from_numpy(o_NVXY[part])
-            each = structural_similarity_index_measure(f, o, data_range=1.0, reduction="none")
-            assert isinstance(each, torch.Tensor)
-            total += float(each.double().sum())
-        return xr.DataArray(total / len(f_NVXY))
-
-    return _each_lead(one_lead, forecast, truth)
+    forecast, truth = map(_scaler(minimum, maximum), _checked(forecast, truth))
+    f_NVXY, o_NVXY = map(_images, xr.broadcast(forecast, truth))
+    total = 0.0
+    for start in range(0, len(f_NVXY), IMAGES_AT_ONCE):
+        part = slice(start, start + IMAGES_AT_ONCE)
+        f, o = torch.from_numpy(f_NVXY[part]), torch.from_numpy(o_NVXY[part])
+        each = structural_similarity_index_measure(f, o, data_range=1.0, reduction="none")
+        assert isinstance(each, torch.Tensor)
+        total += float(each.double().sum())
+    return xr.DataArray(total / len(f_NVXY))
 
 
-def _each_lead(score: Callable[..., xr.DataArray], *fields: xr.DataArray) -> xr.DataArray:
-    """Apply `score` to float64 fields of one lead at a time and join the results."""
+def _checked(*fields: xr.DataArray) -> tuple[xr.DataArray, ...]:
+    """Return fields in float64, or raise if their grids differ or a value is not finite."""
     xr.align(*fields, join="exact", copy=False)
-    with_lead = [field for field in fields if "lead" in field.dims]
-    if not with_lead:
-        return score(*map(_checked, fields))
-    leads = with_lead[0]["lead"]
-    parts = [
-        score(*(_checked(f.isel(lead=i, drop=True) if "lead" in f.dims else f) for f in fields))
-        for i in range(leads.size)
-    ]
-    return xr.concat(parts, dim=leads, coords="minimal", compat="override")
+    return tuple(map(_finite, fields))
 
 
-def _checked(field: xr.DataArray) -> xr.DataArray:
+def _finite(field: xr.DataArray) -> xr.DataArray:
     """Return the field in float64, or raise naming the variables that are not finite."""
     wrong = ~np.isfinite(field.values)
     if wrong.any():

@@ -9,6 +9,7 @@ from sparta_ray.evaluation.display import (
     BASELINES,
     decimals_for,
     display_of,
+    lead_name,
     model_name,
     model_order,
     number,
@@ -102,10 +103,10 @@ def _place(score: Score) -> _Place:
     if score.variable is not None:
         shown = display_of(score.variable)
         column = shown.symbol + (f" ({shown.units})" if _in_si_units(score) else units)
-        group = "" if score.lead_days is None else _days(score.lead_days)
+        group = "" if score.lead_days is None else lead_name(score.lead_days)
         return _Place(f"{name} of each variable{suffix}", group, column)
     if score.lead_days is not None:
-        return _Place(f"{name}{units} by lead time{suffix}", "", _days(score.lead_days))
+        return _Place(f"{name}{units} by lead time{suffix}", "", lead_name(score.lead_days))
     return _Place(f"Scores{suffix}", "", f"{name}{units}")
 
 
@@ -188,7 +189,3 @@ def _factor(score: Score) -> float:
     if score.variable is None or not _in_si_units(score):
         return 1.0
     return display_of(score.variable).factor
-
-
-def _days(lead: int) -> str:
-    return f"{lead} day" if lead == 1 else f"{lead} days"

@@ -1,6 +1,7 @@
 """The job, submitted to a Ray head that asks for a token."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -44,14 +45,14 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
                 "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
                 "--object-store-memory=300000000",
             ],
-            env=environment, stdout=log, stderr=subprocess.STDOUT,
+            env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     try:
         wait_for_jobs_api(environment, folder / "head.log")
         yield environment
     finally:
-        process.terminate()
-        process.wait(timeout=30)
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(timeout=90)
 
 
 def wait_for_jobs_api(environment: dict[str, str], log: Path) -> None:

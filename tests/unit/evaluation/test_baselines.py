@@ -3,12 +3,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from sparta_ray.evaluation.baselines import (
-    climatology_at,
-    day_of_year_climatology,
-    mean_field,
-    persistence,
-)
+from sparta_ray.evaluation.baselines import climatology_at, day_of_year_climatology, mean_field
 
 VARIABLES = ["2m_temperature", "geopotential@850", "specific_humidity@850"]
 
@@ -62,28 +57,14 @@ def test_nan_in_the_training_split_is_an_error():
         day_of_year_climatology(fields)
 
 
-def test_climatology_at_dates_of_windows_and_leads():
+def test_climatology_at_dates():
     climatology = day_of_year_climatology(daily("2000-01-01", "2001-12-31"))
-    times = xr.DataArray(
-        np.array([["2003-12-31", "2004-01-01"], ["2004-12-31", "2005-01-01"]], "datetime64[ns]"),
-        dims=("window", "lead"),
-        coords={"lead": [1, 2]},
-    )
-    result = climatology_at(climatology, times)
-    assert result.dims == ("window", "lead", "variable", "longitude", "latitude")
-    for window, lead, day in ((0, 0, 365), (0, 1, 1), (1, 0, 366), (1, 1, 1)):
+    dates = np.array(["2003-12-31", "2004-01-01", "2004-12-31", "2005-01-01"], "datetime64[ns]")
+    result = climatology_at(climatology, xr.DataArray(dates, dims="window"))
+    assert result.dims == ("window", "variable", "longitude", "latitude")
+    for window, day in enumerate((365, 1, 366, 1)):
         expected = climatology.sel(dayofyear=day).values
-        np.testing.assert_array_equal(result[window, lead].values, expected)
-
-
-def test_persistence_repeats_the_last_day_without_copying():
-    initial = daily("2000-01-01", "2000-01-04").rename(time="window")
-    result = persistence(initial, [1, 25, 100])
-    assert result.dims == ("window", "lead", "variable", "longitude", "latitude")
-    assert result.lead.values.tolist() == [1, 25, 100]
-    for i in range(3):
-        np.testing.assert_array_equal(result.isel(lead=i).values, initial.values)
-    assert np.shares_memory(result.values, initial.values)
+        np.testing.assert_array_equal(result[window].values, expected)
 
 
 def test_mean_field_is_accurate_over_many_large_numbers():

@@ -83,6 +83,7 @@ def context(**changes):
         "shortened": [("pretrain.epochs", "100", "2")],
         "notes": ["One seed."],
         "scores": SCORES,
+        "tabled": SCORES,
         "figures": [
             ReportFigure("forecast", "Maps", "Caption", figure(), 'Alt "text"', raster=True),
             ReportFigure("training", "Losses", "Caption of losses", figure(), "Loss lines"),
@@ -151,8 +152,17 @@ def test_real_data_get_no_warning(tmp_path):
 
 
 def test_an_empty_report_is_still_a_page(tmp_path):
-    empty = context(scores=[], figures=[], notes=[])
+    empty = context(scores=[], tabled=[], figures=[], notes=[])
     assert "What was run" in Page(write_report(tmp_path, empty).read_text()).text
+
+
+def test_tables_show_only_the_scores_meant_for_them(tmp_path):
+    few = [score for score in SCORES if score.lead_days != 100]
+    page = Page(write_report(tmp_path, context(tabled=few)).read_text())
+    assert "25 days" in page.text
+    assert "100 days" not in page.text
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert len(metrics["scores"]) == len(SCORES)
 
 
 def test_every_number_is_in_the_files_beside_the_page(written):

@@ -15,7 +15,7 @@ LATITUDE = np.array([-72.0, -36.0, 0.0, 36.0, 72.0])
 
 
 def field(values, *dims, latitude=LATITUDE):
-    coords = {"variable": VARIABLES, "latitude": latitude, "lead": [1, 5, 25]}
+    coords = {"variable": VARIABLES, "latitude": latitude}
     array = np.asarray(values, dtype=np.float32)
     return xr.DataArray(array, dims=dims, coords={n: coords[n] for n in dims if n in coords})
 
@@ -23,8 +23,8 @@ def field(values, *dims, latitude=LATITUDE):
 @pytest.fixture
 def pair():
     rng = np.random.default_rng(0)
-    shape = (4, 3, 3, 7, 5)
-    dims = ("window", "lead", "variable", "longitude", "latitude")
+    shape = (4, 3, 7, 5)
+    dims = ("window", "variable", "longitude", "latitude")
     truth = rng.normal(5, 1, shape)
     return field(truth + rng.normal(0.3, 1, shape), *dims), field(truth, *dims)
 
@@ -34,15 +34,13 @@ def test_rrmse_by_hand():
     assert float(rrmse(forecast, truth)) == pytest.approx(50.0)
 
 
-def test_rrmse_pools_everything_but_the_lead(pair):
+def test_rrmse_pools_everything(pair):
     forecast, truth = pair
     result = rrmse(forecast, truth)
-    assert result.dims == ("lead",)
-    assert result.lead.values.tolist() == [1, 5, 25]
-    for i in range(3):
-        f, o = forecast.values[:, i].astype(float), truth.values[:, i].astype(float)
-        expected = 100 * math.sqrt(((f - o) ** 2).mean()) / o.mean()
-        assert float(result[i]) == pytest.approx(expected)
+    assert result.dims == ()
+    f, o = forecast.values.astype(float), truth.values.astype(float)
+    expected = 100 * math.sqrt(((f - o) ** 2).mean()) / o.mean()
+    assert float(result) == pytest.approx(expected)
 
 
 def test_rrmse_of_standardised_fields_is_refused():
@@ -53,21 +51,19 @@ def test_rrmse_of_standardised_fields_is_refused():
 def test_rmse_and_bias_equal_a_loop_over_points(pair):
     forecast, truth = pair
     errors, biases = rmse(forecast, truth), bias(forecast, truth)
-    assert set(errors.dims) == {"lead", "variable"}
+    assert errors.dims == biases.dims == ("variable",)
     weights = area_weights(LATITUDE)
-    for lead in range(3):
-        for v in range(3):
-            squares = signed = total = 0.0
-            for w in range(4):
-                for x in range(7):
-                    for y in range(5):
-                        d = float(forecast[w, lead, v, x, y]) - float(truth[w, lead, v, x, y])
-                        squares += weights[y] * d * d
-                        signed += weights[y] * d
-                        total += weights[y]
-            at = {"lead": lead, "variable": v}
-            assert float(errors.isel(at)) == pytest.approx(math.sqrt(squares / total), rel=1e-5)
-            assert float(biases.isel(at)) == pytest.approx(signed / total, rel=1e-4)
+    for v in range(3):
+        squares = signed = total = 0.0
+        for w in range(4):
+            for x in range(7):
+                for y in range(5):
+                    d = float(forecast[w, v, x, y]) - float(truth[w, v, x, y])
+                    squares += weights[y] * d * d
+                    signed += weights[y] * d
+                    total += weights[y]
+        assert float(errors[v]) == pytest.approx(math.sqrt(squares / total), rel=1e-5)
+        assert float(biases[v]) == pytest.approx(signed / total, rel=1e-4)
 
 
 def test_the_order_of_latitudes_does_not_matter(pair):
@@ -76,13 +72,11 @@ def test_the_order_of_latitudes_does_not_matter(pair):
     xr.testing.assert_allclose(flipped, rmse(forecast, truth))
 
 
-def test_truth_is_shared_by_samples_and_by_leads(pair):
+def test_truth_is_shared_by_samples(pair):
     forecast, truth = pair
     samples = xr.concat([forecast, forecast], dim="sample")
     xr.testing.assert_allclose(rrmse(samples, truth), rrmse(forecast, truth))
-    one_truth = truth.isel(lead=0, drop=True)
-    by_lead = rmse(forecast, one_truth).isel(lead=2, drop=True)
-    xr.testing.assert_allclose(by_lead, rmse(forecast.isel(lead=2, drop=True), one_truth))
+    xr.testing.assert_allclose(rmse(samples, truth), rmse(forecast, truth))
 
 
 def test_acc_is_one_for_scaled_anomalies_and_minus_one_for_opposite_ones(pair):
@@ -107,8 +101,8 @@ def test_ssim_equals_torchmetrics_on_scaled_images_of_large_numbers(monkeypatch)
     monkeypatch.setattr(scores, "IMAGES_AT_ONCE", 4)  # ragged parts
     rng = np.random.default_rng(1)
     latitude = np.linspace(-80, 80, 11)
-    dims = ("window", "lead", "variable", "longitude", "latitude")
-    unit = rng.random((11, 3, 3, 13, 11))
+    dims = ("window", "variable", "longitude", "latitude")
+    unit = rng.random((11, 3, 13, 11))
     offset = np.array([200, 10_000, 0.0])[:, None, None]
     width = np.array([100, 5_000, 0.02])[:, None, None]
     near = np.clip(unit + rng.normal(0, 0.1, unit.shape), 0, 1)
@@ -117,11 +111,10 @@ def test_ssim_equals_torchmetrics_on_scaled_images_of_large_numbers(monkeypatch)
     minimum = field(offset.ravel(), "variable")
     maximum = field((offset + width).ravel(), "variable")
     result = ssim(forecast, truth, minimum, maximum)
-    for i in range(3):
-        expected = structural_similarity_index_measure(
-            torch.tensor(near[:, i]).float(), torch.tensor(unit[:, i]).float(), data_range=1.0
-        )
-        assert float(result[i]) == pytest.approx(float(expected), abs=1e-3)
+    expected = structural_similarity_index_measure(
+        torch.tensor(near).float(), torch.tensor(unit).float(), data_range=1.0
+    )
+    assert float(result) == pytest.approx(float(expected), abs=1e-3)
     same = ssim(truth, truth, minimum, maximum)
     np.testing.assert_allclose(same, 1, atol=1e-5)
 
@@ -129,7 +122,7 @@ def test_ssim_equals_torchmetrics_on_scaled_images_of_large_numbers(monkeypatch)
 def test_nan_is_an_error_that_names_the_variable(pair):
     forecast, truth = pair
     holed = forecast.copy()
-    holed[0, 1, 1, 0, 0] = np.nan
+    holed[0, 1, 0, 0] = np.nan
     for score in (rrmse, rmse, bias):
         with pytest.raises(ValueError, match=r"geopotential@850 are NaN"):
             score(holed, truth)

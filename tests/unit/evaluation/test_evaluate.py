@@ -1,0 +1,64 @@
+import math
+import re
+
+import numpy as np
+import pytest
+
+from sparta_ray.config import ConfigError
+from sparta_ray.downstream.classification import SEASONS
+from sparta_ray.downstream.trial import trials
+from sparta_ray.evaluation.evaluate import evaluate
+from sparta_ray.evaluation.results import load_results
+from sparta_ray.evaluation.seasons import evaluate_classification, majority_accuracy
+from sparta_ray.run_folder import RunFolder
+
+
+def test_seasons_are_counted_by_the_true_one(setup, save_random, value_of):
+    trial = save_random("autoencoder", "classification")
+    results = evaluate_classification(setup, trial)
+    counts = results.arrays[f"confusion-{trial.name}"]
+    assert counts.dims == ("season", "guess")
+    spring = SEASONS.index("MAM")  # every test day lies in April and May
+    assert counts.sum("guess").values.tolist() == [40 * (i == spring) for i in range(4)]
+    assert counts[spring, spring] < 40  # some are wrong, so that rows differ from columns
+    assert value_of(results.scores, "accuracy") == float(counts[spring, spring]) / 40
+    assert math.isfinite(value_of(results.scores, "cross-entropy"))
+    assert majority_accuracy(setup) == 1.0
+
+
+def test_a_run_is_evaluated_once_and_says_what_it_does(linear_run, save_random, capsys):
+    folder = RunFolder(linear_run.path)
+    unfinished = trials(linear_run)[-1]
+    for trial in trials(linear_run)[:-1]:
+        save_random(trial.model, trial.task, trial.setting)
+    if not folder.exists(f"{unfinished.folder}/trial.json"):
+        with pytest.raises(ConfigError, match="1 downstream trials are not finished"):
+            evaluate(linear_run)
+        save_random(unfinished.model, unfinished.task, unfinished.setting)
+    history = [
+        {"event": "epoch", "stage": stage, "epoch": epoch, "validation_nt_xent": loss}
+        for stage, losses in {"pretrain": (9.0, 8.0), "joint": (7.0, 7.5)}.items()
+        for epoch, loss in enumerate(losses)
+    ]
+    folder.append_records("metrics.jsonl", history)
+
+    evaluate(linear_run)
+    lines = capsys.readouterr().out.splitlines()
+    parts = 2 + 2 + 2 + 1 + len(trials(linear_run))
+    starts = [re.match(rf"evaluate (\d+)/{parts} ", line) for line in lines]
+    assert [int(start[1]) for start in starts] == list(range(parts + 1))
+    assert lines[1].startswith(f"evaluate 1/{parts} reconstruction | eta ")
+    assert lines[-1].startswith(f"evaluate {parts}/{parts} done in ")
+
+    scores = load_results(folder).scores
+    losses = {s.setting: s.value for s in scores if s.task == "contrastive"}
+    chance = math.log(
+        2 * linear_run.sampling.anchors_per_batch * linear_run.sampling.rows_per_anchor - 1
+    )
+    assert losses == {"after pretrain": 4.0, "after joint": 3.75, None: pytest.approx(chance)}
+    models = {s.model for s in scores if s.task == "forecast"}
+    assert models == {"sparta", "autoencoder", "persistence", "climatology"}
+    assert np.isfinite([score.value for score in scores]).all()
+
+    evaluate(linear_run)
+    assert capsys.readouterr().out == ""

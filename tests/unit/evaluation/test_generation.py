@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+import torch
+
+from sparta_ray.downstream.diffusion import sample
+from sparta_ray.downstream.trial import load_trial
+from sparta_ray.evaluation.generation import _evenly, evaluate_diffusion
+from sparta_ray.evaluation.latent_space import latent_density
+from sparta_ray.run_folder import RunFolder
+from sparta_ray.seeding import derive_seed
+
+
+def test_days_are_spread_evenly():
+    assert _evenly(40, 7).tolist() == [0, 6, 13, 20, 26, 32, 39]
+    assert _evenly(4, None).tolist() == _evenly(4, 9).tolist() == [0, 1, 2, 3]
+
+
+def test_the_mean_sample_is_compared_with_the_day_it_was_conditioned_on(
+    setup, save_random, offsets, value_of
+):
+    trial = save_random("sparta", "diffusion")
+    scores = evaluate_diffusion(setup, trial).scores
+
+    latents, run = setup.latents("sparta"), setup.run
+    days = np.array([460, 466, 473, 480, 486, 492, 499])
+    seed = derive_seed(derive_seed(run.seed, "evaluation"), "test", 0)
+    x = setup.store.read_standardised(days)
+    conditions = latents.embedder.encode_masked(x, run.downstream.mask, seed, days)
+    model = load_trial(RunFolder(run.path), run, trial)
+    drawn = sample(model, conditions, 3, derive_seed(run.seed, "samples", 7))
+    assert drawn.shape == (3, 7, 16)
+    decoded = latents.embedder.decode_physical(drawn.mean(dim=0)).astype(float)
+    truth = days[:, None] + np.array(list(offsets.values()))
+    error = decoded - truth[:, :, None, None]
+    expected = 100 * np.sqrt((error**2).mean()) / truth.mean()
+    assert value_of(scores, "rrmse") == pytest.approx(expected, rel=1e-4)
+
+    every = setup.store.read_standardised(setup.test_days)
+    real = latents.embedder.encode_unresized(every).numpy()
+    density = latent_density(drawn.reshape(-1, 16).numpy(), real, run.evaluation.density_sigma)
+    assert value_of(scores, "latent density") == pytest.approx(density, rel=1e-4)
+    assert value_of(scores, "std") > value_of(scores, "std per condition") > 0
+    published = {s.metric: s.published for s in scores if s.published is not None}
+    assert published["latent density"] == 0.92
+    assert {(s.task, s.model, s.seed) for s in scores} == {("diffusion", "sparta", 7)}
+
+
+def test_samples_are_the_same_each_time(setup, save_random):
+    trial = save_random("sparta", "diffusion")
+    first = evaluate_diffusion(setup, trial).scores
+    torch.manual_seed(99)
+    assert evaluate_diffusion(setup, trial).scores == first

@@ -1,0 +1,39 @@
+from sparta_ray.config import from_tree
+from sparta_ray.evaluation.page import _in_tables, _mask_note
+from sparta_ray.evaluation.score_record import Score
+from sparta_ray.run import Run
+
+
+def run_with(**downstream):
+    return from_tree(Run, {"downstream": downstream}, "test")
+
+
+def test_the_published_masks_leave_the_field_determined():
+    assert _mask_note(Run(), (64, 32)) == (
+        "Masks fall on the 144x72 view, after resizing, as published: with 70 % hidden, the 3,110 "
+        "values left of each variable still determine its 64x32 field of 2,048. Sparser "
+        "observations are a harder task."
+    )
+
+
+def test_sparser_masks_are_said_to_lose_something():
+    note = _mask_note(run_with(mask={"ratio": [0.9, 0.9]}), (64, 32))
+    assert note.endswith(
+        "with 90 % hidden, 1,037 of each variable's 10,368 values are left, fewer than the 2,048 "
+        "of its 64x32 field."
+    )
+    note = _mask_note(run_with(mask={"ratio": [0.5, 0.9]}), (64, 32))
+    assert "with 50 to 90 % hidden, as few as 1,037 of each" in note
+    assert "as few as" in _mask_note(run_with(mask={"ratio": [0.5, 0.9]}), (96, 64))
+
+
+def test_tables_leave_out_leads_between():
+    run = run_with(forecast={"short": {"lead_days": 30}, "long": {}})
+
+    def in_tables(lead, setting):
+        score = Score("forecast", "sparta", "rrmse", 1.0, "%", lead, setting=setting)
+        return _in_tables(run, score)
+
+    assert [lead for lead in range(1, 31) if in_tables(lead, "short")] == [1, 25, 30]
+    assert [lead for lead in range(1, 101) if in_tables(lead, "long")] == [1, 25, 50, 75, 100]
+    assert _in_tables(run, Score("reconstruction", "sparta", "rrmse", 1.0, "%"))
