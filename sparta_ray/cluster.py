@@ -24,8 +24,8 @@ _ENVIRONMENT = {
 """For every process: quiet, and no spinning where threads share a core."""
 
 _LOCAL_ENVIRONMENT = {"RAY_worker_niceness": "0"}
-"""For a Ray of our own: at Ray's niceness of 15 any other program on the machine gets 97 % of a core
-that both want, and threads that wait for each other slow down tenfold."""
+"""For a Ray of our own: at Ray's niceness of 15 any other program gets 97 % of a core that both
+want, and threads that wait for each other slow down tenfold."""
 
 _QUIET_LOGGERS = {
     "ray.data": logging.WARNING,

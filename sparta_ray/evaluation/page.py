@@ -120,8 +120,9 @@ def _notes(run: Run, store: Store) -> Iterator[str]:
     training = splits(run, len(store))["train"]
     years = len(training) / 365.25
     yield (
-        f"Climatology and the mean field come from the {years:.1f} training years, smoothed over "
-        f"±{run.evaluation.climatology_half_window} days of the year."
+        f"Climatology and the mean field come from the {years:.1f} training years; climatology is "
+        "smoothed over the days of the year, with weights that fall to 0 at "
+        f"±{run.evaluation.climatology_half_window} days."
     )
     if len(run.downstream.seeds) == 1:
         yield "One seed: the spread between seeds is not known, so small differences mean nothing."
