@@ -20,6 +20,7 @@ from sparta_ray.data.views import ViewConfig
 from sparta_ray.downstream.config import DownstreamConfig
 from sparta_ray.evaluation.config import EvaluationConfig
 from sparta_ray.models.decoder import coarse_map
+from sparta_ray.models.resnet import SHRINKAGE
 from sparta_ray.models.sparta import ModelConfig
 from sparta_ray.training.config import ScalingConfig, TrainingConfig
 from sparta_ray.training.stages import ModelKind, StageConfig, model_kind
@@ -133,6 +134,11 @@ def check_run(run: Run, dates: NDArray[np.datetime64], grid: tuple[int, int]) ->
     for split in training:
         check_split(parts[split], split, run.sampling)
     _check_rows_of_ranks(run, parts)
+    if max(run.views.crop) <= SHRINKAGE:
+        raise ConfigError(
+            f"views.crop {run.views.crop} must exceed {SHRINKAGE} on one side: the encoder's last "
+            "map would be one point, and its per-channel norms would make every embedding the same"
+        )
     coarse_map(grid, run.model.embedding)
     downstream = downstream_splits(run, days)
     for name, setting in run.downstream.forecast.items():

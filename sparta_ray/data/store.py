@@ -18,7 +18,6 @@ import fsspec
 import numpy as np
 import zarr
 from numpy.typing import NDArray
-from zarr.errors import ContainsArrayError, ContainsGroupError
 
 from sparta_ray.config import ConfigError
 from sparta_ray.data.statistics import Statistics
@@ -75,12 +74,11 @@ def write_template(path: str, layout: StoreLayout) -> None:
     Raises:
         ConfigError: Something else is there; it is left as it is.
     """
+    filesystem, root = fsspec.core.url_to_fs(path)
+    if filesystem.exists(root) and filesystem.ls(root):
+        raise ConfigError(f"{path} holds something other than a store; choose another")
     attributes = {_META: {"complete": False, "provenance": layout.provenance}}
-    try:
-        root = zarr.create_group(path, zarr_format=3, attributes=attributes)
-    except (FileExistsError, ContainsArrayError, ContainsGroupError) as error:
-        raise ConfigError(f"{path} holds something other than a store; choose another") from error
-    _write_arrays(root, layout)
+    _write_arrays(zarr.create_group(path, zarr_format=3, attributes=attributes), layout)
 
 
 def has_template(path: str) -> bool:

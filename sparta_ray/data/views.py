@@ -15,9 +15,6 @@ from sparta_ray.config import STRICT
 
 Matrix = NDArray[np.float64]
 
-_SMALLEST_MAP = 32
-"""ResNet-18 shrinks a view this many times."""
-
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ViewConfig:
@@ -37,11 +34,6 @@ class ViewConfig:
     def _check_sizes(self) -> "ViewConfig":
         if any(r < c or c < 1 for r, c in zip(self.resize, self.crop, strict=True)):
             raise ValueError(f"crop {self.crop} must fit into resize {self.resize}")
-        if max(self.crop) <= _SMALLEST_MAP:
-            raise ValueError(
-                f"crop {self.crop} must exceed {_SMALLEST_MAP} on one side: the encoder's last map "
-                "would be one point, and its per-channel norms would make every embedding the same"
-            )
         if self.filter % 2 == 0:
             raise ValueError(f"filter {self.filter} must be odd to be centred")
         return self

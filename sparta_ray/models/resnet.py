@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 STAGE_WIDTHS = (64, 128, 256, 512)
 BLOCKS_PER_STAGE = 2
+SHRINKAGE = 32
+"""How many times smaller than a view the last map is, along each side."""
 
 
 def scaled(channels: int, width: float) -> int:

@@ -8,6 +8,7 @@ from sparta_ray.config import ConfigError, from_tree, load
 from sparta_ray.run import Run, check_run, downstream_splits, located, schedule, splits
 
 DAYS, GRID = 23_386, (64, 32)
+DATES = np.datetime64("1959-01-01") + np.arange(DAYS)
 
 
 def run_of(*overrides):
@@ -15,7 +16,7 @@ def run_of(*overrides):
 
 
 def test_the_published_run_fits_the_published_data():
-    check_run(Run(), DAYS, GRID)
+    check_run(Run(), DATES, GRID)
     assert {name: len(part) for name, part in splits(Run(), DAYS).items()} == {
         "train": 14_031,
         "validation": 4_677,
@@ -37,18 +38,18 @@ def test_the_published_schedule():
 
 def test_soft_negatives_that_are_too_far_and_the_distance_that_fits():
     with pytest.raises(ConfigError, match=r"train split has 876 days.*min_soft_days") as error:
-        check_run(Run(), 1461, GRID)
+        check_run(Run(), DATES[:1461], GRID)
     fits = re.search(r"at most (\d+)", str(error.value)).group(1)
     with pytest.raises(ConfigError, match=r"validation split has 292 days") as error:
-        check_run(run_of(f"sampling.min_soft_days={fits}"), 1461, GRID)
+        check_run(run_of(f"sampling.min_soft_days={fits}"), DATES[:1461], GRID)
     fits = int(re.search(r"at most (\d+)", str(error.value)).group(1))
     with pytest.raises(ConfigError, match=r"downstream\.forecast"):
-        check_run(run_of(f"sampling.min_soft_days={fits}"), 1461, GRID)
+        check_run(run_of(f"sampling.min_soft_days={fits}"), DATES[:1461], GRID)
     shorter = (
         f"sampling.min_soft_days={fits}",
         "downstream.forecast={short: {look_back: 5, lead_days: 20}}",
     )
-    check_run(run_of(*shorter), 1461, GRID)
+    check_run(run_of(*shorter), DATES[:1461], GRID)
 
 
 @pytest.mark.parametrize(
@@ -61,37 +62,37 @@ def test_soft_negatives_that_are_too_far_and_the_distance_that_fits():
 )
 def test_a_look_back_longer_than_its_split(setting, message):
     with pytest.raises(ConfigError, match=message):
-        check_run(run_of(f"downstream.forecast={{long: {setting}}}"), DAYS, GRID)
+        check_run(run_of(f"downstream.forecast={{long: {setting}}}"), DATES, GRID)
 
 
 def test_the_longest_look_back_that_fits():
-    check_run(run_of("downstream.forecast={long: {look_back: 837}}"), DAYS, GRID)
+    check_run(run_of("downstream.forecast={long: {look_back: 837}}"), DATES, GRID)
 
 
 def test_a_grid_or_embedding_the_decoder_cannot_reach():
     with pytest.raises(ConfigError, match="240x121 must be multiples of 32"):
-        check_run(Run(), DAYS, (240, 121))
+        check_run(Run(), DATES, (240, 121))
     with pytest.raises(ConfigError, match=r"model\.embedding 999 does not divide"):
-        check_run(run_of("model.embedding=999"), DAYS, GRID)
+        check_run(run_of("model.embedding=999"), DATES, GRID)
 
 
 def test_a_last_batch_too_small_for_its_workers():
     # 4,667 anchors of validation leave 5 for the last batch: 15 rows
-    check_run(run_of("scaling.num_workers=7"), DAYS, GRID)
+    check_run(run_of("scaling.num_workers=7"), DATES, GRID)
     with pytest.raises(ConfigError, match=r"last validation batch .* 15 rows.* at most 7 workers"):
-        check_run(run_of("scaling.num_workers=8"), DAYS, GRID)
+        check_run(run_of("scaling.num_workers=8"), DATES, GRID)
     # 14,021 = 10 * 1402 + 1: a batch of one row, which no batch norm can train on
     single = ("sampling.negatives=false", "sampling.rows_per_batch=10")
     with pytest.raises(ConfigError, match=r"last train batch .* 1 rows.*rows_per_batch$"):
-        check_run(run_of(*single), DAYS, GRID)
+        check_run(run_of(*single), DATES, GRID)
 
 
 def test_a_last_batch_that_is_full():
     run = run_of("sampling.negatives=false", "sampling.rows_per_batch=7", "scaling.num_workers=3")
     assert (14_021 % 7, 4_667 % 7) == (0, 5)
     with pytest.raises(ConfigError, match="last validation batch of an epoch has 5 rows"):
-        check_run(run, DAYS, GRID)
-    check_run(replace(run, scaling=replace(run.scaling, num_workers=2)), DAYS, GRID)
+        check_run(run, DATES, GRID)
+    check_run(replace(run, scaling=replace(run.scaling, num_workers=2)), DATES, GRID)
 
 
 @pytest.mark.parametrize("name", ["a/b", "", "..", ".", "-v", "a b", "a\n", "ä/"])
