@@ -19,6 +19,7 @@ TINY = Path(__file__).parents[2] / "conf" / "smoke.yaml"
 def cluster() -> Iterator[None]:
     quieten()
     ray.init(
+        address="local",
         num_cpus=6,
         object_store_memory=300 * 2**20,
         logging_level="WARNING",
