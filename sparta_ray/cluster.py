@@ -31,7 +31,6 @@ _QUIET_LOGGERS = {
     "ray.data": logging.WARNING,
     "ray.train": logging.WARNING,
     "ray.tune": logging.WARNING,
-    "ray.train.v2._internal.execution.context": logging.WARNING,  # repeats every checkpoint
     "ray.data._internal.progress": logging.ERROR,  # says at every stream that bars are off
     "ray._private.authentication": logging.ERROR,  # says at every start that tokens are on
 }
@@ -40,9 +39,12 @@ _QUIET_LOGGERS = {
 def quieten() -> None:
     """Let this process's Ray libraries speak of problems alone; progress lines say the rest."""
     import ray.data  # noqa: F401 - sets its loggers' levels on import, so that must be over
+    from ray.train.v2._internal.execution import context
 
     for name, level in _QUIET_LOGGERS.items():
         logging.getLogger(name).setLevel(level)
+    # This one is named by its file, and repeats the metrics of every checkpoint.
+    logging.getLogger(context.__file__).setLevel(logging.WARNING)
 
 
 def joins_cluster() -> bool:

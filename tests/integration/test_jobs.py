@@ -88,7 +88,7 @@ def test_little_is_printed_beside_the_progress(finished: Path) -> None:
     lines = (finished / "output.txt").read_text().splitlines()
     links = ("prepare", "train", "downstream", "evaluate", "report")
     others = [line for line in lines if not line.startswith(links)]
-    assert len(others) < 100, "\n".join(others)
+    assert len(others) < 40, "\n".join(others)
     assert any(line.startswith("train 2/4 joint") and "wait" in line for line in lines)
 
 
