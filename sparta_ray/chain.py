@@ -2,15 +2,18 @@
 
 from collections.abc import Iterator
 
-import torch
-
-from sparta_ray.cluster import check_resources, joins_cluster, local_cpus, ray_session
+from sparta_ray.capacity import joins_cluster
+from sparta_ray.cluster import check_local, describe_cluster, ray_session
 from sparta_ray.config import ConfigError, to_yaml
-from sparta_ray.data.recipe import check_settings, read_recipe
-from sparta_ray.data.store import Store, StoreLayout, read_meta
+from sparta_ray.data.layout import StoreLayout
+from sparta_ray.data.recipe import check_settings, describe_recipe, read_recipe
+from sparta_ray.data.shards import plan_store
+from sparta_ray.data.store import Store, read_meta
+from sparta_ray.data.stream import check_stream
 from sparta_ray.downstream.trial import is_finished, trials
 from sparta_ray.evaluation.evaluate import evaluate
 from sparta_ray.evaluation.page import write_page
+from sparta_ray.placement import asks
 from sparta_ray.run import Run, check_run, downstream_splits, schedule, splits
 from sparta_ray.run_folder import RunFolder
 from sparta_ray.training.checkpoint import has_model
@@ -45,10 +48,12 @@ def check_before(run: Run) -> StoreLayout:
     if meta is not None:
         check_settings(meta, run.data)
     finished = meta is not None and meta["complete"]
-    layout = Store(run.data.store).layout if finished else read_recipe(run.data).layout
+    layout = Store(run.data.store).layout if finished else plan_store(run.data).layout
     check_run(run, layout.days, (len(layout.longitude), len(layout.latitude)))
+    if run.data.mode == "stream":
+        check_stream(run.data.stream, run.sampling, layout)
     if not joins_cluster():
-        check_resources(run, [(local_cpus(), torch.cuda.device_count())])
+        check_local(run)
     RunFolder(run.path).check_owner(run, None if meta is None else meta.get("fingerprint"))
     return layout
 
@@ -102,7 +107,11 @@ def describe(run: Run) -> str:
 def _sizes(run: Run, layout: StoreLayout) -> Iterator[str]:
     days, grid = len(layout.days), (len(layout.longitude), len(layout.latitude))
     yield f"data: {layout.days[0]} to {layout.days[-1]}, {days:,} days, grid {grid[0]}x{grid[1]}"
-    yield f"store: {layout.shards} shards, {layout.bytes / 2**20:.0f} MiB at {run.data.store}"
+    meta = read_meta(run.data.store)
+    if meta is not None and meta["complete"]:
+        yield f"store: complete, {layout.bytes / 1e6:,.0f} MB at {run.data.store}"
+    else:
+        yield from describe_recipe(read_recipe(run.data))
     for name, part in splits(run, days).items():
         yield f"{name}: {len(part):,} days from {layout.days[part.start]}"
     for name, part in downstream_splits(run, days).items():
@@ -118,8 +127,7 @@ def _sizes(run: Run, layout: StoreLayout) -> Iterator[str]:
         )
     yield f"training: {total / 1e15:.3g} PFLOP without validation"
     yield f"downstream: {len(trials(run))} trials"
-    yield (
-        f"resources: {run.scaling.cpus:g} CPUs"
-        + (f" and {run.scaling.num_workers} GPUs" if run.scaling.use_gpu else "")
-        + f" to train, {run.downstream.cpus_per_trial:g} CPUs a downstream trial"
-    )
+    for ask in asks(run):
+        yield f"{ask.link} asks for {ask.cpus:g} CPUs and {ask.gpus:g} GPUs: {ask.made_of}"
+    if joins_cluster():
+        yield describe_cluster(run)

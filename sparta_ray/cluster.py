@@ -5,13 +5,16 @@ import os
 import signal
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import ray
 import torch
 
-from sparta_ray.config import ConfigError
+from sparta_ray.capacity import check_cluster, joins_cluster, may_grow
+from sparta_ray.data.store import read_meta
+from sparta_ray.nodes import check_nodes, refuse_own_disks
+from sparta_ray.placement import Node, check_resources
 from sparta_ray.progress import ProgressLine
 from sparta_ray.run import Run
 
@@ -26,6 +29,9 @@ _ENVIRONMENT = {
 _LOCAL_ENVIRONMENT = {"RAY_worker_niceness": "0"}
 """For a Ray of our own: at Ray's niceness of 15 any other program gets 97 % of a core that both
 want, and threads that wait for each other slow down tenfold."""
+
+_JOINED_ENVIRONMENT = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "1800"}
+"""For a cluster that may have to add nodes first: a GPU machine takes minutes to come."""
 
 _QUIET_LOGGERS = {
     "ray.data": logging.WARNING,
@@ -47,84 +53,100 @@ def quieten() -> None:
     logging.getLogger(context.__file__).setLevel(logging.WARNING)
 
 
-def joins_cluster() -> bool:
-    """Return whether a running cluster is named, as in a submitted job."""
-    return bool(os.environ.get("RAY_ADDRESS"))
-
-
 def local_cpus() -> int:
     """Return the CPUs that this process may use."""
     return len(os.sched_getaffinity(0))
-
-
-def check_resources(run: Run, nodes: list[tuple[float, float]]) -> None:
-    """Refuse a run that would wait for ever for what the cluster does not have.
-
-    Args:
-        run: What is asked.
-        nodes: CPUs and GPUs of each node.
-
-    Raises:
-        ConfigError: Names what is asked, what is there, and what to lower.
-    """
-    scaling, downstream = run.scaling, run.downstream
-    cpus, gpus = (sum(resource) for resource in zip(*nodes, strict=True))
-    largest = max(cpus for cpus, _ in nodes)
-    if max(scaling.cpus_per_worker, downstream.cpus_per_trial) > largest:
-        raise ConfigError(
-            f"a worker asks for {scaling.cpus_per_worker:g} CPUs and a downstream trial for "
-            f"{downstream.cpus_per_trial:g}, but the largest node has {largest:g}; lower "
-            "scaling.cpus_per_worker or downstream.cpus_per_trial"
-        )
-    if scaling.cpus > cpus:
-        raise ConfigError(
-            f"scaling asks for {scaling.cpus:g} CPUs ({scaling.num_workers} workers of "
-            f"{scaling.cpus_per_worker:g}, each with {scaling.builders_per_worker} builders of 1) "
-            f"but the cluster has {cpus:g}; lower scaling.num_workers or scaling.cpus_per_worker"
-        )
-    if scaling.use_gpu and scaling.num_workers > gpus:
-        raise ConfigError(
-            f"scaling asks for {scaling.num_workers} GPUs but the cluster has {gpus:g}; lower "
-            "scaling.num_workers, or set scaling.use_gpu=false"
-        )
-    if downstream.cpus_per_trial > cpus or downstream.gpus_per_trial > gpus:
-        raise ConfigError(
-            f"a downstream trial asks for {downstream.cpus_per_trial:g} CPUs and "
-            f"{downstream.gpus_per_trial:g} GPUs but the cluster has {cpus:g} and {gpus:g}; lower "
-            "downstream.cpus_per_trial or downstream.gpus_per_trial"
-        )
 
 
 @contextmanager
 def ray_session(run: Run) -> Iterator[None]:
     """Join the named cluster, or start one on this machine, for as long as the run takes.
 
+    A cluster is asked first whether it can hold the run and whether its nodes agree. SIGTERM, as
+    of ``ray job stop``, ends the session like Ctrl-C.
+
     Raises:
-        ConfigError: It cannot hold the run.
+        ConfigError: It cannot hold the run, its nodes differ, or they do not share its folders.
     """
     if not joins_cluster():
-        check_resources(run, [(local_cpus(), torch.cuda.device_count())])
-    environment = _ENVIRONMENT | ({} if joins_cluster() else _LOCAL_ENVIRONMENT)
+        check_local(run)
+    environment = _ENVIRONMENT | (_JOINED_ENVIRONMENT if joins_cluster() else _LOCAL_ENVIRONMENT)
     for name, value in environment.items():
         os.environ.setdefault(name, value)
     warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
     quieten()
+    with _connected(run), _terminate_as_interrupt():
+        if joins_cluster():
+            print(check_cluster(run), flush=True)
+            _check_storage(run)
+        yield
+
+
+def _check_storage(run: Run) -> None:
+    """Refuse storage that some node cannot reach, now or once it is added."""
+    meta, store = read_meta(run.data.store), run.data.store
+    if may_grow():
+        refuse_own_disks([run.folder, store])
+    if meta is not None and meta["complete"]:
+        check_nodes([run.folder], [f"{store}/zarr.json"])  # it may lie where nobody may write
+    else:
+        check_nodes([run.folder, store.rpartition("/")[0]])
+
+
+def check_local(run: Run) -> None:
+    """Refuse what this machine cannot hold.
+
+    Raises:
+        ConfigError: As of `check_resources`.
+    """
+    check_resources(run, [Node(local_cpus(), torch.cuda.device_count())])
+
+
+def describe_cluster(run: Run) -> str:
+    """Return what the joined cluster has and may have, having checked that it holds the run.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    quieten()
+    with _connected(run):
+        return check_cluster(run)
+
+
+@contextmanager
+def _connected(run: Run) -> Iterator[None]:
+    # Workers look for their cluster by themselves, and may find another one on the same machine.
+    found = {"RAY_ADDRESS": os.environ["RAY_ADDRESS"]} if joins_cluster() else {}
     local = {
+        "address": "local",
         "num_cpus": local_cpus(),
         "object_store_memory": int(run.scaling.object_store_gb * 2**30),
     }
     ray.init(
         logging_level="WARNING",
         logging_config=ray.LoggingConfig(log_level="WARNING"),
-        runtime_env={"env_vars": _ENVIRONMENT},
-        **({} if joins_cluster() else {"address": "local", **local}),
+        runtime_env={"env_vars": _ENVIRONMENT | found},
+        **({} if joins_cluster() else local),
     )
     try:
-        alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-        check_resources(run, [(node.get("CPU", 0), node.get("GPU", 0)) for node in alive])
         yield
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM end the run as Ctrl-C does; Ray's own handler would exit without a word."""
+    handler = signal.getsignal(signal.SIGTERM)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
 
 
 @contextmanager
@@ -150,11 +172,11 @@ class Show:
 
 
 @contextmanager
-def watched() -> Iterator[Show]:
-    """Print here, as they come, the progress lines that workers show."""
+def watched(begun: Callable[[], None] = lambda: None) -> Iterator[Show]:
+    """Print here, as they come, the progress lines that workers show; the first calls `begun`."""
     board = ray.remote(_Board).options(num_cpus=0).remote()
     over = threading.Event()
-    printer = threading.Thread(target=_print_lines, args=(board, over), daemon=True)
+    printer = threading.Thread(target=_print_lines, args=(board, over, begun), daemon=True)
     printer.start()
     try:
         yield Show(board)
@@ -177,11 +199,15 @@ class _Board:
         return lines
 
 
-def _print_lines(board: "ray.actor.ActorHandle[_Board]", over: threading.Event) -> None:
+def _print_lines(
+    board: "ray.actor.ActorHandle[_Board]", over: threading.Event, begun: Callable[[], None]
+) -> None:
     lines: dict[str, ProgressLine] = {}
     last_round = False
     while not last_round:
         last_round = over.wait(timeout=0.5)
         for label, done, total, text in ray.get(board.take.remote()):
+            if not lines:
+                begun()
             line = lines.setdefault(label, ProgressLine(label, every=0.0))
             line.show(done, total, text)

@@ -11,7 +11,8 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sparta_ray.data.masking import MaskConfig, apply_mask, draw_mask, packed_size, unpack_mask
+from sparta_ray.data.expand import sparse_view
+from sparta_ray.data.masking import MaskConfig, draw_mask, packed_size, unpack_mask
 from sparta_ray.data.views import ViewOperator
 from sparta_ray.models.sparta import Model
 from sparta_ray.seeding import derive_seed
@@ -63,9 +64,8 @@ class Embedder:
         """
         ordered = self._checked(fields)
         x_TVXY = self._standardise(ordered.values)
-        chunks = (x_TVXY[i : i + _ROWS] for i in range(0, len(x_TVXY), _ROWS))
-        h_TD = torch.cat([self._encode_with_gaps(torch.from_numpy(chunk)) for chunk in chunks])
-        return xr.DataArray(h_TD.numpy(), dims=("time", "component"), coords={"time": fields.time})
+        h_TD = self.encode_whole(x_TVXY).numpy()
+        return xr.DataArray(h_TD, dims=("time", "component"), coords={"time": fields.time})
 
     def decode(self, h_TD: xr.DataArray) -> xr.DataArray:
         """Return physical fields of embeddings with dims (time, component)."""
@@ -88,8 +88,8 @@ class Embedder:
         """Return embeddings of standardised fields under random masks, each encoded once.
 
         Args:
-            x_TVXY: Standardised fields.
-            mask: Share hidden.
+            x_TVXY: Standardised fields; NaN, a missing value, is hidden besides.
+            mask: What is hidden.
             seed: Of this set of masks, such as one epoch's.
             keys: One number for each field, such as its day: a field's mask depends on the seed
                 and on this alone, shape (T,).
@@ -99,38 +99,44 @@ class Embedder:
         """
         encoded = []
         for rows in _chunks(len(x_TVXY)):
-            view, kept = self.masked_views(x_TVXY[rows], mask, seed, keys[rows])
-            encoded.append(self._encode(apply_mask(view, kept)))
+            view, _ = self.masked_views(x_TVXY[rows], mask, seed, keys[rows])
+            encoded.append(self._encode(view))
         return torch.cat(encoded)
 
     def masked_views(
         self, x_BVXY: Array, mask: MaskConfig, seed: int, keys: NDArray[np.int64]
     ) -> tuple[Tensor, Tensor]:
-        """Return what `encode_masked` sees: whole input views and which values are kept.
+        """Return what `encode_masked` sees: input views, 0 where hidden, and what is not hidden.
 
         Returns:
             Views and booleans, both of shape (B, V, I, J), on the model's device.
         """
-        values = int(np.prod(self._view_shape))
-        bits = np.empty((len(keys), packed_size(values)), dtype=np.uint8)
+        size = mask.size(len(self.card.variables), self.card.grid, self.card.views.crop)
+        bits = np.empty((len(keys), packed_size(int(np.prod(size)))), dtype=np.uint8)
         for row, key in enumerate(keys):
             rng = np.random.default_rng(derive_seed(seed, "mask", int(key)))
             ratio = rng.uniform(*mask.ratio)
-            bits[row] = draw_mask(int(rng.integers(0, 2**63)), ratio, values)
-        kept = unpack_mask(torch.from_numpy(bits).to(self.device), self._view_shape)
-        return self._resized(torch.from_numpy(x_BVXY)), kept
+            bits[row] = draw_mask(mask.shape, int(rng.integers(0, 2**63)), ratio, size)
+        kept = unpack_mask(torch.from_numpy(bits).to(self.device), size)
+        view, seen = self._view(x_BVXY, **{f"on_{mask.on}": kept})
+        assert seen is not None
+        return view, seen
 
     def encode_whole(self, x_TVXY: Array) -> Tensor:
-        """Return embeddings of standardised fields with nothing hidden, (T, D), on the CPU."""
-        chunks = (torch.from_numpy(x_TVXY[rows]) for rows in _chunks(len(x_TVXY)))
-        return torch.cat([self._encode(self._resized(chunk)) for chunk in chunks])
+        """Return embeddings of standardised fields with nothing hidden but what is NaN.
+
+        Returns:
+            h, shape (T, D), on the CPU.
+        """
+        views = (self._view(x_TVXY[rows])[0] for rows in _chunks(len(x_TVXY)))
+        return torch.cat([self._encode(view) for view in views])
 
     def encode_unresized(self, x_TVXY: Array) -> Tensor:
         """Return embeddings of fields on their own grid, without a view; (T, D), on the CPU.
 
-        The published evaluation of generated embeddings encodes its real set this way.
+        The published evaluation of generated embeddings encodes its real set this way. NaN is 0.
         """
-        chunks = (torch.from_numpy(x_TVXY[rows]) for rows in _chunks(len(x_TVXY)))
+        chunks = (torch.from_numpy(x_TVXY[rows]).nan_to_num() for rows in _chunks(len(x_TVXY)))
         return torch.cat([self._encode(chunk.to(self.device)) for chunk in chunks])
 
     def decode_physical(self, h_BD: Tensor) -> Array:
@@ -142,30 +148,21 @@ class Embedder:
         mean, std = statistics.mean[:, None, None], statistics.std[:, None, None]
         return (x_BVXY.numpy() * std + mean).astype(np.float32)
 
-    @property
-    def _view_shape(self) -> tuple[int, int, int]:
-        return len(self.card.variables), *self.card.views.crop
-
     def _standardise(self, fields: NDArray[np.floating]) -> Array:
         statistics = self.card.statistics
         mean, std = statistics.mean[:, None, None], statistics.std[:, None, None]
         return ((fields - mean) / std).astype(np.float32)
 
-    def _resized(self, x_BVXY: Tensor) -> Tensor:
-        return self._operator.resized(x_BVXY.to(self.device))
+    def _view(self, x_BVXY: Array, **kept: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return input views of fields, and which of their values are seen."""
+        gaps = bool(np.isnan(x_BVXY).any())
+        fields = torch.from_numpy(x_BVXY).to(self.device)
+        return sparse_view(fields, self._operator, gaps=gaps, **kept)
 
     @torch.inference_mode()
     def _encode(self, view_BVIJ: Tensor) -> Tensor:
         h_BD: Tensor = self._model.encoder(view_BVIJ)
         return h_BD.float().cpu()
-
-    def _encode_with_gaps(self, x_BVXY: Tensor) -> Tensor:
-        observed = x_BVXY.isfinite()
-        view = self._resized(torch.where(observed, x_BVXY, 0.0))
-        kept = torch.nn.functional.interpolate(
-            observed.float().to(self.device), size=self.card.views.crop, mode="nearest-exact"
-        )
-        return self._encode(apply_mask(view, kept > 0))
 
     def _checked(self, fields: xr.DataArray) -> xr.DataArray:
         ordered = fields.transpose("time", "variable", "longitude", "latitude")

@@ -5,12 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
 from sparta_ray.config import STRICT, ConfigError
-from sparta_ray.data.masking import MaskConfig
+from sparta_ray.data.compact import BatchConfig
+from sparta_ray.data.masking import MaskConfig, check_mask
 from sparta_ray.data.recipe import DataConfig
 from sparta_ray.data.sampling import SamplingConfig, anchors, batches_per_epoch, check_split
 from sparta_ray.data.schedule import Schedule
@@ -19,11 +21,10 @@ from sparta_ray.data.splits import Split, SplitName, split_days
 from sparta_ray.data.views import ViewConfig
 from sparta_ray.downstream.config import DownstreamConfig
 from sparta_ray.evaluation.config import EvaluationConfig
-from sparta_ray.models.decoder import coarse_map
 from sparta_ray.models.resnet import SHRINKAGE
 from sparta_ray.models.sparta import ModelConfig
 from sparta_ray.training.config import ScalingConfig, TrainingConfig
-from sparta_ray.training.stages import ModelKind, StageConfig, model_kind
+from sparta_ray.training.stages import ModelKind, StageConfig, build_model, model_kind
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -37,7 +38,8 @@ class Run:
         data: Source, store, variables and split.
         sampling: Anchors, neighbours and negatives.
         views: Sizes of views.
-        mask: Share hidden in training.
+        mask: What is hidden in training.
+        batches: How batches travel to the training device.
         model: Sizes of the models.
         training: Stages and optimisation.
         scaling: Workers and their resources.
@@ -52,6 +54,7 @@ class Run:
     sampling: SamplingConfig = Field(default_factory=SamplingConfig)
     views: ViewConfig = Field(default_factory=ViewConfig)
     mask: MaskConfig = Field(default_factory=MaskConfig)
+    batches: BatchConfig = Field(default_factory=BatchConfig)
     model: ModelConfig = Field(default_factory=ModelConfig)
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     scaling: ScalingConfig = Field(default_factory=ScalingConfig)
@@ -130,6 +133,12 @@ def check_run(run: Run, dates: NDArray[np.datetime64], grid: tuple[int, int]) ->
     days = len(dates)
     parts = splits(run, days)
     _check_climatology(run, dates[parts["train"].start : parts["train"].stop])
+    masks = {"mask": run.mask} | {
+        f"downstream.{name}": getattr(run.downstream, name)
+        for name in ("mask", "classification_mask")
+    }
+    for path, mask in masks.items():
+        check_mask(mask, path, len(run.data.variables))
     training: tuple[SplitName, ...] = ("train", "validation")
     for split in training:
         check_split(parts[split], split, run.sampling)
@@ -139,7 +148,9 @@ def check_run(run: Run, dates: NDArray[np.datetime64], grid: tuple[int, int]) ->
             f"views.crop {run.views.crop} must exceed {SHRINKAGE} on one side: the encoder's last "
             "map would be one point, and its per-channel norms would make every embedding the same"
         )
-    coarse_map(grid, run.model.embedding)
+    with torch.device("meta"):  # sizes alone
+        for kind in run.models:
+            build_model(kind, run.data.variables, grid, run.model)
     downstream = downstream_splits(run, days)
     for name, setting in run.downstream.forecast.items():
         horizons: dict[SplitName, int] = {

@@ -6,7 +6,8 @@ import torch
 import xarray as xr
 from hypothesis import settings
 
-from sparta_ray.data import store
+from sparta_ray.data import store_writer
+from sparta_ray.data.layout import StoreLayout
 from sparta_ray.data.statistics import Statistics
 from sparta_ray.variables import parse
 
@@ -54,25 +55,31 @@ def weather():
 def make_store(tmp_path_factory):
     """Return a function that writes a complete store and returns its path."""
 
-    def make(days=40, grid=(8, 6), labels=LABELS, seed=0, training_days=None, path=None):
+    def make(
+        days=40, grid=(8, 6), labels=LABELS, seed=0, training_days=None, path=None, missing=None
+    ):
         fields = smooth_weather(days, labels, grid, seed)
+        recipe = {"variables": list(labels)}
+        if missing is not None:  # booleans, (days, V, X, Y)
+            fields[missing] = np.nan
+            recipe["max_missing"] = 1.0
         training_days = training_days or int(0.6 * days)
         step = 180 / grid[1]
-        layout = store.StoreLayout(
+        layout = StoreLayout(
             days=np.datetime64("1979-01-01") + np.arange(days),
             variables=labels,
             units=tuple(parse(label).definition.units for label in labels),
             longitude=np.arange(grid[0]) * 360.0 / grid[0],
             latitude=-90 + step / 2 + step * np.arange(grid[1]),
-            provenance={"recipe": {"variables": list(labels)}, "simulated": True},
+            provenance={"recipe": recipe, "simulated": True},
         )
         path = str(path or tmp_path_factory.mktemp("store") / "tiny.zarr")
-        store.write_template(path, layout)
+        store_writer.write_template(path, layout)
         for shard in range(layout.shards):
             start, stop = layout.shard_days(shard)
-            store.write_shard(path, start, fields[start:stop])
+            store_writer.write_shard(path, start, fields[start:stop])
         statistics = Statistics.of(fields[:training_days])
-        store.mark_complete(path, statistics, training_days, f"fingerprint-{seed}")
+        store_writer.mark_complete(path, statistics, training_days, f"fingerprint-{seed}")
         return path
 
     return make

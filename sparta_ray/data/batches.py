@@ -12,15 +12,16 @@ from functools import lru_cache
 import numpy as np
 import ray
 from ray.data import ActorPoolStrategy
-from ray.data._internal.execution.execution_callback import ExecutionCallback
 
-from sparta_ray.data.compact import CompactBatch, Needs, build_batch
+from sparta_ray.data.compact import BatchConfig, CompactBatch, Needs, build_batch
+from sparta_ray.data.locality import Days
 from sparta_ray.data.masking import MaskConfig
 from sparta_ray.data.sampling import Plan, SamplingConfig, make_plan
 from sparta_ray.data.schedule import Schedule
 from sparta_ray.data.splits import Split, SplitName
 from sparta_ray.data.store import Store
 from sparta_ray.data.views import ViewConfig
+from sparta_ray.ranks import rank_rows
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,11 @@ class BatchRecipe:
         splits: The days of each part.
         sampling: How rows are drawn.
         views: Sizes of the views.
-        mask: How much of a view is hidden.
+        mask: How much is hidden, where and in what shape.
         seed: Seed of the stage's plans.
         schedule: Which unit stands at which position.
         needs: Which parts of a row the stage looks at.
+        batches: How batches travel.
     """
 
     store: str
@@ -46,6 +48,7 @@ class BatchRecipe:
     seed: int
     schedule: Schedule
     needs: Needs
+    batches: BatchConfig = field(default_factory=BatchConfig)
 
 
 @dataclass
@@ -77,7 +80,8 @@ class BatchBuilder:
         plan = self._plan(unit.split, unit.epoch)
         whole = plan.batch_rows(unit.step)
         rows = rank_rows(whole, self.rank, self.ranks)
-        batch = build_batch(self._store, plan, rows, self.recipe.views.crop, self.recipe.needs)
+        r = self.recipe
+        batch = build_batch(self._store, plan, rows, r.views, r.mask, r.needs, r.batches)
         count = rows.stop - rows.start
         return {
             "position": np.full(count, position),
@@ -85,15 +89,15 @@ class BatchBuilder:
             **batch,
         }
 
+    def days(self, position: int) -> Days:
+        """Return the day of every row at a position, those of all ranks."""
+        unit = self.recipe.schedule.unit_at(position)
+        plan = self._plan(unit.split, unit.epoch)
+        return plan.day[plan.batch_rows(unit.step)]
+
     def _make_plan(self, split: SplitName, epoch: int) -> Plan:
         r = self.recipe
         return make_plan(r.splits[split], r.sampling, r.views, r.mask, r.seed, split, epoch)
-
-
-def rank_rows(rows: slice, rank: int, ranks: int) -> slice:
-    """Return rank's part of a batch's rows; parts differ by at most one row."""
-    count = rows.stop - rows.start
-    return slice(rows.start + rank * count // ranks, rows.start + (rank + 1) * count // ranks)
 
 
 def stream(
@@ -133,16 +137,22 @@ def stream(
     yield from iterator.iter_batches(batch_size=None, prefetch_batches=2)
 
 
-class _Pause(ExecutionCallback):  # type: ignore[misc]  # Ray's types are not followed
+class _Pause:
     """Lets Ray Data's scheduling loop rest between its steps.
 
     When batches are ready faster than they are trained on, that loop finds all its tasks ready and
     none it may take, and spins: half a core, and the interpreter lock, taken from training in the
     same process. Fifty steps a second still schedule thousands of batches.
+
+    Ray calls it at four moments; its base class for that is not public.
     """
 
     def on_execution_step(self, executor: object) -> None:
         time.sleep(0.02)
+
+    def _nothing(self, *_: object) -> None: ...
+
+    before_execution_starts = after_execution_succeeds = after_execution_fails = _nothing
 
 
 class _BuilderActor:

@@ -1,4 +1,9 @@
-"""Expansion: a compact batch becomes views on the training device."""
+"""Expansion: a compact batch becomes views on the training device.
+
+Hidden and missing values become 0, the mean of standardised data. What is hidden on the grid is
+hidden before the field is interpolated, and so are the view's points whose nearest cell it is:
+nothing of it can be read off its surroundings.
+"""
 
 from dataclasses import dataclass
 
@@ -14,11 +19,19 @@ _BOOKKEEPING = ("position", "global_rows")
 
 @dataclass(frozen=True)
 class Fields:
-    """Raw standardised fields of a row's day and its two neighbours, each (B, V, X, Y)."""
+    """Raw standardised fields of a row's day and its two neighbours, each (B, V, X, Y).
+
+    Attributes:
+        day: Field of the day.
+        after: Field of the later neighbour; None where the stage does not look.
+        before: Field of the earlier neighbour; None likewise.
+        gaps: Whether they may hold NaN, which is a missing value.
+    """
 
     day: Tensor
     after: Tensor | None
     before: Tensor | None
+    gaps: bool = False
 
 
 @dataclass(frozen=True)
@@ -31,6 +44,8 @@ class Views:
         before: Masked contrastive view of the earlier neighbour.
         input: Masked view of the day without crop or filter.
         fields: The fields the views were made from.
+        step: Time step of each row's day, (B,); None where the stage does not look.
+        season: Its season, (B,); None likewise.
     """
 
     anchor: Tensor | None
@@ -38,28 +53,87 @@ class Views:
     before: Tensor | None
     input: Tensor | None
     fields: Fields
+    step: Tensor | None = None
+    season: Tensor | None = None
 
 
 def to_device(batch: CompactBatch, device: torch.device) -> dict[str, Tensor]:
-    """Copy a batch's parts out of shared memory, where nothing may be changed, to a device."""
-    parts = {name: array for name, array in batch.items() if name not in _BOOKKEEPING}
-    return {name: torch.tensor(array, device=device) for name, array in parts.items()}
+    """Copy a batch's parts out of shared memory, where nothing may be changed, to a device.
+
+    Half-precision fields are float32 from here on; ``gaps`` is left out where no row has any.
+    """
+    complete = not batch["gaps"].any() if "gaps" in batch else True
+    unused = (*_BOOKKEEPING, "gaps") if complete else _BOOKKEEPING
+    parts = {name: array for name, array in batch.items() if name not in unused}
+    return {name: _at_least_single(torch.tensor(a, device=device)) for name, a in parts.items()}
+
+
+def _at_least_single(x: Tensor) -> Tensor:
+    return x.float() if x.dtype == torch.float16 else x
 
 
 def expand(batch: dict[str, Tensor], operator: ViewOperator) -> Views:
     """Resize, crop, smooth and mask a batch's fields into its views."""
-    day = batch["day"]
+    gaps = "gaps" in batch
+    fields = Fields(batch["day"], batch.get("after"), batch.get("before"), gaps)
+
+    def masked(
+        x_BVXY: Tensor, masks: str, number: int | None = None, offset_B2: Tensor | None = None
+    ) -> Tensor:
+        on_grid = _unpacked(batch, f"{masks}_on_grid", number, tuple(x_BVXY.shape[1:]))
+        on_view = _unpacked(batch, masks, number, (x_BVXY.shape[1], *operator.view_size))
+        return sparse_view(x_BVXY, operator, offset_B2, on_grid, on_view, gaps)[0]
+
     anchor = after = before = masked_input = None
-    if "after" in batch:
-        crop, masks = batch["crop"], batch["neighbour_masks"]
-        anchor = operator.cropped(day, crop[:, 0])
-        after = _masked(operator.cropped(batch["after"], crop[:, 1]), masks[:, 0])
-        before = _masked(operator.cropped(batch["before"], crop[:, 2]), masks[:, 1])
-    if "input_mask" in batch:
-        masked_input = _masked(operator.resized(day), batch["input_mask"])
-    fields = Fields(day, batch.get("after"), batch.get("before"))
-    return Views(anchor, after, before, masked_input, fields)
+    if fields.after is not None and fields.before is not None:
+        crop = batch["crop"]
+        anchor, _ = sparse_view(fields.day, operator, crop[:, 0], gaps=gaps)
+        after = masked(fields.after, "neighbour_masks", 0, crop[:, 1])
+        before = masked(fields.before, "neighbour_masks", 1, crop[:, 2])
+    if "input_mask" in batch or "input_mask_on_grid" in batch:
+        masked_input = masked(fields.day, "input_mask")
+    labels = batch.get("step"), batch.get("season")
+    return Views(anchor, after, before, masked_input, fields, *labels)
 
 
-def _masked(view_BVIJ: Tensor, bits_BN: Tensor) -> Tensor:
-    return apply_mask(view_BVIJ, unpack_mask(bits_BN, tuple(view_BVIJ.shape[1:])))
+def _unpacked(
+    batch: dict[str, Tensor], name: str, number: int | None, shape: tuple[int, ...]
+) -> Tensor | None:
+    """Unpack a batch's masks of a name, one of several by its number; None if it has none."""
+    if name not in batch:
+        return None
+    return unpack_mask(batch[name] if number is None else batch[name][:, number], shape)
+
+
+def sparse_view(
+    x_BVXY: Tensor,
+    operator: ViewOperator,
+    offset_B2: Tensor | None = None,
+    on_grid: Tensor | None = None,
+    on_view: Tensor | None = None,
+    gaps: bool = False,
+) -> tuple[Tensor, Tensor | None]:
+    """Make the view of fields of which only a part is seen.
+
+    Args:
+        x_BVXY: Standardised fields.
+        operator: Makes views.
+        offset_B2: Crop offsets of a contrastive view; None for the input view.
+        on_grid: Which values of the fields are kept, (B, V, X, Y); None for all.
+        on_view: Which values of the view are kept, (B, V, I, J); None for all.
+        gaps: Whether fields may hold NaN, which is never kept.
+
+    Returns:
+        Views, 0 where hidden, and which of their values are seen, None for all.
+    """
+    if gaps:
+        present = ~x_BVXY.isnan()
+        on_grid = present if on_grid is None else on_grid & present
+    if on_grid is not None:
+        x_BVXY = apply_mask(x_BVXY, on_grid)
+    view = operator.resized(x_BVXY) if offset_B2 is None else operator.cropped(x_BVXY, offset_B2)
+    seen = on_view
+    if on_grid is not None:
+        shown = operator.nearest(on_grid, offset_B2)
+        seen = shown if on_view is None else shown & on_view
+    return (view if seen is None else apply_mask(view, seen)), seen

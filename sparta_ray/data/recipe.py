@@ -1,26 +1,45 @@
-"""What a store is made from, and the pure steps of making it, shard by shard."""
+"""What a store is made from: which fields, on which grid and steps, and whether all of it fits."""
 
-import hashlib
-import json
+from collections.abc import Iterator
 from dataclasses import dataclass as plain_dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 
-import fsspec
+import numpy as np
 from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
 from sparta_ray import __version__, variables
 from sparta_ray.config import STRICT, ConfigError, differences, to_tree
-from sparta_ray.data import store
-from sparta_ray.data.sources import SampleSource, Source, SourceConfig, licence_text, open_source
+from sparta_ray.data.block_cache import StreamConfig
+from sparta_ray.data.layout import StoreLayout, shard_length
+from sparta_ray.data.readers import Fields
+from sparta_ray.data.regrid import ConservativeRegridder
+from sparta_ray.data.sources import (
+    IncompleteSteps,
+    SampleSource,
+    Source,
+    SourceConfig,
+    describe_source,
+    licence_text,
+    open_source,
+    step_length,
+)
 from sparta_ray.data.splits import Split, SplitConfig, split_days
-from sparta_ray.data.statistics import Statistics
+from sparta_ray.grids import Grid, GridConfig, SourceGrid
+
+_INCIDENTAL = (
+    "stream",
+    "source.retry",
+    "source.anonymous",
+    "source.options",
+)
+"""Settings that do not change what a store holds."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class DataConfig:
-    """Which data, and where its prepared store lies.
+    """Which data, on which grid and steps, and where their prepared store lies.
 
     Attributes:
         source: Where the fields come from.
@@ -28,7 +47,17 @@ class DataConfig:
         variables: Labels of the channels, in order, such as ``geopotential@850``.
         first_day: First day to take, such as ``1979-01-01``; None for the source's first.
         last_day: Last day to take; None for the source's last.
+        step: Length of a step, whose samples are averaged, such as ``6h``, ``1d`` or ``5d``.
+        incomplete_steps: What to do with a step that lacks some of its samples: an ``error``, or
+            the ``average`` of what is there.
+        grid: Where the fields shall lie; conservative regridding brings them there.
+        max_missing: Largest share of missing values (NaN) in any variable of any step.
         split: Shares of days for training, validation and (the rest) testing.
+        mode: Whether fields are ``prepared``, copied into the store once, or ``stream`` from the
+            source whenever they are needed, for sources one would not copy.
+        stream: What is kept of streamed fields.
+        memory_mb: MiB that a task's fields on the source's grid may take at a time; averaging takes
+            as much again, and decoding chunks some hundred more.
     """
 
     source: SourceConfig = Field(default_factory=SampleSource)
@@ -36,7 +65,14 @@ class DataConfig:
     variables: tuple[str, ...] = variables.PUBLISHED
     first_day: str | None = None
     last_day: str | None = None
+    step: str = "1d"
+    incomplete_steps: IncompleteSteps = "error"
+    grid: GridConfig = Field(default_factory=SourceGrid)
+    max_missing: float = Field(default=0.0, ge=0, lt=1)
     split: SplitConfig = Field(default_factory=SplitConfig)
+    mode: Literal["prepared", "stream"] = "prepared"
+    stream: StreamConfig = Field(default_factory=StreamConfig)
+    memory_mb: float = Field(default=512, gt=0)
 
     @field_validator("first_day", "last_day")
     @classmethod
@@ -57,28 +93,66 @@ class DataConfig:
             variables.parse(label)
         return labels
 
+    @field_validator("step")
+    @classmethod
+    def _check_step(cls, step: str) -> str:
+        step_length(step)
+        return step
+
 
 @plain_dataclass(frozen=True)
 class Recipe:
-    """A source, checked, and the layout of the store to be made from it."""
+    """A source, checked, and how the store is made from it."""
 
     config: DataConfig
     source: Source
-    layout: store.StoreLayout
+    regridder: ConservativeRegridder
+    layout: StoreLayout
 
     @property
     def training_days(self) -> int:
-        """Days whose statistics standardise everything."""
+        """Steps whose statistics standardise everything."""
         return len(split_days(Split(0, len(self.layout.days)), self.config.split)["train"])
 
+    @property
+    def block_steps(self) -> int:
+        """Steps read at a time: whole chunks of the source, unless one is more than memory_mb."""
+        step_bytes = int(np.prod([*self.layout.shape[1:2], *_source_grid(self.source).shape])) * 4
+        steps = max(1, int(self.config.memory_mb * 2**20 // step_bytes))
+        chunk = self.source.read_chunk
+        return steps - steps % chunk if steps >= chunk else steps
 
-@plain_dataclass(frozen=True)
-class FinishedShard:
-    """What is remembered of a written shard."""
+    def read_fields(self, start: int, stop: int) -> Fields:
+        """Return the steps ``start … stop - 1`` as the store has them, shape (steps, V, X, Y).
 
-    shard: int
-    digest: str
-    statistics: Statistics
+        Raises:
+            ConfigError: Too many values are missing; names the variable and the step.
+            ReadError: The source cannot be read.
+        """
+        fields = np.empty((stop - start, *self.layout.shape[1:]), dtype=np.float32)
+        while start < stop:
+            end = min(stop, (start // self.block_steps + 1) * self.block_steps)
+            block = self.source.read_steps(start, end)
+            has_gaps = self._check_missing(block, start)
+            row = len(fields) - (stop - start)
+            fields[row : row + end - start] = self.regridder(block, skip_missing=has_gaps)
+            start = end
+        return fields
+
+    def _check_missing(self, fields: Fields, start: int) -> bool:
+        """Return whether values are missing, and refuse too many of them."""
+        if not np.isnan(fields.sum(axis=(2, 3))).any():  # much faster than to look at each
+            return False
+        share = np.isnan(fields).mean(axis=(2, 3))
+        if (share > self.config.max_missing).any():
+            step, channel = np.argwhere(share > self.config.max_missing)[0]
+            raise ConfigError(
+                f"{self.config.variables[channel]} on {self.layout.days[start + step]} misses "
+                f"{share[step, channel]:.3g} of its values (NaN), more than data.max_missing "
+                f"{self.config.max_missing:g}: leave that day out (data.first_day, data.last_day), "
+                "or raise data.max_missing"
+            )
+        return True
 
 
 def read_recipe(config: DataConfig) -> Recipe:
@@ -86,18 +160,25 @@ def read_recipe(config: DataConfig) -> Recipe:
 
     Raises:
         ConfigError: The source does not fit, or the split leaves a part without days.
+        ReadError: The source cannot be reached.
     """
     wanted = tuple(variables.parse(label) for label in config.variables)
-    source = open_source(config.source, wanted, config.first_day, config.last_day)
-    layout = store.StoreLayout(
+    days = config.first_day, config.last_day
+    source = open_source(config.source, wanted, *days, config.step, config.incomplete_steps)
+    target = config.grid.grid(_source_grid(source))
+    step_bytes = len(wanted) * int(np.prod(target.shape)) * 4
+    read_bytes = source.bytes_to_read(0, len(source.days)) / len(source.days)
+    shard_steps = shard_length(step_bytes, read_bytes, source.read_chunk)
+    layout = StoreLayout(
         days=source.days,
         variables=config.variables,
         units=tuple(variable.definition.units for variable in wanted),
-        longitude=source.longitude,
-        latitude=source.latitude,
-        provenance=_provenance(config, source),
+        longitude=target.longitude,
+        latitude=target.latitude,
+        provenance=_provenance(config, source) | {"shard_steps": shard_steps},
+        shard_steps=shard_steps,
     )
-    recipe = Recipe(config, source, layout)
+    recipe = Recipe(config, source, ConservativeRegridder(_source_grid(source), target), layout)
     if recipe.training_days < 1:
         raise ConfigError(
             f"{len(source.days)} days leave none for training at data.split.train "
@@ -106,30 +187,33 @@ def read_recipe(config: DataConfig) -> Recipe:
     return recipe
 
 
+def describe_recipe(recipe: Recipe) -> Iterator[str]:
+    """Yield what was found in the source, and what preparing it takes."""
+    config, layout = recipe.config, recipe.layout
+    yield describe_source(recipe.source)
+    if not recipe.regridder.is_identity:
+        longitudes, latitudes = layout.shape[2:]
+        yield f"grid: {longitudes}x{latitudes}, by conservative regridding"
+    if config.mode == "stream":
+        yield f"store: statistics alone, at {config.store}; fields stream from the source"
+    else:
+        yield (
+            f"store: {layout.bytes / 1e6:,.0f} MB to write in {layout.shards} shards of "
+            f"{layout.shard_steps} steps, at {config.store}"
+        )
+
+
 def check_settings(meta: dict[str, Any], config: DataConfig) -> None:
     """Refuse a store that was prepared with other settings.
 
     Raises:
         ConfigError: Lists what differs.
     """
-    _refuse(config, differences(meta["provenance"]["recipe"], _settings(config)))
-
-
-def check_source(meta: dict[str, Any], recipe: Recipe) -> None:
-    """Refuse to continue a store whose source has changed its days since.
-
-    Raises:
-        ConfigError: Lists what differs.
-    """
-    facts = ("first_day", "last_day", "samples_per_day")
-    recorded, now = (
-        {name: provenance[name] for name in facts}
-        for provenance in (meta["provenance"], recipe.layout.provenance)
-    )
-    _refuse(recipe.config, differences(recorded, now))
-
-
-def _refuse(config: DataConfig, changed: list[str]) -> None:
+    changed = [
+        line
+        for line in differences(meta["provenance"]["recipe"], kept_settings(config))
+        if not line.startswith(_INCIDENTAL)
+    ]
     if changed:
         raise ConfigError(
             f"the store {config.store} was prepared from something else:\n  "
@@ -138,90 +222,48 @@ def _refuse(config: DataConfig, changed: list[str]) -> None:
         )
 
 
-def write_shard(recipe: Recipe, shard: int) -> FinishedShard:
-    """Read, average, check and write the days of one shard, then leave its marker."""
-    start, stop = recipe.layout.shard_days(shard)
-    fields = recipe.source.read_days(start, stop)
-    store.write_shard(recipe.config.store, start, fields)
-    finished = FinishedShard(
-        shard,
-        hashlib.blake2b(fields.tobytes(), digest_size=16).hexdigest(),
-        Statistics.of(fields[: max(0, recipe.training_days - start)]),
+def check_source(provenance: dict[str, Any], recipe: Recipe) -> None:
+    """Refuse to go on with a source that is no longer what it was.
+
+    Raises:
+        ConfigError: Lists what differs.
+    """
+    facts = ("first_day", "last_day", "samples_per_step", "shard_steps", "signature")
+    recorded, now = (
+        {name: source[name] for name in facts} for source in (provenance, recipe.layout.provenance)
     )
-    _write_marker(recipe.config.store, finished)
-    return finished
-
-
-def read_markers(path: str, shards: int) -> dict[int, FinishedShard]:
-    """Return the shards an earlier, interrupted preparation had finished."""
-    filesystem, root = fsspec.core.url_to_fs(path)
-    found = {}
-    for shard in range(shards):
-        try:
-            state = json.loads(filesystem.cat_file(f"{root}/.finished/{shard}.json"))
-        except FileNotFoundError:
-            continue
-        found[shard] = FinishedShard(
-            shard, state["digest"], Statistics.from_json(state["statistics"])
+    if changed := differences(recorded, now):
+        raise ConfigError(
+            f"the source has changed since the store {recipe.config.store} was begun:\n  "
+            + "\n  ".join(changed)
+            + "\nbring the source back, or delete that store and prepare it anew"
         )
-    return found
 
 
-def finish(recipe: Recipe, shards: dict[int, FinishedShard]) -> None:
-    """Merge the statistics in shard order, fingerprint the whole and let the store open."""
-    assert sorted(shards) == list(range(recipe.layout.shards))
-    total = Statistics.zero(len(recipe.layout.variables))
-    for shard in sorted(shards):
-        total = total.merge(shards[shard].statistics)
-    constant = [
-        label for label, std in zip(recipe.layout.variables, total.std, strict=True) if not std > 0
-    ]
-    if constant:
-        raise ConfigError(f"constant over the training days, so not standardisable: {constant}")
-    store.mark_complete(
-        recipe.config.store, total, recipe.training_days, _fingerprint(recipe, shards)
-    )
-
-
-def _settings(config: DataConfig) -> dict[str, Any]:
-    """Return the settings that decide what a store holds."""
+def kept_settings(config: DataConfig) -> dict[str, Any]:
+    """Return the settings that are kept in a store."""
     settings = to_tree(config)
-    del settings["store"]
+    del settings["store"], settings["memory_mb"]
     del settings["split"]["validation"]  # only the training days enter the store
     return settings
 
 
 def _provenance(config: DataConfig, source: Source) -> dict[str, Any]:
     return {
-        "recipe": _settings(config),
+        "recipe": kept_settings(config),
         "title": source.attributes.get("title", "untitled"),
         "source": source.attributes.get("source", "not stated"),
         "licence": licence_text(config.source),
         "simulated": config.source.simulated,
         "first_day": str(source.days[0]),
         "last_day": str(source.days[-1]),
-        "samples_per_day": source.samples_per_day,
+        "samples_per_step": source.samples_per_step,
+        "read_chunk": source.read_chunk,
+        "signature": source.signature,
+        "description": describe_source(source),
         "prepared_by": f"sparta-ray {__version__}",
     }
 
 
-def _fingerprint(recipe: Recipe, shards: dict[int, FinishedShard]) -> str:
-    """Hash what a model trained on the store depends on: values, days, channels, grid."""
-    layout = recipe.layout
-    identity = [
-        *layout.variables,
-        *map(str, (layout.days[0], layout.days[-1], recipe.training_days)),
-        str(layout.longitude.tolist()),
-        str(layout.latitude.tolist()),
-        *(shards[shard].digest for shard in sorted(shards)),
-    ]
-    return hashlib.blake2b("\x1f".join(identity).encode(), digest_size=16).hexdigest()
-
-
-def _write_marker(path: str, finished: FinishedShard) -> None:
-    filesystem, root = fsspec.core.url_to_fs(path)
-    state = {"digest": finished.digest, "statistics": finished.statistics.to_json()}
-    filesystem.makedirs(f"{root}/.finished", exist_ok=True)
-    partial = f"{root}/.finished/{finished.shard}.json.partial"
-    filesystem.pipe_file(partial, json.dumps(state).encode())
-    filesystem.mv(partial, partial.removesuffix(".partial"))
+def _source_grid(source: Source) -> Grid:
+    return Grid(source.longitude, source.latitude)

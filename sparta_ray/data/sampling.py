@@ -15,12 +15,18 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from sparta_ray.config import STRICT, ConfigError
+from sparta_ray.data.locality import (
+    Days,
+    LocalityConfig,
+    block_of,
+    blocks_apart,
+    longest_block,
+    shuffle,
+)
 from sparta_ray.data.masking import MaskConfig
 from sparta_ray.data.splits import Split
 from sparta_ray.data.views import ViewConfig
 from sparta_ray.seeding import derive_seed
-
-Days = NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -30,18 +36,21 @@ class SamplingConfig:
     Attributes:
         rows_per_batch: Most rows in a batch; with negatives every anchor takes three of them.
         negatives: Whether each anchor brings one hard and one soft negative.
-        max_neighbour_days: Largest distance of a neighbour, in days.
+        max_neighbour_days: Largest distance of a neighbour, in days; 0 makes it the day itself, in
+            another view.
         neighbour_decay: P(delta) is proportional to exp(-neighbour_decay * delta).
         hard_days: Least and greatest distance of a hard negative, in days.
         min_soft_days: Least distance of a soft negative, in days.
+        locality: None shuffles the anchors of the whole split, as published.
     """
 
     rows_per_batch: int = Field(default=128, ge=4)
     negatives: bool = True
-    max_neighbour_days: int = Field(default=5, ge=1)
+    max_neighbour_days: int = Field(default=5, ge=0)
     neighbour_decay: float = Field(default=0.1, ge=0)
     hard_days: tuple[int, int] = (11, 40)
     min_soft_days: int = Field(default=1000, ge=1)
+    locality: LocalityConfig | None = None
 
     @model_validator(mode="after")
     def _order_hard_days(self) -> "SamplingConfig":
@@ -129,6 +138,19 @@ def check_split(split: Split, name: str, config: SamplingConfig) -> None:
             f"the {name} split has {len(split)} days: its middle anchor has no day "
             f"{config.hard_days[0]} days away for a hard negative; give the split more days"
         )
+    if config.locality is not None:
+        _check_far_blocks(split, name, config, config.locality.block_steps)
+
+
+def _check_far_blocks(split: Split, name: str, config: SamplingConfig, block_steps: int) -> None:
+    """Refuse blocks of which the middle one has no other far enough for soft negatives."""
+    longest = longest_block(anchors(split, config), block_steps, config.min_soft_days)
+    if longest < block_steps:
+        raise ConfigError(
+            f"the {name} split has {len(split)} days: its middle block of {block_steps} has no "
+            f"other {config.min_soft_days} days away for its soft negatives; set "
+            f"sampling.locality.block_steps to {longest}, or lower sampling.min_soft_days"
+        )
 
 
 def make_plan(
@@ -142,6 +164,10 @@ def make_plan(
 ) -> Plan:
     """Draw one epoch: every anchor once, shuffled, each with its own negatives.
 
+    With locality, the blocks are dealt anew into groups of `blocks_at_once`, the anchors of a group
+    are shuffled, and batches are cut from group after group. Hard negatives reach over a block's
+    ends; the soft ones of a block all come from one other block, drawn anew as well.
+
     Args:
         split: The days that may appear.
         sampling: Distances and batch size.
@@ -153,10 +179,10 @@ def make_plan(
     """
     rng = np.random.default_rng(derive_seed(seed, "plan", split_name, epoch))
     usable = anchors(split, sampling)
-    chosen = rng.permutation(len(usable))
+    chosen = shuffle(rng, usable, sampling.locality)
     if sampling.negatives:
         hard = _draw_at_distance(rng, chosen, len(usable), *sampling.hard_days)
-        soft = _draw_at_distance(rng, chosen, len(usable), sampling.min_soft_days, len(usable))
+        soft = _draw_soft(rng, chosen, usable, sampling)
         chosen = np.stack([chosen, hard, soft], axis=1).reshape(-1)
     rows = len(chosen)
     return Plan(
@@ -176,7 +202,24 @@ def neighbour_probabilities(config: SamplingConfig) -> NDArray[np.float64]:
     return probability
 
 
+def _draw_soft(
+    rng: np.random.Generator, position: Days, usable: Days, config: SamplingConfig
+) -> Days:
+    """Draw soft negatives from all days far enough, or from one far block for each block."""
+    least = config.min_soft_days
+    if config.locality is None:
+        return _draw_at_distance(rng, position, len(usable), least, len(usable))
+    block = block_of(usable, config.locality.block_steps)
+    size = np.bincount(block)
+    apart = blocks_apart(config.locality.block_steps, least)
+    partner = _draw_at_distance(rng, np.arange(len(size)), len(size), apart, len(size))
+    far = partner[block[position]]
+    return (np.cumsum(size) - size)[far] + rng.integers(0, size[far])
+
+
 def _draw_deltas(rng: np.random.Generator, rows: int, config: SamplingConfig) -> Days:
+    if config.max_neighbour_days == 0:
+        return np.zeros(rows, dtype=np.int64)
     return 1 + rng.choice(config.max_neighbour_days, size=rows, p=neighbour_probabilities(config))
 
 

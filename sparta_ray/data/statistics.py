@@ -1,6 +1,6 @@
-"""Statistics of each variable over days and grid points, merged exactly from parts."""
+"""Statistics of each variable over steps and grid points, merged exactly from parts."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -11,17 +11,17 @@ Vector = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Statistics:
-    """A mergeable accumulator per variable; V variables.
+    """A mergeable accumulator per variable; V variables. Missing values, NaN, are left out.
 
     Attributes:
-        count: Values seen of each variable.
-        mean: Mean, in the variable's units, shape (V,).
+        count: Values seen, shape (V,).
+        mean: Mean, in the variable's units, shape (V,); 0 where nothing was seen.
         squares: Sum of squared deviations from the mean, shape (V,).
         minimum: Least value, shape (V,).
         maximum: Greatest value, shape (V,).
     """
 
-    count: int
+    count: NDArray[np.int64]
     mean: Vector
     squares: Vector
     minimum: Vector
@@ -31,29 +31,35 @@ class Statistics:
     def zero(cls, variables: int) -> "Statistics":
         """Return the accumulator that has seen nothing."""
         none = np.zeros(variables)
-        return cls(0, none, none, none + np.inf, none - np.inf)
+        return cls(np.zeros(variables, np.int64), none, none, none + np.inf, none - np.inf)
 
     @classmethod
     def of(cls, x_TVXY: NDArray[np.float32]) -> "Statistics":
-        """Return the statistics of some days, accumulated in float64."""
-        variables = x_TVXY.shape[1]
-        if len(x_TVXY) == 0:
-            return cls.zero(variables)
-        x_VN = np.moveaxis(x_TVXY, 1, 0).reshape(variables, -1).astype(np.float64)
-        mean = x_VN.mean(axis=1)
-        squares = ((x_VN - mean[:, None]) ** 2).sum(axis=1)
-        return cls(x_VN.shape[1], mean, squares, x_VN.min(axis=1), x_VN.max(axis=1))
+        """Return the statistics of some steps, accumulated in float64, one after another."""
+        total = cls.zero(x_TVXY.shape[1])
+        for x_VXY in x_TVXY:
+            total = total.merge(cls._of_step(x_VXY.reshape(len(x_VXY), -1).astype(np.float64)))
+        return total
+
+    @classmethod
+    def _of_step(cls, x_VN: Vector) -> "Statistics":
+        there = ~np.isnan(x_VN)
+        count = there.sum(axis=1)
+        mean = x_VN.sum(axis=1, where=there) / np.maximum(count, 1)
+        squares = ((x_VN - mean[:, None]) ** 2).sum(axis=1, where=there)
+        least = x_VN.min(axis=1, where=there, initial=np.inf)
+        greatest = x_VN.max(axis=1, where=there, initial=-np.inf)
+        return cls(count, mean, squares, least, greatest)
 
     def merge(self, other: "Statistics") -> "Statistics":
         """Return the statistics of both parts together (Chan, Golub and LeVeque 1983)."""
         count = self.count + other.count
-        if count == 0:
-            return self
+        share = other.count / np.maximum(count, 1)
         shift = other.mean - self.mean
         return Statistics(
             count,
-            self.mean + shift * (other.count / count),
-            self.squares + other.squares + shift**2 * (self.count * other.count / count),
+            self.mean + shift * share,
+            self.squares + other.squares + shift**2 * (self.count * share),
             np.minimum(self.minimum, other.minimum),
             np.maximum(self.maximum, other.maximum),
         )
@@ -61,22 +67,16 @@ class Statistics:
     @property
     def std(self) -> Vector:
         """Unbiased standard deviation, shape (V,)."""
-        return np.sqrt(self.squares / max(self.count - 1, 1))
+        return np.sqrt(self.squares / np.maximum(self.count - 1, 1))
 
     def to_json(self) -> dict[str, Any]:
         """Return plain numbers; `from_json` restores them exactly."""
-        return {
-            "count": self.count,
-            **{
-                name: getattr(self, name).tolist()
-                for name in ("mean", "squares", "minimum", "maximum")
-            },
-        }
+        return {name: getattr(self, name).tolist() for name in _NAMES}
 
     @classmethod
     def from_json(cls, state: dict[str, Any]) -> "Statistics":
         """Restore what `to_json` returned."""
-        return cls(
-            int(state["count"]),
-            *(np.array(state[name]) for name in ("mean", "squares", "minimum", "maximum")),
-        )
+        return cls(*(np.array(state[name]) for name in _NAMES))
+
+
+_NAMES = tuple(field.name for field in fields(Statistics))

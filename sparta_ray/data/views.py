@@ -78,6 +78,16 @@ def crop_operators(source: int, resized: int, cropped: int, width: int) -> Matri
     return np.stack([mean @ resize[i : i + cropped] for i in range(resized - cropped + 1)])
 
 
+def nearest_cells(source: int, target: int) -> NDArray[np.int64]:
+    """Return which of `source` cells each of `target` resized points lies in, shape (target,)."""
+    return (2 * np.arange(target) + 1) * source // (2 * target)
+
+
+def cropped_cells(source: int, resized: int, cropped: int) -> NDArray[np.int64]:
+    """Return the cells of the points of one axis' crop at every offset, (offsets, cropped)."""
+    return np.lib.stride_tricks.sliding_window_view(nearest_cells(source, resized), cropped)
+
+
 class ViewOperator(nn.Module):
     """Expands fields into views: A_i x B_jᵀ for crop offsets (i, j)."""
 
@@ -85,6 +95,10 @@ class ViewOperator(nn.Module):
     crop_y: Tensor
     resize_x: Tensor
     resize_y: Tensor
+    crop_cells_x: Tensor
+    crop_cells_y: Tensor
+    resize_cells_x: Tensor
+    resize_cells_y: Tensor
 
     def __init__(self, grid: tuple[int, int], config: ViewConfig):
         super().__init__()
@@ -96,6 +110,19 @@ class ViewOperator(nn.Module):
         }
         for name, matrix in operators.items():
             self.register_buffer(name, torch.from_numpy(matrix).float(), persistent=False)
+        cells = {
+            "crop_cells_x": cropped_cells(grid[0], config.resize[0], config.crop[0]),
+            "crop_cells_y": cropped_cells(grid[1], config.resize[1], config.crop[1]),
+            "resize_cells_x": nearest_cells(grid[0], config.crop[0]),
+            "resize_cells_y": nearest_cells(grid[1], config.crop[1]),
+        }
+        for name, index in cells.items():
+            self.register_buffer(name, torch.from_numpy(index.copy()), persistent=False)
+
+    @property
+    def view_size(self) -> tuple[int, int]:
+        """(I, J)."""
+        return len(self.resize_x), len(self.resize_y)
 
     def cropped(self, x_BVXY: Tensor, offset_B2: Tensor) -> Tensor:
         """Resize, crop at each row's offset and smooth: a contrastive view before its mask.
@@ -115,3 +142,20 @@ class ViewOperator(nn.Module):
     def resized(self, x_BVXY: Tensor) -> Tensor:
         """Resize without crop or filter: the input view before its mask, (B, V, I, J)."""
         return self.resize_x @ x_BVXY @ self.resize_y.T
+
+    def nearest(self, flags_BVXY: Tensor, offset_B2: Tensor | None = None) -> Tensor:
+        """Look up the flag of the cell that each point of a view lies in.
+
+        Args:
+            flags_BVXY: Anything about the grid's cells.
+            offset_B2: Crop offsets of a contrastive view; None for the input view.
+
+        Returns:
+            Shape (B, V, I, J).
+        """
+        if offset_B2 is None:
+            return flags_BVXY[:, :, self.resize_cells_x][..., self.resize_cells_y]
+        offset = offset_B2.long()
+        x_BI, y_BJ = self.crop_cells_x[offset[:, 0]], self.crop_cells_y[offset[:, 1]]
+        row_B11 = torch.arange(len(offset), device=offset.device)[:, None, None]
+        return flags_BVXY[row_B11, :, x_BI[:, :, None], y_BJ[:, None, :]].permute(0, 3, 1, 2)

@@ -3,15 +3,14 @@
 Shape legend: T day, B batch row, D embedding, S season.
 """
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from sparta_ray.config import STRICT
+from sparta_ray.data.seasons import SEASONS
 from sparta_ray.downstream.training import (
     LatentsOfEpoch,
     OnEpoch,
@@ -22,9 +21,6 @@ from sparta_ray.downstream.training import (
 )
 from sparta_ray.seeding import derive_seed
 from sparta_ray.training.plateau import PlateauConfig, plateau_schedule
-
-SEASONS = ("DJF", "MAM", "JJA", "SON")
-"""Season names; a label is a position in this tuple."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -48,21 +44,6 @@ class ClassificationConfig:
     lr: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)
     plateau: PlateauConfig = Field(default_factory=PlateauConfig)
-
-
-def season_of(dates: NDArray[np.datetime64]) -> NDArray[np.int64]:
-    """Return each date's position in `SEASONS`, by month.
-
-    1979-11-30 is 3 (SON), 1979-12-01 and 1980-02-29 are 0 (DJF), 1980-03-01 is 1 (MAM).
-
-    Raises:
-        ValueError: A date is missing.
-    """
-    if np.isnat(dates).any():
-        raise ValueError(f"{np.isnat(dates).sum()} of {dates.size} dates are NaT: drop those days")
-    months_since_1970 = dates.astype("datetime64[M]").astype(np.int64)
-    december_first = (months_since_1970 + 1) % 12
-    return np.asarray(december_first // 3, dtype=np.int64)
 
 
 class SeasonClassifier(nn.Module):

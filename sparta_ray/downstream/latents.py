@@ -37,11 +37,11 @@ class Latents:
             )
 
     def masked(self, split: Split, mask: MaskConfig, stream: str, epoch: int = 0) -> Tensor:
-        """Return embeddings of a split's masked days, shape (days, D).
+        """Return embeddings of a split's masked days, shape (days, D); missing values are hidden.
 
         Args:
             split: The days.
-            mask: Share hidden.
+            mask: What is hidden.
             stream: Keeps the masks of different uses apart.
             epoch: Masks are drawn anew for each.
         """
@@ -50,7 +50,7 @@ class Latents:
         return self.embedder.encode_masked(x_TVXY, mask, self._mask_seed(stream, epoch), days)
 
     def masked_view(self, day: int, mask: MaskConfig, stream: str) -> tuple[Tensor, Tensor]:
-        """Return what `masked` sees of one day in epoch 0: its whole view and what is kept."""
+        """Return what `masked` sees of one day in epoch 0: its view and what is not hidden."""
         days = np.array([day])
         x_1VXY = self.store.read_standardised(days)
         view, kept = self.embedder.masked_views(x_1VXY, mask, self._mask_seed(stream, 0), days)
@@ -64,7 +64,7 @@ class Latents:
         return lambda epoch: self.masked(split, mask, stream, epoch)
 
     def whole(self, split: Split) -> Tensor:
-        """Return embeddings of a split's days with nothing hidden, shape (days, D)."""
+        """Return embeddings of a split's days with nothing hidden but what is missing."""
         return self.embedder.encode_whole(
             self.store.read_standardised(np.arange(split.start, split.stop))
         )

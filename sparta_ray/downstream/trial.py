@@ -10,11 +10,16 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 from torch import nn
 
+from sparta_ray.data.seasons import season_of
 from sparta_ray.data.splits import Split, SplitName
 from sparta_ray.data.store import Store
-from sparta_ray.downstream.classification import SeasonClassifier, season_of, train_classifier
-from sparta_ray.downstream.diffusion import LatentDiffusion, train_diffusion
-from sparta_ray.downstream.forecast import Forecaster, train_forecaster
+from sparta_ray.downstream.classification import (
+    ClassificationConfig,
+    SeasonClassifier,
+    train_classifier,
+)
+from sparta_ray.downstream.diffusion import DiffusionConfig, LatentDiffusion, train_diffusion
+from sparta_ray.downstream.forecast import ForecastConfig, Forecaster, train_forecaster
 from sparta_ray.downstream.latents import Latents
 from sparta_ray.downstream.training import OnEpoch
 from sparta_ray.embedder import Embedder
@@ -70,6 +75,18 @@ def _tasks(run: Run) -> Iterator[tuple[Task, str]]:
         yield "diffusion", ""
     if run.downstream.classification is not None:
         yield "classification", ""
+
+
+def task_config(run: Run, trial: Trial) -> ForecastConfig | DiffusionConfig | ClassificationConfig:
+    """Return the settings that a trial is trained with."""
+    downstream = run.downstream
+    config = {
+        "forecast": downstream.forecast.get(trial.setting),
+        "diffusion": downstream.diffusion,
+        "classification": downstream.classification,
+    }[trial.task]
+    assert config is not None
+    return config
 
 
 def fresh_model(run: Run, trial: Trial) -> nn.Module:

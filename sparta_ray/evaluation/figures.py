@@ -39,6 +39,10 @@ LEAD_LABEL = "lead time (days)"
 LOSS_NAMES = {
     "loss": "total loss",
     "nt_xent": "NT-Xent",
+    "supervised": "supervised contrastive",
+    "barlow_twins": "Barlow Twins",
+    "soft": "soft contrastive",
+    "adjacent": "adjacent positives",
     "cycle": "cycle consistency",
     "reconstruction": "reconstruction",
     "neighbour_reconstruction": "neighbour reconstruction",

@@ -41,7 +41,10 @@ def evaluate_forecast(setup: Setup, trial: Trial) -> Results:
 
 
 def evaluate_forecast_baselines(setup: Setup, setting: str) -> Results:
-    """Score persistence of the last known day, and climatology, for one setting's windows."""
+    """Score persistence of the last known day, and climatology, for one setting's windows.
+
+    Where one of them has no value, the last known day's being missing, it is not scored.
+    """
     last_known = setup.truth.fields(_valid_days(setup, setting, lead=0))
     candidates: dict[str, FieldsAtLead] = {
         "persistence": lambda lead: last_known,
@@ -50,7 +53,7 @@ def evaluate_forecast_baselines(setup: Setup, setting: str) -> Results:
     scores: list[Score] = []
     for model, fields in candidates.items():
         subject = Subject("forecast", model, setting)
-        scores.extend(_scores_by_lead(setup, setting, subject, fields))
+        scores.extend(_scores_by_lead(setup, setting, subject, fields, may_lack_values=True))
     return Results(scores)
 
 
@@ -81,7 +84,11 @@ def _rollout(model: Forecaster, past_WLD: Tensor, lead_days: int, windows: int =
 
 
 def _scores_by_lead(
-    setup: Setup, setting: str, subject: Subject, fields: FieldsAtLead
+    setup: Setup,
+    setting: str,
+    subject: Subject,
+    fields: FieldsAtLead,
+    may_lack_values: bool = False,
 ) -> Iterator[Score]:
     """Score each lead on its own, so that no more than one lead's fields are in memory."""
     last = setup.run.downstream.forecast[setting].lead_days
@@ -89,6 +96,8 @@ def _scores_by_lead(
     for lead in range(1, last + 1):
         days, made = _valid_days(setup, setting, lead), fields(lead)
         truth = setup.truth.fields(days)
+        if may_lack_values:
+            truth = truth.where(made.notnull())
         yield from field_scores(subject, made, truth, setup.truth.limits, lead, lead in in_tables)
         if lead in in_tables and subject.model != "climatology":  # it has no anomalies
             correlations = acc(made, truth, setup.truth.climatology(days))

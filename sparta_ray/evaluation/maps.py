@@ -19,7 +19,7 @@ from sparta_ray.evaluation.style import INK, WIDTH, headline, styled
 from sparta_ray.grids import latitude_edges
 
 HIDDEN = "#dcdcdc"
-"""Colour of what the model was not shown (NaN)."""
+"""Colour of what the model was not shown, or what nobody knows (NaN)."""
 
 CLIPPED = 0.005
 """Share of values beyond each end of a colour scale, so that one outlier does not bleach a map."""
@@ -106,21 +106,26 @@ def _draw_row(
     axes: NDArray[np.object_], panels: xr.DataArray, shown: Display, is_error: bool
 ) -> QuadMesh:
     """Draw one variable's panels on one colour scale; return the last mesh."""
-    norm = _scale(panels.values, symmetric=is_error or shown.signed)
+    norm = colour_scale(panels.values, symmetric=is_error or shown.signed)
     colours = "RdBu_r" if is_error else "PuOr_r" if shown.signed else "viridis"
-    x, y = _longitude_edges(panels["longitude"].values), latitude_edges(panels["latitude"].values)
+    x, y = longitude_edges(panels["longitude"].values), latitude_edges(panels["latitude"].values)
     for ax, panel in zip(axes, panels, strict=True):
         mesh: QuadMesh = ax.pcolormesh(x, y, panel.values.T, cmap=colours, norm=norm)
-        for shift in (-360, 0, 360):  # whatever 360 degrees the grid's longitudes span
-            lines = [np.add(line, [shift, 0]) for line in coastlines()]
-            for colour, width in (("#ffffff80", 1.0), (INK, 0.4)):  # seen on dark and on light
-                shore = LineCollection(lines, colors=colour, linewidths=width)
-                ax.add_collection(shore, autolim=False)
+        draw_coastlines(ax)
         ax.set(xlim=(x.min(), x.max()), ylim=(-90, 90), facecolor=HIDDEN)
     return mesh
 
 
-def _scale(values: NDArray[np.floating[Any]], symmetric: bool) -> Normalize:
+def draw_coastlines(ax: Axes) -> None:
+    """Draw the coasts over a map, whatever 360 degrees its longitudes span."""
+    for shift in (-360, 0, 360):
+        lines = [np.add(line, [shift, 0]) for line in coastlines()]
+        for colour, width in (("#ffffff80", 1.0), (INK, 0.4)):  # seen on dark and on light
+            shore = LineCollection(lines, colors=colour, linewidths=width)
+            ax.add_collection(shore, autolim=False)
+
+
+def colour_scale(values: NDArray[np.floating[Any]], symmetric: bool) -> Normalize:
     """Return one colour scale for all values but the outermost, around zero if symmetric."""
     known = values[np.isfinite(values)]
     if not known.size:
@@ -132,7 +137,7 @@ def _scale(values: NDArray[np.floating[Any]], symmetric: bool) -> Normalize:
     return Normalize(low, high if high > low else low + 1)
 
 
-def _longitude_edges(longitude: NDArray[np.float64]) -> NDArray[np.float64]:
+def longitude_edges(longitude: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the n + 1 edges half-way between centres, the outer ones as far out."""
     inner = (longitude[1:] + longitude[:-1]) / 2
     return np.concatenate([[2 * longitude[0] - inner[0]], inner, [2 * longitude[-1] - inner[-1]]])

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from sparta_ray.downstream.classification import SEASONS
+from sparta_ray.data.seasons import SEASONS
 from sparta_ray.downstream.trial import trials
 from sparta_ray.evaluation.figures import (
     confusion_matrix,

@@ -5,7 +5,7 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from sparta_ray.data.views import bicubic_matrix
+from sparta_ray.data.views import bicubic_matrix, nearest_cells
 from sparta_ray.downstream.latents import Latents
 from sparta_ray.evaluation.results import Results
 from sparta_ray.evaluation.score_record import Score
@@ -58,12 +58,8 @@ def _panels(
     """Return truth, masked input, reconstruction and error of a day, on the views' finer grid."""
     view, kept = latents.masked_view(day, setup.run.downstream.mask, STREAM)
     hidden = torch.where(kept, view, torch.nan).cpu().numpy()
-    truth = setup.store.read(np.array([day]))[0]
-    x, y = (
-        bicubic_matrix(size, view_size)
-        for size, view_size in zip(setup.store.grid, setup.run.views.crop, strict=True)
-    )
-    finer_truth, finer_decoded = x @ truth @ y.T, x @ decoded_VXY @ y.T
+    finer_truth = _finer(setup, setup.store.read(np.array([day]))[0])
+    finer_decoded = _finer(setup, decoded_VXY)
     layers = {
         "truth": finer_truth,
         "masked input": setup.store.to_physical(hidden),
@@ -81,6 +77,19 @@ def _panels(
         },
         attrs={"day": str(setup.store.days[day])},
     )
+
+
+def _finer(setup: Setup, fields_VXY: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return fields resized to the view; NaN where the nearest value is missing."""
+    missing = np.isnan(fields_VXY)
+    if missing.any():  # points beside a gap are interpolated towards the mean, not towards 0 K
+        mean = setup.store.statistics.mean.astype(np.float32)[:, None, None]
+        fields_VXY = np.where(missing, mean, fields_VXY)
+    grid, view = setup.store.grid, setup.run.views.crop
+    x, y = (bicubic_matrix(*sizes) for sizes in zip(grid, view, strict=True))
+    across, up = (nearest_cells(*sizes) for sizes in zip(grid, view, strict=True))
+    finer = x @ fields_VXY @ y.T
+    return np.where(missing[:, across][..., up], np.nan, finer).astype(np.float32)
 
 
 def _resized_axis(centres: NDArray[np.float64], size: int) -> NDArray[np.float64]:

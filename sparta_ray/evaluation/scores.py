@@ -2,7 +2,8 @@
 
 Every function takes xarray arrays with dimensions among (window, sample, variable, longitude,
 latitude), of one lead time. Truth may lack dimensions of the forecast, such as ``sample``; shared
-coordinates must be equal. A value that is not finite is an error, never skipped.
+coordinates must be equal. NaN in the truth is a missing observation, beside which nothing is
+scored; any other value that is not finite is an error.
 """
 
 import math
@@ -64,6 +65,7 @@ def acc(forecast: xr.DataArray, truth: xr.DataArray, climatology: xr.DataArray) 
     f, o = forecast - climatology, truth - climatology
     place = ["longitude", "latitude"]
     size = ((weights * f**2).sum(place) * (weights * o**2).sum(place)) ** 0.5
+    size = size.where(truth.notnull().any(place))
     if bool((size == 0).any()):
         raise ValueError("ACC is undefined where forecast or truth equals the climatology")
     return _mean_but_variable((weights * f * o).sum(place) / size)
@@ -93,10 +95,10 @@ def ssim(
     """Return the structural similarity of min-max scaled fields, variables as channels.
 
     Gaussian window of 11 x 11 points (σ = 1.5), so a grid must have more than 10 points a side.
-    Arguments as for `psnr`.
+    Missing points are alike in both. Arguments as for `psnr`.
     """
     forecast, truth = map(_scaler(minimum, maximum), _checked(forecast, truth))
-    f_NVXY, o_NVXY = map(_images, xr.broadcast(forecast, truth))
+    f_NVXY, o_NVXY = map(_images, xr.broadcast(forecast.fillna(0), truth.fillna(0)))
     total = 0.0
     for start in range(0, len(f_NVXY), IMAGES_AT_ONCE):
         part = slice(start, start + IMAGES_AT_ONCE)
@@ -107,10 +109,20 @@ def ssim(
     return xr.DataArray(total / len(f_NVXY))
 
 
-def _checked(*fields: xr.DataArray) -> tuple[xr.DataArray, ...]:
-    """Return fields in float64, or raise if their grids differ or a value is not finite."""
+def _checked(
+    forecast: xr.DataArray, truth: xr.DataArray, *others: xr.DataArray
+) -> tuple[xr.DataArray, ...]:
+    """Return fields in float64, all NaN where the truth is, or raise.
+
+    Raises:
+        ValueError: Their grids differ, or another value is not finite.
+    """
+    fields = (forecast, truth, *others)
     xr.align(*fields, join="exact", copy=False)
-    return tuple(map(_finite, fields))
+    present = truth.notnull()
+    if bool(present.all()):
+        return tuple(map(_finite, fields))
+    return tuple(_finite(field.where(present, 0)).where(present) for field in fields)
 
 
 def _finite(field: xr.DataArray) -> xr.DataArray:
@@ -133,8 +145,9 @@ def _area(field: xr.DataArray) -> xr.DataArray:
 
 
 def _area_mean(field: xr.DataArray) -> xr.DataArray:
-    """Average over everything but ``variable``; the weights have mean 1 over latitudes."""
-    return _mean_but_variable(field * _area(field))
+    """Average what is present over everything but ``variable``."""
+    area = _area(field).where(field.notnull())
+    return _mean_but_variable(field * area) / _mean_but_variable(area)
 
 
 def _mean_but_variable(field: xr.DataArray) -> xr.DataArray:

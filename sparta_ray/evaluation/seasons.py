@@ -4,11 +4,10 @@ import numpy as np
 import torch
 import xarray as xr
 
+from sparta_ray.data.seasons import SEASONS, season_of
 from sparta_ray.downstream.classification import (
-    SEASONS,
     SeasonClassifier,
     score_classifier,
-    season_of,
 )
 from sparta_ray.downstream.trial import Trial
 from sparta_ray.evaluation.results import Results

@@ -1,6 +1,6 @@
 """NT-Xent: each row must recognise its partner among all rows of two views.
 
-Legend: N rows, P projection.
+Legend: N rows, P projection, M = 2N projections of two views.
 """
 
 import torch
@@ -25,10 +25,15 @@ def nt_xent(z_a_NP: Tensor, z_b_NP: Tensor, temperature: float) -> Tensor:
     Returns:
         Mean over the 2N rows, a scalar in at least float32.
     """
-    n = len(z_a_NP)
-    z = functional.normalize(at_least_float32(torch.cat([z_a_NP, z_b_NP])), dim=1)
-    with torch.autocast(z.device.type, enabled=False):
-        similarity = z @ z.T / temperature
-    itself = torch.eye(2 * n, dtype=torch.bool, device=z.device)
-    partner = torch.arange(2 * n, device=z.device).roll(n)
-    return functional.cross_entropy(similarity.masked_fill(itself, -torch.inf), partner)
+    similarity_MM = pool_similarity(z_a_NP, z_b_NP, temperature)
+    partner_M = torch.arange(len(similarity_MM), device=z_a_NP.device).roll(len(z_a_NP))
+    return functional.cross_entropy(similarity_MM, partner_M)
+
+
+def pool_similarity(z_a_NP: Tensor, z_b_NP: Tensor, temperature: float) -> Tensor:
+    """Return the cosine similarity over τ of 2N projections, (M, M); -∞ of each with itself."""
+    z_MP = functional.normalize(at_least_float32(torch.cat([z_a_NP, z_b_NP])), dim=1)
+    with torch.autocast(z_MP.device.type, enabled=False):
+        similarity_MM = z_MP @ z_MP.T / temperature
+    itself_MM = torch.eye(len(z_MP), dtype=torch.bool, device=z_MP.device)
+    return similarity_MM.masked_fill(itself_MM, -torch.inf)

@@ -6,6 +6,7 @@ Legend: B rows, D embedding, C channels, V variables, X × Y the data's longitud
 from torch import Tensor, nn
 
 from sparta_ray.config import ConfigError
+from sparta_ray.models.dropout import RowDropout
 from sparta_ray.models.resnet import scaled
 
 BLOCK_CHANNELS = (250, 125, 62, 31, 15)
@@ -21,10 +22,10 @@ class ResidualBlock(nn.Module):
         self.convolutions = nn.Sequential(
             nn.Conv2d(channels, inner, 3, padding=1),
             nn.ReLU(),
-            nn.Dropout(dropout),
+            RowDropout(dropout),
             nn.Conv2d(inner, channels, 3, padding=1),
         )
-        self.output = nn.Sequential(nn.ReLU(), nn.Dropout(dropout))
+        self.output = nn.Sequential(nn.ReLU(), RowDropout(dropout))
 
     def forward(self, x_BCXY: Tensor) -> Tensor:
         """Return features of the same shape."""

@@ -2,6 +2,8 @@
 
 from torch import Tensor, nn
 
+from sparta_ray.models.batch_norm import GlobalBatchNorm1d
+
 
 class ProjectionHead(nn.Module):
     """Three linear layers; their batch norms use the batch's own statistics, in eval mode too."""
@@ -10,10 +12,10 @@ class ProjectionHead(nn.Module):
         super().__init__()
         self.layers = nn.Sequential(
             nn.Linear(embedding, projection),
-            nn.BatchNorm1d(projection, track_running_stats=False),
+            GlobalBatchNorm1d(projection, track_running_stats=False),
             nn.ReLU(),
             nn.Linear(projection, projection),
-            nn.BatchNorm1d(projection, track_running_stats=False),
+            GlobalBatchNorm1d(projection, track_running_stats=False),
             nn.ReLU(),
             nn.Linear(projection, projection),
         )

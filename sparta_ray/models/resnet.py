@@ -5,6 +5,8 @@ Legend: B rows, C input channels, I × J view, D embedding.
 
 from torch import Tensor, nn
 
+from sparta_ray.models.batch_norm import GlobalBatchNorm2d
+
 STAGE_WIDTHS = (64, 128, 256, 512)
 BLOCKS_PER_STAGE = 2
 SHRINKAGE = 32
@@ -57,7 +59,7 @@ class ResNetEncoder(nn.Module):
         widths = [scaled(stage, width) for stage in STAGE_WIDTHS]
         self.stem = nn.Sequential(
             nn.Conv2d(channels, widths[0], 7, stride=2, padding=3, bias=False),
-            nn.BatchNorm2d(widths[0]),
+            GlobalBatchNorm2d(widths[0]),
             nn.ReLU(),
             nn.MaxPool2d(3, stride=2, padding=1),
         )

@@ -1,7 +1,7 @@
 """Checkpoints of a run in training, and finished models: weights without pickled code."""
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from sparta_ray.data.store import Store
 from sparta_ray.data.views import ViewConfig
 from sparta_ray.models.sparta import Model, ModelConfig
 from sparta_ray.run_folder import RunFolder
-from sparta_ray.training.loop import StageState
+from sparta_ray.training.loop import StageState, no_means
+from sparta_ray.training.metrics import RowMeans
 from sparta_ray.training.stages import ModelKind, build_model
 
 _STATE = "state.pt"
@@ -32,6 +33,7 @@ class SavedState:
         model: State of the model.
         optimiser: State of the optimiser; None before a stage's first step.
         scheduler: State of the learning-rate schedule; None before a stage's first step.
+        means: Sums behind the means of an epoch that is not over; empty between epochs.
     """
 
     stage: int
@@ -40,6 +42,7 @@ class SavedState:
     model: dict[str, Any]
     optimiser: dict[str, Any] | None
     scheduler: dict[str, Any] | None
+    means: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def save_state(folder: Path, saved: SavedState) -> None:
@@ -56,6 +59,7 @@ def capture(state: StageState, stage: int, fingerprint: str) -> SavedState:
         state.module.model.state_dict(),
         state.optimiser.state_dict(),
         state.scheduler.state_dict(),
+        {name: means.state() for name, means in state.means.items() if means.rows},
     )
 
 
@@ -78,6 +82,7 @@ def restore(state: StageState, saved: SavedState) -> None:
     """Continue `state` from a checkpoint of its stage."""
     state.module.model.load_state_dict(saved.model)
     state.position = saved.position
+    state.means = no_means() | {name: RowMeans.of_state(m) for name, m in saved.means.items()}
     if saved.optimiser is not None and saved.scheduler is not None:
         state.optimiser.load_state_dict(saved.optimiser)
         state.scheduler.load_state_dict(saved.scheduler)
@@ -133,7 +138,7 @@ class ModelCard:
 
     def build(self) -> Model:
         """Return the model with fresh weights."""
-        return build_model(self.kind, len(self.variables), self.grid, self.config)
+        return build_model(self.kind, self.variables, self.grid, self.config)
 
 
 def save_model(folder: str, card: ModelCard, weights: dict[str, torch.Tensor]) -> None:

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
 from sparta_ray.config import STRICT
+from sparta_ray.training.health import HealthConfig
 from sparta_ray.training.plateau import PlateauConfig
 from sparta_ray.training.stages import PUBLISHED_STAGES, ContrastiveConfig, StageConfig, model_kind
 
@@ -21,7 +22,9 @@ class TrainingConfig:
         plateau: Learning-rate schedule of every stage.
         precision: ``bfloat16`` runs the networks under autocast, losses stay in float32; ``auto``
             takes it where the device has instructions for it.
+        health: When the embeddings count as collapsed.
         checkpoint_every_epochs: Epochs between checkpoints; every stage also ends with one.
+        checkpoint_every_steps: Batches between further checkpoints, for long epochs; None for none.
         keep_checkpoints: Newest checkpoints to keep.
     """
 
@@ -29,7 +32,9 @@ class TrainingConfig:
     contrastive: ContrastiveConfig = Field(default_factory=ContrastiveConfig)
     plateau: PlateauConfig = Field(default_factory=PlateauConfig)
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    health: HealthConfig = Field(default_factory=HealthConfig)
     checkpoint_every_epochs: int = Field(default=1, ge=1)
+    checkpoint_every_steps: int | None = Field(default=None, ge=1)
     keep_checkpoints: int = Field(default=2, ge=1)
 
     @field_validator("stages")

@@ -1,9 +1,9 @@
 """The training loop of one stage: batches in, weights changed, an epoch reported, and again."""
 
-import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from math import isfinite
 
 import torch
 from torch import Tensor, nn
@@ -15,21 +15,47 @@ from sparta_ray.data.expand import expand, to_device
 from sparta_ray.data.schedule import Schedule, Unit
 from sparta_ray.data.views import ViewOperator
 from sparta_ray.seeding import derive_seed
-from sparta_ray.training.distributed import average_over_ranks
+from sparta_ray.training.health import Health, measure_health
 from sparta_ray.training.metrics import RowMeans
 from sparta_ray.training.plateau import PlateauConfig, plateau_schedule
 from sparta_ray.training.precision import Precision
-from sparta_ray.training.stages import StageModule
+from sparta_ray.training.stages import StageModule, Terms
+
+
+class NonFiniteError(FloatingPointError):
+    """A loss or gradient is not finite; the weights are still those that gave it.
+
+    Attributes:
+        batch: The compact batch that it came of, this rank's rows.
+    """
+
+    def __init__(self, message: str, batch: CompactBatch):
+        super().__init__(message)
+        self.batch = batch
+
+
+def no_means() -> dict[str, RowMeans]:
+    """Return the means of an epoch before its first batch."""
+    return {"train": RowMeans(), "validation": RowMeans(), "gradient": RowMeans()}
 
 
 @dataclass
 class StageState:
-    """All that changes while a stage runs, and so all that a checkpoint of it holds."""
+    """All that changes while a stage runs, and so all that a checkpoint of it holds.
+
+    Attributes:
+        module: The model, with the stage's loss.
+        optimiser: Of the parameters that the stage trains.
+        scheduler: Of its learning rate.
+        position: Of the next batch in the schedule.
+        means: Of the losses of the epoch so far, and of the gradient's norm.
+    """
 
     module: StageModule
     optimiser: Optimizer
     scheduler: ReduceLROnPlateau
     position: int = 0
+    means: dict[str, RowMeans] = field(default_factory=no_means)
 
     @classmethod
     def start(cls, module: StageModule, lr: float, plateau: PlateauConfig) -> "StageState":
@@ -46,23 +72,44 @@ class StageState:
 
 @dataclass(frozen=True)
 class StepReport:
-    """What one batch gave and cost: losses still on the device, seconds waited and in all."""
+    """What one batch gave and cost, still on the device where it is a tensor.
+
+    Attributes:
+        unit: Which batch.
+        position: Of the next batch.
+        rows: Rows of the batch, on all ranks.
+        terms: Its losses.
+        gradient_norm: Length of the whole gradient; None in validation.
+        wait_seconds: Time that training waited for the batch.
+        seconds: Time in all.
+    """
 
     unit: Unit
     position: int
     rows: int
-    terms: dict[str, Tensor]
+    terms: Terms
+    gradient_norm: Tensor | None
     wait_seconds: float
     seconds: float
 
 
 @dataclass(frozen=True)
 class EpochReport:
-    """An epoch's mean losses, by name, prefixed ``train_`` or ``validation_``."""
+    """What an epoch gave.
+
+    Attributes:
+        epoch: From 0.
+        lr: Learning rate it was trained with.
+        losses: Means by name, prefixed ``train_`` or ``validation_``.
+        gradient_norm: Mean length of the gradient.
+        health: Of the embeddings of the watched batch, by name.
+    """
 
     epoch: int
     lr: float
     losses: dict[str, float]
+    gradient_norm: float
+    health: Health
 
 
 @dataclass(frozen=True)
@@ -73,83 +120,126 @@ class StageLoop:
         schedule: Which batch stands where.
         operator: Expands fields into views, on the training device.
         seed: Seed of the stage's dropout.
-        rank: This worker's rank.
-        ranks: Number of ranks.
         precision: ``bfloat16`` for autocast.
+        watched: Compact batch whose embeddings are measured after every epoch.
         on_step: Called after every batch.
         on_epoch: Called after every epoch, when the state is worth saving.
+        after_step: Called last after every batch; may save the state, and ends the loop by True.
     """
 
     schedule: Schedule
     operator: ViewOperator
     seed: int
-    rank: int
-    ranks: int
     precision: Precision
+    watched: CompactBatch
     on_step: Callable[[StepReport], None]
     on_epoch: Callable[[StageState, EpochReport], None]
+    after_step: Callable[[StageState], bool] = lambda _: False
 
     def run(self, state: StageState, forward: nn.Module, batches: Iterator[CompactBatch]) -> None:
         """Take every batch from the state's position on.
 
         Args:
-            state: Continues where it stands, at the start of an epoch.
+            state: Continues where it stands.
             forward: The state's module, or the same wrapped for several ranks.
             batches: As of `stream`, starting at the state's position.
+
+        Raises:
+            NonFiniteError: On every rank alike.
         """
-        means = {"train": RowMeans(), "validation": RowMeans()}
         last = time.perf_counter()
         for batch in batches:
             arrived = time.perf_counter()
             unit = self.schedule.unit_at(state.position)
             assert (batch["position"] == state.position).all(), "a batch out of order"
             rows = int(batch["global_rows"][0])
-            terms = self._step(state, forward, unit, batch, rows)
-            means[unit.split].add(terms, rows)
+            terms, gradient_norm = self._step(state, forward, unit, batch)
+            state.means[unit.split].add(terms, rows)
+            if gradient_norm is not None:
+                state.means["gradient"].add({"norm": gradient_norm}, rows)
             state.position += 1
-            now = time.perf_counter()
-            self.on_step(StepReport(unit, state.position, rows, terms, arrived - last, now - last))
-            last = time.perf_counter()
+            waited, took = arrived - last, time.perf_counter() - last
+            self.on_step(StepReport(unit, state.position, rows, terms, gradient_norm, waited, took))
             if unit.split == "validation" and unit.ends_split:
-                self._end_epoch(state, unit.epoch, means)
-                means = {"train": RowMeans(), "validation": RowMeans()}
-                last = time.perf_counter()
+                self._end_epoch(state, unit.epoch)
+            if self.after_step(state):
+                return
+            last = time.perf_counter()
 
     def _step(
-        self, state: StageState, forward: nn.Module, unit: Unit, batch: CompactBatch, rows: int
-    ) -> dict[str, Tensor]:
-        """Train or validate on one batch and return its losses."""
+        self, state: StageState, forward: nn.Module, unit: Unit, batch: CompactBatch
+    ) -> tuple[Terms, Tensor | None]:
+        """Train or validate on one batch; return its losses and the norm of its gradient."""
         training = unit.split == "train"
-        torch.manual_seed(derive_seed(self.seed, "dropout", state.position, self.rank))
-        device = self.operator.crop_x.device
-        views = expand(to_device(batch, device), self.operator)
-        share = len(batch["day"]) * self.ranks / rows
         forward.train(training)
-        with (
-            torch.set_grad_enabled(training),
-            torch.autocast(device.type, torch.bfloat16, enabled=self.precision == "bfloat16"),
-        ):
-            terms: dict[str, Tensor] = forward(views, unit.epoch, share)
+        with torch.set_grad_enabled(training):
+            terms = batch_losses(
+                forward, self.operator, batch, unit.epoch,
+                derive_seed(self.seed, "dropout", state.position), self.precision,
+            )  # fmt: skip
+        checked, gradient_norm = {"loss": terms["loss"]}, None
         if training:
             state.optimiser.zero_grad(set_to_none=True)
             terms["loss"].backward()  # type: ignore[no-untyped-call]
+            gradient_norm = norm_of_gradient(state.module)
+            checked["gradient norm"] = gradient_norm
+        values = torch.stack([value.detach() for value in checked.values()])
+        if not values.isfinite().all():
+            name, value = next(
+                (n, v) for n, v in zip(checked, values.tolist(), strict=True) if not isfinite(v)
+            )
+            raise NonFiniteError(
+                f"the {name} is {value} at step {state.position} ({unit.split}, epoch "
+                f"{unit.epoch}) of stage {state.module.stage.kind}: lower its lr, or train in "
+                "float32 if this was bfloat16",
+                batch,
+            )
+        if training:
             state.optimiser.step()
-        return {name: value.detach() for name, value in terms.items()}
+        return {name: value.detach() for name, value in terms.items()}, gradient_norm
 
-    def _end_epoch(self, state: StageState, epoch: int, means: dict[str, RowMeans]) -> None:
-        losses = average_over_ranks(
-            {
-                f"{split}_{name}": value
-                for split, parts in means.items()
-                for name, value in parts.result().items()
-            }
-        )
-        for name, value in losses.items():
-            if not math.isfinite(value):
-                raise FloatingPointError(
-                    f"{name} is {value} in epoch {epoch} of stage {state.module.stage.kind}: "
-                    "lower its lr, or train in float32 if this was bfloat16"
-                )
-        report = EpochReport(epoch, state.lr, losses)
+    def _end_epoch(self, state: StageState, epoch: int) -> None:
+        losses = {
+            f"{split}_{name}": value
+            for split in ("train", "validation")
+            for name, value in state.means[split].result().items()
+        }
+        gradient_norm = state.means["gradient"].result()["norm"]
+        views = expand(to_device(self.watched, self.operator.crop_x.device), self.operator)
+        health = measure_health(state.module.model, views, int(self.watched["global_rows"][0]))
+        report = EpochReport(epoch, state.lr, losses, gradient_norm, health)
+        state.means = no_means()
         state.scheduler.step(losses["validation_loss"])
         self.on_epoch(state, report)
+
+
+def batch_losses(
+    forward: nn.Module,
+    operator: ViewOperator,
+    batch: CompactBatch,
+    epoch: int,
+    seed: int,
+    precision: Precision,
+) -> Terms:
+    """Return the losses of a compact batch.
+
+    Args:
+        forward: A stage's module, in training or eval mode.
+        operator: Expands fields into views, on the training device.
+        batch: This rank's rows.
+        epoch: From 0.
+        seed: Of dropout, the same on every rank.
+        precision: ``bfloat16`` for autocast.
+    """
+    torch.manual_seed(seed)
+    device = operator.crop_x.device
+    views = expand(to_device(batch, device), operator)
+    with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
+        terms: Terms = forward(views, epoch, int(batch["global_rows"][0]))
+    return terms
+
+
+def norm_of_gradient(module: nn.Module) -> Tensor:
+    """Return the length of the gradient of all parameters that have one."""
+    gradients = [p.grad for p in module.parameters() if p.grad is not None]
+    return torch.nn.utils.get_total_norm(gradients)

@@ -34,3 +34,17 @@ class RowMeans:
     def result(self) -> dict[str, float]:
         """Return the means; empty before the first batch."""
         return {name: float(total) / self.rows for name, total in self._sums.items()}
+
+    def state(self) -> dict[str, float]:
+        """Return the sums and, as ``rows``, their weight, for a checkpoint."""
+        return {"rows": self.rows, **{name: float(total) for name, total in self._sums.items()}}
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, float]) -> "RowMeans":
+        """Continue from a checkpoint."""
+        sums = {
+            name: torch.tensor(total, dtype=torch.float64)
+            for name, total in state.items()
+            if name != "rows"
+        }
+        return cls(int(state["rows"]), sums)

@@ -1,15 +1,19 @@
 """What a stage in training says: progress lines, and records in ``metrics.jsonl``."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from sparta_ray.data.schedule import Schedule
 from sparta_ray.progress import clock
 from sparta_ray.run_folder import RunFolder
+from sparta_ray.training.health import HealthConfig, collapse
 from sparta_ray.training.loop import EpochReport, StepReport
 
 Show = Callable[[str, int, int, str], None]
 """Shows (label, done, total, text) to whoever watches the run."""
+
+Export = Callable[[str, Mapping[str, object]], None]
+"""Hands (stage, values) to whoever draws them, besides the record in the run folder."""
 
 HISTORY = "metrics.jsonl"
 
@@ -19,13 +23,15 @@ class StageReporter:
 
     def __init__(
         self, folder: RunFolder, show: Show, stage: str, label: str, schedule: Schedule,
-        every: float = 3.0,
+        health: HealthConfig, every: float = 3.0, export: Export | None = None,
     ):  # fmt: skip
         """Report on `stage`; between two lines at least `every` seconds pass."""
-        self._folder, self._show = folder, show
+        self._folder, self._show, self._health = folder, show, health
         self._stage, self._label, self._schedule = stage, label, schedule
+        self._export = export
         self._every = every
         self._pending: list[dict[str, object]] = []
+        self._warned = False
         self._restart_interval()
 
     def start(self, position: int, precision: str, device: str, ranks: int) -> None:
@@ -45,6 +51,7 @@ class StageReporter:
         if time.monotonic() - self._began < self._every and report.position < total:
             return
         losses = {name: float(value) for name, value in report.terms.items()}
+        norm = report.gradient_norm
         remaining = (total - report.position) * self._seconds / self._batches
         shown = " ".join(f"{name} {value:.3g}" for name, value in losses.items())
         phase = "" if report.unit.split == "train" else " (validation)"
@@ -64,15 +71,30 @@ class StageReporter:
             rows_per_second=self._rows / self._seconds,
             wait_share=self._wait / self._seconds,
             **losses,
+            **({} if norm is None else {"gradient_norm": float(norm)}),
         )
         self._restart_interval()
 
     def epoch(self, report: EpochReport) -> None:
-        """Record an epoch's mean losses."""
-        self._record(event="epoch", epoch=report.epoch, lr=report.lr, **report.losses)
+        """Record an epoch's mean losses and the embeddings' health; warn once if they collapse."""
+        self._record(
+            event="epoch",
+            epoch=report.epoch,
+            lr=report.lr,
+            **report.losses,
+            gradient_norm=report.gradient_norm,
+        )
+        self._record(event="health", epoch=report.epoch, **report.health)
+        collapsed = collapse(report.health, self._health)
+        if collapsed and not self._warned:
+            self._warned = True
+            label, text = f"warning: {self._label}, epoch", f"the embeddings collapse: {collapsed}"
+            self._show(label, report.epoch + 1, self._schedule.epochs, text)
 
     def _record(self, **values: object) -> None:
         """Keep a record; a remote folder, where each write costs the whole file, waits for more."""
+        if self._export is not None:
+            self._export(self._stage, values)
         self._pending.append({"stage": self._stage, "time": round(time.time(), 2), **values})
         if self._folder.is_local or values["event"] != "step":
             self._folder.append_records(HISTORY, self._pending)

@@ -4,7 +4,7 @@ Legend: B rows, V variables, X × Y grid, I × J view, D embedding, P projection
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Discriminator, Field
@@ -14,26 +14,35 @@ from torch import Tensor, nn
 from sparta_ray.config import STRICT
 from sparta_ray.data.compact import Needs
 from sparta_ray.data.expand import Views
-from sparta_ray.losses.contrastive import nt_xent
 from sparta_ray.losses.cycle import cycle_consistency
+from sparta_ray.losses.kinds import (
+    ContrastiveLoss,
+    NtXent,
+    ProjectedRows,
+    SoftContrastive,
+    SupervisedContrastive,
+)
+from sparta_ray.losses.precision import at_least_float32
 from sparta_ray.losses.reconstruction import reconstruction
+from sparta_ray.models.dropout import RowDropout
 from sparta_ray.models.sparta import Autoencoder, Model, ModelConfig, Sparta
+from sparta_ray.ranks import gather_rows, rank_rows, world
 
 ModelKind = Literal["sparta", "autoencoder"]
 Terms = dict[str, Tensor]
-Gather = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ContrastiveConfig:
-    """Weights inside the contrastive loss.
+    """What the contrastive loss is made of.
 
     Attributes:
-        temperature: τ of NT-Xent.
+        loss: Of the projections: ``nt_xent``, ``supervised``, ``barlow_twins``, ``soft`` or
+            ``adjacent``.
         cycle_weight: Factor on the cycle-consistency loss; 0 leaves it out.
     """
 
-    temperature: float = Field(default=0.3, gt=0)
+    loss: ContrastiveLoss = Field(default_factory=NtXent)
     cycle_weight: float = Field(default=1.0, ge=0)
 
 
@@ -95,11 +104,14 @@ def model_kind(stage: StageConfig) -> ModelKind:
     return "autoencoder" if isinstance(stage, AutoencoderStage) else "sparta"
 
 
-def needs(stage: StageConfig) -> Needs:
+def needs(stage: StageConfig, contrastive: ContrastiveConfig) -> Needs:
     """Return which parts of a batch row a stage looks at."""
+    is_contrastive = isinstance(stage, PretrainStage | JointStage)
     return Needs(
-        contrastive=isinstance(stage, PretrainStage | JointStage),
+        contrastive=is_contrastive,
         input=not isinstance(stage, PretrainStage),
+        labels=is_contrastive
+        and isinstance(contrastive.loss, SupervisedContrastive | SoftContrastive),
     )
 
 
@@ -112,16 +124,14 @@ class StageModule(nn.Module):
     """A model with one stage's loss on top; the part that is trained requires gradients.
 
     Wrapping model and loss together lets one forward call serve plain, distributed and compiled
-    training alike.
+    training alike. Its losses are those of the whole batch, on every rank the same.
     """
 
-    def __init__(
-        self, stage: StageConfig, model: Model, contrastive: ContrastiveConfig, gather: Gather
-    ):
-        """Prepare `model` for `stage`; `gather` joins the ranks' rows, keeping gradients."""
+    def __init__(self, stage: StageConfig, model: Model, contrastive: ContrastiveConfig):
+        """Prepare `model` for `stage`."""
         super().__init__()
         self.stage, self.model = stage, model
-        self._contrastive, self._gather = contrastive, gather
+        self._contrastive = contrastive
         for name, part in model.named_children():
             part.requires_grad_(name in self._trained_parts())
 
@@ -141,29 +151,37 @@ class StageModule(nn.Module):
             self.model.encoder.eval()
         return self
 
-    def forward(self, views: Views, epoch: int, share: float = 1.0) -> Terms:
-        """Return the stage's loss under ``loss`` and its terms.
+    def forward(self, views: Views, epoch: int, rows: int) -> Terms:
+        """Return the stage's loss under ``loss`` and its terms, of the rows of all ranks.
 
         Args:
             views: One batch; of several ranks, this rank's rows.
             epoch: From 0; stage 2 fades by it.
-            share: This rank's rows over the mean rows of a rank: weighs means over rows so that
-                the ranks' average is the mean over all rows.
+            rows: Rows of the batch, on all ranks.
         """
+        self._number_rows(rows)
         match self.stage:
             case PretrainStage():
-                terms, _ = self._contrastive_terms(views, share)
+                terms, _ = self._contrastive_terms(views, rows)
                 return {"loss": self._contrastive_loss(terms), **terms}
             case JointStage():
-                return self._joint_terms(self.stage, views, epoch, share)
+                return self._joint_terms(self.stage, views, epoch, rows)
             case _:
-                decoded = self._reconstruction_term(views, share)
+                decoded = self._reconstruction_term(views)
                 return {"loss": decoded, "reconstruction": decoded}
 
-    def _contrastive_loss(self, terms: Mapping[str, Tensor]) -> Tensor:
-        return terms["nt_xent"] + self._contrastive.cycle_weight * terms["cycle"]
+    def _number_rows(self, rows: int) -> None:
+        """Tell dropout which of the batch's rows come next."""
+        mine = rank_rows(slice(0, rows), *world())
+        for part in self.modules():
+            if isinstance(part, RowDropout):
+                part.first_row = mine.start
 
-    def _contrastive_terms(self, views: Views, share: float) -> tuple[Terms, tuple[Tensor, Tensor]]:
+    def _contrastive_loss(self, terms: Mapping[str, Tensor]) -> Tensor:
+        kind, weight = self._contrastive.loss.kind, self._contrastive.cycle_weight
+        return terms[kind] + weight * terms["cycle"]
+
+    def _contrastive_terms(self, views: Views, rows: int) -> tuple[Terms, tuple[Tensor, Tensor]]:
         """Return ℓ_c and the cycle loss (Eq. 7 and 8), and the neighbours' embeddings."""
         assert isinstance(self.model, Sparta)
         assert views.anchor is not None
@@ -172,23 +190,23 @@ class StageModule(nn.Module):
         h_BD, z_BP = self.model.project(views.anchor)
         h_after_BD, z_after_BP = self.model.project(views.after)
         h_before_BD, z_before_BP = self.model.project(views.before)
-        z_NP, tau = self._gather(z_BP), self._contrastive.temperature
-        later = nt_xent(z_NP, self._gather(z_after_BP), tau)
-        earlier = nt_xent(z_NP, self._gather(z_before_BP), tau)
-        cycle = cycle_consistency(h_before_BD, h_BD, h_after_BD) * share
-        return {"nt_xent": later + earlier, "cycle": cycle}, (h_after_BD, h_before_BD)
+        projected = ProjectedRows(
+            *(gather_rows(at_least_float32(z), rows) for z in (z_before_BP, z_BP, z_after_BP)),
+            *(None if x is None else gather_rows(x, rows) for x in (views.step, views.season)),
+        )
+        loss = self._contrastive.loss
+        cycle = cycle_consistency(h_before_BD, h_BD, h_after_BD)
+        return {loss.kind: loss(projected), "cycle": cycle}, (h_after_BD, h_before_BD)
 
-    def _joint_terms(self, stage: JointStage, views: Views, epoch: int, share: float) -> Terms:
+    def _joint_terms(self, stage: JointStage, views: Views, epoch: int, rows: int) -> Terms:
         """Return α L_c + (1 - α) L_r and what it is made of (Eq. 16 and 17)."""
-        terms, (h_after_BD, h_before_BD) = self._contrastive_terms(views, share)
+        terms, (h_after_BD, h_before_BD) = self._contrastive_terms(views, rows)
         assert views.fields.after is not None
         assert views.fields.before is not None
-        decoder = self.model.decoder
-        neighbours = (
-            reconstruction(decoder(h_after_BD), views.fields.after)
-            + reconstruction(decoder(h_before_BD), views.fields.before)
-        ) * share
-        day = self._reconstruction_term(views, share)
+        decoder, gaps = self.model.decoder, views.fields.gaps
+        later = reconstruction(decoder(h_after_BD), views.fields.after, gaps)
+        neighbours = later + reconstruction(decoder(h_before_BD), views.fields.before, gaps)
+        day = self._reconstruction_term(views)
         a = alpha(stage, epoch)
         loss = a * (self._contrastive_loss(terms) + neighbours) + (1 - a) * day
         return {
@@ -198,14 +216,14 @@ class StageModule(nn.Module):
             "reconstruction": day,
         }
 
-    def _reconstruction_term(self, views: Views, share: float) -> Tensor:
+    def _reconstruction_term(self, views: Views) -> Tensor:
         assert views.input is not None
         decoded = self.model.decoder(self.model.encoder(views.input))
-        return reconstruction(decoded, views.fields.day) * share
+        return reconstruction(decoded, views.fields.day, views.fields.gaps)
 
 
 def build_model(
-    kind: ModelKind, variables: int, grid: tuple[int, int], config: ModelConfig
+    kind: ModelKind, variables: Sequence[str], grid: tuple[int, int], config: ModelConfig
 ) -> Model:
     """Return a fresh model of a kind."""
     model_class = Autoencoder if kind == "autoencoder" else Sparta

@@ -4,30 +4,48 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 
 from sparta_ray.config import ConfigError
 from sparta_ray.data.prepare import prepare
-from sparta_ray.data.recipe import finish, read_recipe, write_shard
-from sparta_ray.data.store import Store, read_meta, write_template
+from sparta_ray.data.retry import RetryConfig
+from sparta_ray.data.shards import finish, lay_out, plan_store, write_shard
+from sparta_ray.data.sources import SAMPLE, NetCDFSource, ZarrSource
+from sparta_ray.data.store import Store, read_meta
+from sparta_ray.data.store_lock import held
+from sparta_ray.grids import EquiangularGrid
 from sparta_ray.run import Run
+from tests.gcs import FakeGCS
+
+SAMPLE_FILE = Path(__file__).parents[2] / "sparta_ray/data/sample" / SAMPLE
+
+
+def shards(path: str) -> dict[str, bytes]:
+    files = (file for file in Path(path, "fields", "c").rglob("*") if file.is_file())
+    return {str(file.relative_to(path)): file.read_bytes() for file in files}
 
 
 def test_ray_writes_what_one_process_writes(tiny: Run, tiny_store: Store, tmp_path: Path) -> None:
     config = replace(tiny.data, store=str(tmp_path / "alone.zarr"))
-    recipe = read_recipe(config)
-    write_template(config.store, recipe.layout)
+    recipe = plan_store(config)
+    lay_out(recipe)
     finish(recipe, {shard: write_shard(recipe, shard) for shard in range(recipe.layout.shards)})
-    alone, days = Store(config.store), np.arange(len(tiny_store))
+    alone = Store(config.store)
     assert alone.fingerprint == tiny_store.fingerprint
-    np.testing.assert_array_equal(alone.read(days), tiny_store.read(days))
+    assert shards(alone.path) == shards(tiny_store.path)
 
 
-def test_interrupted_preparation_continues_with_what_is_missing(tiny: Run, tmp_path: Path) -> None:
-    config = replace(tiny.data, last_day="1981-06-30", store=str(tmp_path / "store.zarr"))
+def test_interrupted_preparation_continues_with_what_is_missing(
+    tiny: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = EquiangularGrid(kind="equiangular", longitudes=24, latitudes=13, poles=True)
+    config = replace(
+        tiny.data, last_day="1981-06-30", grid=grid, store=str(tmp_path / "store.zarr")
+    )
     whole = prepare(replace(config, store=str(tmp_path / "whole.zarr")))
-    recipe = read_recipe(config)
-    assert recipe.layout.shards == 3
-    write_template(config.store, recipe.layout)
+    assert "prepare 3/3 shards of 320 steps | " in capsys.readouterr().out
+    recipe = plan_store(config)
+    lay_out(recipe)
     write_shard(recipe, 1)
     written = (tmp_path / "store.zarr/fields/c/1/0/0/0").stat().st_mtime_ns
     with pytest.raises(ConfigError, match="not complete"):
@@ -35,10 +53,8 @@ def test_interrupted_preparation_continues_with_what_is_missing(tiny: Run, tmp_p
 
     assert prepare(config).fingerprint == whole.fingerprint
     assert (tmp_path / "store.zarr/fields/c/1/0/0/0").stat().st_mtime_ns == written
-    for shard in range(3):
-        part = f"fields/c/{shard}/0/0/0"
-        continued = (tmp_path / "store.zarr" / part).read_bytes()
-        assert continued == (tmp_path / "whole.zarr" / part).read_bytes()
+    assert shards(config.store) == shards(whole.path)
+    assert Path(config.store, "zarr.json").read_text() == Path(whole.path, "zarr.json").read_text()
 
 
 def test_a_store_of_other_settings_is_not_overwritten(tiny: Run, tiny_store: Store) -> None:
@@ -49,13 +65,15 @@ def test_a_store_of_other_settings_is_not_overwritten(tiny: Run, tiny_store: Sto
     assert Store(tiny.data.store).fingerprint == tiny_store.fingerprint
 
 
+def test_the_second_of_two_at_once_is_refused(tiny: Run, tmp_path: Path) -> None:
+    config = replace(tiny.data, store=str(tmp_path / "store.zarr"))
+    with held(config.store), pytest.raises(ConfigError, match="is being prepared by process"):
+        prepare(config)
+    assert read_meta(config.store) is None
+
+
 def test_nothing_is_left_looking_whole_when_a_shard_fails(tiny: Run, tmp_path: Path) -> None:
-    import xarray as xr
-
-    from sparta_ray.data.sources import SAMPLE, NetCDFSource
-
-    sample = Path(__file__).parents[2] / "sparta_ray/data/sample" / SAMPLE
-    with xr.open_dataset(sample, engine="h5netcdf") as dataset:
+    with xr.open_dataset(SAMPLE_FILE, engine="h5netcdf") as dataset:
         broken = dataset.isel(time=slice(0, 400)).load()
     broken["geopotential"][380, 0, 3, 4] = np.nan
     broken.to_netcdf(tmp_path / "broken.nc", engine="h5netcdf")
@@ -65,8 +83,34 @@ def test_nothing_is_left_looking_whole_when_a_shard_fails(tiny: Run, tmp_path: P
         last_day=None,
         store=str(tmp_path / "store.zarr"),
     )
-    with pytest.raises(Exception, match="geopotential@850 on 1980-01-16"):
+    with pytest.raises(ConfigError, match=r"geopotential@850 on 1980-01-16 misses 0\.000488 of"):
         prepare(config)
     with pytest.raises(ConfigError, match="not complete"):
         Store(config.store)
     shutil.rmtree(tmp_path / "store.zarr")
+
+
+def test_a_busy_bucket_gives_what_the_local_copy_gives(tiny: Run, tmp_path: Path) -> None:
+    with xr.open_dataset(SAMPLE_FILE, engine="h5netcdf") as dataset:
+        year = dataset.isel(time=slice(0, 365)).drop_encoding()
+        chunks = {name: {"chunks": (10, *year[name].shape[1:])} for name in year.data_vars}
+        year.to_zarr(tmp_path / "bucket" / "year.zarr", zarr_format=2, encoding=chunks)
+    config = replace(tiny.data, variables=("2m_temperature", "geopotential@850"))
+    local = ZarrSource(kind="zarr", url=str(tmp_path / "bucket" / "year.zarr"))
+    with FakeGCS(tmp_path, busy=0.03) as server:
+        remote = ZarrSource(
+            kind="zarr",
+            url="gs://bucket/year.zarr",
+            options=server.options,
+            retry=RetryConfig(first_wait_s=0.05),
+        )
+        copies = [
+            prepare(replace(config, source=source, store=str(tmp_path / f"{name}.zarr")))
+            for name, source in (("local", local), ("remote", remote))
+        ]
+        assert server.failed["busy"] > 0
+        read = [name for name in server.served if name.endswith(".0.0")]
+    assert len(read) == 2 * 37  # chunks of ten days
+    assert copies[0].fingerprint == copies[1].fingerprint
+    assert shards(copies[0].path) == shards(copies[1].path)
+    assert copies[0].statistics.to_json() == copies[1].statistics.to_json()

@@ -1,7 +1,14 @@
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from sparta_ray.data.batches import BatchBuilder, BatchRecipe, stream
+from sparta_ray.data.block_cache import StreamConfig
+from sparta_ray.data.prepare import prepare
+from sparta_ray.data.store import Store
+from sparta_ray.data.stream import stream_block
 from sparta_ray.run import Run, schedule, splits
 from sparta_ray.training.stages import needs
 
@@ -18,7 +25,7 @@ def recipe(tiny: Run) -> BatchRecipe:
         mask=tiny.mask,
         seed=11,
         schedule=schedule(tiny, stage, days),
-        needs=needs(stage),
+        needs=needs(stage, tiny.training.contrastive),
     )
 
 
@@ -49,3 +56,19 @@ def test_ranks_share_each_batch_without_overlap_or_loss(recipe: BatchRecipe) -> 
 
 def test_stream_past_the_end_is_empty(recipe: BatchRecipe) -> None:
     assert list(stream(recipe, len(recipe.schedule), 0, 1, 1)) == []
+
+
+def test_streaming_from_the_source_gives_the_prepared_batches(
+    recipe: BatchRecipe, tiny: Run, tmp_path: Path
+) -> None:
+    cache = StreamConfig(cache_folder=str(tmp_path / "cache"))
+    data = replace(tiny.data, mode="stream", stream=cache, store=str(tmp_path / "store.zarr"))
+    assert prepare(data).fingerprint == Store(tiny.data.store).fingerprint
+    assert not (tmp_path / "store.zarr" / "fields").exists()
+    builder, start = BatchBuilder(recipe), len(recipe.schedule) - 6
+    batches = list(stream(replace(recipe, store=data.store), start, rank=0, ranks=1, builders=2))
+    assert len(batches) == 6
+    for position, batch in enumerate(batches, start):
+        assert_same(batch, builder.build(position))
+    blocks = -(-365 // stream_block(prepare(data).provenance["read_chunk"]))
+    assert len(list((tmp_path / "cache").glob("*/*.npy"))) <= blocks

@@ -6,6 +6,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from torch.nn import functional
 
 from sparta_ray.config import ConfigError
+from sparta_ray.data.mask_shapes import Block, Points
 from sparta_ray.data.masking import MaskConfig
 from sparta_ray.data.store import Store
 from sparta_ray.data.views import ViewConfig
@@ -156,6 +157,46 @@ def test_a_fields_mask_depends_on_its_seed_and_key_alone(embedder, store):
     assert not np.allclose(with_others[0], whole[0], atol=4 * CLOSE)
     other_seed = embedder.encode_masked(x, mask, 6, days)
     assert ((other_seed - whole).abs().amax(dim=1) > 4 * CLOSE).all()
+
+
+@pytest.mark.parametrize("shape", [Points(), Block(size=40)])
+def test_a_mask_on_the_grid_is_a_gap(embedder, store, fields, shape):
+    days, mask = np.arange(7), MaskConfig(on="grid", shape=shape)
+    x = store.read_standardised(days)
+    _, kept = embedder.masked_views(x, mask, 3, days)
+    # Every cell spans at least one point of this view's longitudes; find the hidden ones there.
+    nearest = [
+        np.floor((np.arange(size) + 0.5) * cells / size).astype(int)
+        for size, cells in zip(VIEWS.crop, (64, 32), strict=True)
+    ]
+    gappy = x.copy()
+    for row, variable, i, j in np.argwhere(~kept.numpy()):
+        gappy[row, variable, nearest[0][i], nearest[1][j]] = np.nan
+    assert np.isnan(gappy).any()
+    assert torch.equal(embedder.masked_views(gappy, mask, 3, days)[1], kept)
+    whole_view, seen = embedder.masked_views(gappy, MaskConfig(ratio=(0.0, 0.0)), 3, days)
+    assert torch.equal(seen, kept)
+    assert (whole_view[~kept] == 0).all()
+
+
+def test_missing_values_are_hidden_besides_the_masked_ones(embedder, store):
+    days, mask = np.arange(6), MaskConfig(ratio=(0.5, 0.5))
+    x = store.read_standardised(days)
+    gappy = x.copy()
+    gappy[1, 2] = np.nan
+    gappy[2] = np.nan
+    whole, sparse = (embedder.encode_masked(fields, mask, 0, days) for fields in (x, gappy))
+    assert sparse.isfinite().all()
+    others = [0, 3, 4, 5]
+    assert_allclose(sparse[others], whole[others], atol=CLOSE)
+    _, kept = embedder.masked_views(gappy, mask, 0, days)
+    _, kept_of_whole = embedder.masked_views(x, mask, 0, days)
+    assert not kept[1, 2].any()
+    assert not kept[2].any()
+    assert torch.equal(kept[1, :2], kept_of_whole[1, :2])
+    for encode in (embedder.encode_whole, embedder.encode_unresized):
+        assert encode(gappy).isfinite().all()
+        assert_allclose(encode(gappy)[others], encode(x)[others], atol=CLOSE)
 
 
 def test_a_mask_that_hides_nothing_changes_nothing(embedder, store):

@@ -1,7 +1,7 @@
 import pytest
 
 from sparta_ray.config import ConfigError
-from sparta_ray.variables import DEFINITIONS, PUBLISHED, parse
+from sparta_ray.variables import CONVERSIONS, DEFINITIONS, PUBLISHED, conversion, parse
 
 
 def test_a_label_is_read_and_written_back():
@@ -25,6 +25,9 @@ def test_the_published_variables_in_their_order():
         ("geopotential@surface", r"'surface' is no pressure level"),
         ("geopotential@-850", r"'-850' is no pressure level"),
         ("height@850", r"unknown variable 'height'; known are 2m_temperature, temperature"),
+        ("t2m", r"unknown variable 't2m'; did you mean '2m_temperature'\?"),
+        ("z@850", r"unknown variable 'z'; did you mean 'geopotential'\?"),
+        ("geopotental@850", r"did you mean 'geopotential'\?"),
         ("", r"unknown variable ''"),
     ],
 )
@@ -33,5 +36,41 @@ def test_a_label_that_names_no_variable(label, message):
         parse(label)
 
 
-def test_names_are_their_own_keys():
+def test_names_are_their_own_keys_and_mean_one_thing():
     assert all(name == definition.name for name, definition in DEFINITIONS.items())
+    every = [name for own in DEFINITIONS.values() for name in (own.name, *own.aliases)]
+    assert len(set(every)) == len(every)
+    symbols = [definition.symbol for definition in DEFINITIONS.values()]
+    assert len(set(symbols)) == len(symbols)
+
+
+def test_every_quantity_is_understood_in_its_own_units():
+    for definition in DEFINITIONS.values():
+        assert conversion(definition.units, definition.units) == (1, 0)
+    assert CONVERSIONS.keys() == {definition.units for definition in DEFINITIONS.values()}
+
+
+@pytest.mark.parametrize(
+    ("value", "units", "wanted", "expected"),
+    [
+        (-40.0, "degC", "K", 233.15),
+        (0.0, "degrees_Celsius", "K", 273.15),
+        (1500.0, "m", "m2 s-2", 14709.975),
+        (150.0, "gpdm", "m2 s-2", 14709.975),
+        (7.0, "g kg**-1", "kg kg-1", 0.007),
+        (1013.25, "hPa", "Pa", 101325.0),
+        (36.0, "km/h", "m s-1", 10.0),
+        (0.5, "1", "%", 50.0),
+        (75.0, "%", "1", 0.75),
+        (3.0, "m**2 s**-2", "m2 s-2", 3.0),
+        (3.0, "m^2  s^-2", "m2 s-2", 3.0),
+    ],
+)
+def test_conversions_against_hand_computed_values(value, units, wanted, expected):
+    scale, offset = conversion(units, wanted)
+    assert scale * value + offset == pytest.approx(expected, rel=1e-12)
+
+
+def test_units_that_are_not_known_have_no_conversion():
+    assert conversion("furlong", "m s-1") is None
+    assert conversion("K", "m s-1") is None

@@ -1,152 +1,152 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
+import xarray as xr
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sparta_ray.config import ConfigError, from_tree
-from sparta_ray.data import store
 from sparta_ray.data.recipe import (
     DataConfig,
     check_settings,
-    finish,
-    read_markers,
+    check_source,
+    describe_recipe,
     read_recipe,
-    write_shard,
 )
+from sparta_ray.data.regrid import ConservativeRegridder
 from sparta_ray.data.sources import NetCDFSource
 from sparta_ray.data.splits import SplitConfig
+from sparta_ray.grids import EquiangularGrid, Grid, area_weights
+from sparta_ray.variables import PUBLISHED
 
-DAYS = 400
+SHARED = Path(__file__).parents[3].parent / "shared" / "data"
 LABELS = ("geopotential@850", "2m_temperature")
+COARSE = EquiangularGrid(kind="equiangular", longitudes=4, latitudes=3)
 
 
 @pytest.fixture(scope="module")
 def dataset(make_dataset):
-    return make_dataset(days=DAYS)
+    return make_dataset(days=20, per_day=4, grid=(8, 6))
 
 
 @pytest.fixture
 def config(tmp_path, dataset):
-    dataset.to_netcdf(tmp_path / "source.nc", engine="h5netcdf")
-    return config_of(tmp_path, "source.nc", "a.zarr")
+    return config_of(dataset, tmp_path)
 
 
-def config_of(folder, source, path):
-    return DataConfig(
-        source=NetCDFSource(kind="netcdf", paths=f"{folder}/{source}", simulated=True),
-        store=str(folder / path),
-        variables=LABELS,
-    )
+def config_of(dataset, folder, **settings):
+    dataset.to_netcdf(folder / "source.nc", engine="h5netcdf")
+    source = NetCDFSource(kind="netcdf", paths=str(folder / "source.nc"), simulated=True)
+    return DataConfig(source=source, store=str(folder / "a.zarr"), variables=LABELS, **settings)
 
 
-def prepared(config):
-    """Prepare a store from start to end, one shard after another."""
-    recipe = read_recipe(config)
-    store.write_template(config.store, recipe.layout)
-    finish(recipe, {n: write_shard(recipe, n) for n in range(recipe.layout.shards)})
-    return store.Store(config.store)
+def with_gaps(dataset):
+    """Six of 48 points of one variable are missing on the fourth day, for one of its samples."""
+    gappy = dataset.copy(deep=True)
+    gappy["2m_temperature"][13, :3, :2] = np.nan
+    return gappy
 
 
-def expected(dataset):
+def test_fields_are_step_means_on_the_stores_grid(config, dataset):
+    recipe = read_recipe(replace(config, grid=COARSE))
     geopotential = dataset["geopotential"].sel(level=850).values
-    return np.stack([geopotential, dataset["2m_temperature"].values], axis=1).astype(np.float32)
+    x_SVXY = np.stack([geopotential, dataset["2m_temperature"].values], axis=1)
+    daily = x_SVXY.reshape(20, 4, 2, 8, 6).mean(axis=1).astype(np.float32)
+    source = Grid(dataset["longitude"].values, dataset["latitude"].values)
+    expected = ConservativeRegridder(source, COARSE.grid(source))(daily)
+    assert recipe.layout.shape == (20, 2, 4, 3)
+    assert_allclose(recipe.read_fields(3, 17), expected[3:17], rtol=1e-6)
+    assert_array_equal(recipe.layout.latitude, [-60, 0, 60])
 
 
-def test_a_prepared_store_holds_the_sources_days(config, dataset):
-    made = prepared(config)
-    fields = expected(dataset)
-    assert made.variables == LABELS
-    assert_allclose(made.read(np.arange(DAYS)), fields, rtol=1e-6)
-    training = fields[:240].astype(np.float64)
-    assert made.training_days == 240
-    assert_allclose(made.statistics.mean, training.mean(axis=(0, 2, 3)), rtol=1e-9)
-    assert_allclose(made.statistics.std, training.std(axis=(0, 2, 3), ddof=1), rtol=1e-9)
-    assert made.provenance["title"] == "made-up weather"
-    assert made.provenance["last_day"] == "1980-02-04"
-    assert (made.provenance["simulated"], made.provenance["samples_per_day"]) == (True, 1)
+def test_however_little_memory_is_given_the_fields_are_the_same(config, dataset):
+    recipe = read_recipe(replace(config, grid=COARSE))
+    fields, day_mb = recipe.read_fields(1, 18), 2 * 8 * 6 * 4 / 2**20
+    assert recipe.block_steps >= 20
+    for days in (0.5, 3, 7):
+        tight = read_recipe(replace(recipe.config, memory_mb=days * day_mb))
+        assert tight.block_steps == max(1, days)
+        assert_array_equal(tight.read_fields(1, 18), fields)
 
 
-def test_statistics_stop_at_the_last_training_day_in_whichever_shard(config, dataset):
-    for share in (0.05, 0.95):  # inside the first shard; inside the second
-        changed = replace(
-            config,
-            store=f"{config.store}-{share}",
-            split=SplitConfig(train=share, validation=0.01),
-        )
-        made = prepared(changed)
-        training = expected(dataset)[: int(share * DAYS)]
-        assert_allclose(made.statistics.mean, training.mean(axis=(0, 2, 3), dtype=float), rtol=1e-9)
-        assert made.statistics.count == training[:, 0].size
+@pytest.mark.parametrize(("step", "steps"), [("6h", 80), ("12h", 40), ("5d", 4)])
+def test_steps_of_other_lengths(config, step, steps):
+    recipe = read_recipe(replace(config, step=step))
+    assert recipe.layout.shape[0] == steps
+    assert recipe.read_fields(0, steps).shape == (steps, 2, 8, 6)
+    assert (recipe.layout.days.dtype == np.dtype("datetime64[D]")) == (step == "5d")
 
 
-def test_an_interrupted_preparation_is_continued(config):
-    recipe = read_recipe(config)
-    store.write_template(config.store, recipe.layout)
-    written = write_shard(recipe, 1)
-    with pytest.raises(ConfigError, match="is not complete"):
-        store.Store(config.store)
-    found = read_markers(config.store, recipe.layout.shards)
-    assert list(found) == [1]
-    assert found[1].digest == written.digest
-    assert_array_equal(found[1].statistics.mean, written.statistics.mean)
-    found[0] = write_shard(recipe, 0)
-    finish(recipe, found)
-    continued = store.Store(config.store)
-    whole = prepared(replace(config, store=f"{config.store}-2"))
-    assert continued.fingerprint == whole.fingerprint
-    assert_array_equal(continued.statistics.squares, whole.statistics.squares)
+def test_missing_values_are_an_error_that_says_how_many(dataset, tmp_path):
+    recipe = read_recipe(config_of(with_gaps(dataset), tmp_path, max_missing=0.1))
+    with pytest.raises(ConfigError) as error:
+        recipe.read_fields(0, 20)
+    assert str(error.value) == (
+        "2m_temperature on 1979-01-04 misses 0.125 of its values (NaN), more than data.max_missing "
+        "0.1: leave that day out (data.first_day, data.last_day), or raise data.max_missing"
+    )
+    assert np.isfinite(recipe.read_fields(4, 20)).all()
 
 
-def test_the_fingerprint_follows_the_data_and_not_the_path(config, dataset, tmp_path):
-    first = prepared(config).fingerprint
-    dataset.to_netcdf(tmp_path / "copy.nc", engine="h5netcdf")
-    assert prepared(config_of(tmp_path, "copy.nc", "b.zarr")).fingerprint == first
-    changed = dataset.copy(deep=True)
-    changed["2m_temperature"].values[DAYS - 1, 0, 0] += 0.5
-    changed.to_netcdf(tmp_path / "changed.nc", engine="h5netcdf")
-    assert prepared(config_of(tmp_path, "changed.nc", "c.zarr")).fingerprint != first
+def test_missing_values_that_are_allowed(dataset, tmp_path):
+    config = config_of(with_gaps(dataset), tmp_path, max_missing=0.125)
+    gaps = np.argwhere(np.isnan(read_recipe(config).read_fields(0, 20)))
+    assert {tuple(gap[:2]) for gap in gaps} == {(3, 1)}
+    assert len(gaps) == 6
+    # Coarser cells are the mean of what of them is there, and here something always is.
+    regridded = read_recipe(replace(config, grid=COARSE)).read_fields(0, 20)
+    assert np.isnan(regridded).sum() <= 1
+    averaged = replace(config, incomplete_steps="average", max_missing=0)
+    assert np.isfinite(read_recipe(averaged).read_fields(0, 20)).all()
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"variables": LABELS[::-1]},
-        {"first_day": "1979-01-02"},
-        {"last_day": "1980-02-03"},
-        {"split": SplitConfig(train=0.5)},
-    ],
-)
-def test_the_fingerprint_follows_channels_days_and_training_share(config, change):
-    first = prepared(config).fingerprint
-    other = prepared(replace(config, store=f"{config.store}-2", **change))
-    assert other.fingerprint != first
+def test_where_the_fields_come_from_is_kept(config):
+    provenance = read_recipe(config).layout.provenance
+    assert provenance["title"] == "made-up weather"
+    assert (provenance["first_day"], provenance["last_day"]) == ("1979-01-01", "1979-01-20")
+    assert (provenance["simulated"], provenance["samples_per_step"]) == (True, 4)
+    assert provenance["licence"] == ""
+    assert provenance["recipe"]["grid"] == {"kind": "source"}
+    assert "geopotential@850 ← geopotential" in provenance["description"]
+
+
+def test_a_dry_run_says_what_is_there_and_what_will_be(config):
+    lines = "\n".join(describe_recipe(read_recipe(replace(config, grid=COARSE))))
+    assert "2m_temperature" in lines
+    assert "grid: 4x3, by conservative regridding" in lines
+    assert "store: 0 MB to write in 1 shards of" in lines
+    stream = "\n".join(describe_recipe(read_recipe(replace(config, mode="stream"))))
+    assert "fields stream from the source" in stream
 
 
 def test_a_store_of_other_settings_is_refused_and_the_difference_listed(config):
-    prepared(config)
-    meta = store.read_meta(config.store)
+    meta = {"provenance": read_recipe(config).layout.provenance}
     check_settings(meta, config)
-    check_settings(meta, replace(config, split=SplitConfig(validation=0.1)))
-    other = replace(config, variables=LABELS[::-1], last_day="1980-01-01")
+    patient = replace(config.source, retry=replace(config.source.retry, attempts=2))
+    check_settings(
+        meta,
+        replace(config, split=SplitConfig(validation=0.1), memory_mb=7, source=patient),
+    )
+    other = replace(config, variables=LABELS[::-1], last_day="1979-01-18", step="6h", grid=COARSE)
     with pytest.raises(ConfigError, match="was prepared from something else") as error:
         check_settings(meta, other)
-    assert str(error.value).splitlines()[1:] == [
-        "  last_day: None -> '1980-01-01'",
-        "  variables.0: 'geopotential@850' -> '2m_temperature'",
-        "  variables.1: '2m_temperature' -> 'geopotential@850'",
-        "choose another data.store, or delete that one",
-    ]
+    lines = str(error.value).splitlines()
+    assert "  grid.kind: 'source' -> 'equiangular'" in lines
+    assert "  last_day: None -> '1979-01-18'" in lines
+    assert "  step: '1d' -> '6h'" in lines
+    assert "  variables.0: 'geopotential@850' -> '2m_temperature'" in lines
+    assert lines[-1] == "choose another data.store, or delete that one"
 
 
-def test_a_field_that_never_changes_is_refused(config, dataset, tmp_path):
-    constant = dataset.copy(deep=True)
-    constant["2m_temperature"].values[:240] = 280.0
-    constant.to_netcdf(tmp_path / "constant.nc", engine="h5netcdf")
-    with pytest.raises(ConfigError, match=r"constant over the training days.*\['2m_temperature'\]"):
-        prepared(config_of(tmp_path, "constant.nc", "d.zarr"))
-    with pytest.raises(ConfigError, match="is not complete"):
-        store.Store(str(tmp_path / "d.zarr"))
+def test_a_source_that_has_changed_is_refused(config, dataset):
+    recorded = read_recipe(config).layout.provenance
+    check_source(recorded, read_recipe(config))
+    changed = dataset.copy(deep=True)
+    changed["2m_temperature"][:] += 0.5
+    changed.to_netcdf(config.source.paths, engine="h5netcdf")
+    with pytest.raises(ConfigError, match=r"the source has changed since(.|\n)*signature: "):
+        check_source(recorded, read_recipe(config))
 
 
 def test_no_day_to_train_on(config):
@@ -166,3 +166,34 @@ def test_no_day_to_train_on(config):
 def test_variables_are_checked_with_the_config(labels, message):
     with pytest.raises(ConfigError, match=rf"run:\n  variables: .*{message}"):
         from_tree(DataConfig, {"variables": labels}, "run")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"step": "7h"}, r"step: a step is whole days.* \(got '7h'\)"),
+        ({"grid": {"kind": "octahedral"}}, "grid: .*'octahedral'"),
+        ({"grid": {"kind": "gaussian", "longitudes": 96}}, "grid.gaussian.latitudes: required"),
+        ({"max_missing": 1}, "max_missing: .*less than 1"),
+        ({"mode": "copy"}, "mode: .*'prepared' or 'stream'"),
+    ],
+)
+def test_settings_are_checked_with_the_config(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        from_tree(DataConfig, settings, "run")
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the project's shared data sets")
+def test_a_months_six_hourly_gaussian_fields_become_days_of_64x32():
+    file = SHARED / "simulated_6h_gaussian96x48_1961-01.nc"
+    source = NetCDFSource(kind="netcdf", paths=str(file), simulated=True)
+    recipe = read_recipe(DataConfig(source=source, grid=EquiangularGrid(kind="equiangular")))
+    assert recipe.layout.shape == (30, 5, 64, 32)
+    fields = recipe.read_fields(0, 30)
+    with xr.open_dataset(file, engine="h5netcdf") as dataset:
+        for channel, label in enumerate(PUBLISHED):
+            array = dataset[label.split("@")[0]].squeeze().resample(time="1D").mean()
+            weights = xr.DataArray(area_weights(dataset["latitude"].values), dims="latitude")
+            mean = (array * weights).mean(("latitude", "longitude")).values
+            ours = (fields[:, channel] * area_weights(recipe.layout.latitude)).mean(axis=(1, 2))
+            assert_allclose(ours, mean, rtol=2e-6, atol=2e-6 * np.abs(array.values).max())

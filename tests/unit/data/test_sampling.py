@@ -9,6 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import chisquare
 
 from sparta_ray.config import ConfigError, from_tree
+from sparta_ray.data.locality import LocalityConfig
 from sparta_ray.data.masking import MaskConfig
 from sparta_ray.data.sampling import (
     SamplingConfig,
@@ -31,13 +32,14 @@ def plan_of(split, sampling, seed=0, name="train", epoch=0, views=VIEWS, mask=MA
 
 def samplings(negatives=None):
     return st.builds(
-        lambda rows, negatives, reach, decay, hard, soft: SamplingConfig(
+        lambda rows, negatives, reach, decay, hard, soft, locality: SamplingConfig(
             rows_per_batch=rows,
             negatives=negatives,
             max_neighbour_days=reach,
             neighbour_decay=decay,
             hard_days=(hard[0], hard[0] + hard[1]),
             min_soft_days=soft,
+            locality=locality,
         ),
         rows=st.integers(4, 40),
         negatives=st.booleans() if negatives is None else st.just(negatives),
@@ -45,6 +47,10 @@ def samplings(negatives=None):
         decay=st.floats(0, 2),
         hard=st.tuples(st.integers(1, 15), st.integers(0, 15)),
         soft=st.integers(1, 60),
+        locality=st.none()
+        | st.builds(
+            LocalityConfig, block_steps=st.integers(1, 40), blocks_at_once=st.integers(1, 5)
+        ),
     )
 
 
@@ -227,7 +233,7 @@ def test_a_split_is_refused_exactly_if_its_plan_cannot_be_drawn(split, sampling)
 
 @given(splits(), samplings(negatives=True))
 def test_the_suggested_distance_is_the_greatest_that_works(split, sampling):
-    sampling = replace(sampling, hard_days=(1, 5), min_soft_days=1_000)
+    sampling = replace(sampling, hard_days=(1, 5), min_soft_days=1_000, locality=None)
     assume(len(split) >= 2 * sampling.max_neighbour_days + 2)
     with pytest.raises(ConfigError) as error:
         check_split(split, "validation", sampling)
@@ -248,6 +254,13 @@ def test_a_split_too_short_for_hard_negatives_or_neighbours():
     with pytest.raises(ConfigError, match="11 days: too few for neighbours ±5 days away"):
         check_split(Split(0, 11), "train", replace(sampling, negatives=False))
     check_split(Split(0, 12), "train", replace(sampling, negatives=False))
+
+
+def test_without_neighbours_a_row_is_its_own():
+    sampling = SamplingConfig(negatives=False, max_neighbour_days=0)
+    plan = plan_of(Split(10, 31), sampling)
+    assert_array_equal(np.sort(plan.day), np.arange(10, 31))
+    assert_array_equal(plan.delta, np.zeros(21, dtype=np.int64))
 
 
 @pytest.mark.parametrize("hard", [[0, 5], [9, 4], [-3, 2]])

@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +8,11 @@ import zarr
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sparta_ray.config import ConfigError
-from sparta_ray.data.store import Store, StoreLayout, read_meta, write_shard, write_template
+from sparta_ray.data.layout import StoreLayout
+from sparta_ray.data.readers import MappedReader, ZarrReader
+from sparta_ray.data.statistics import Statistics
+from sparta_ray.data.store import Store, read_meta
+from sparta_ray.data.store_writer import check_room, mark_complete, write_shard, write_template
 
 DAYS = 400  # two shards, the second short
 PICK = np.array([399, 0, 365, 366, 17, 366])
@@ -47,8 +52,7 @@ def test_it_reads_what_was_written(path, fields):
 
 def test_a_local_store_is_mapped_and_equals_a_plain_zarr_read(path):
     store = Store(path)
-    assert isinstance(store._maps[1], np.memmap)
-    assert len(store._maps[1]) == 34
+    assert isinstance(store._reader, MappedReader)
     assert_array_equal(store.read(PICK), zarr.open_group(path, mode="r")["fields"][:][PICK])
 
 
@@ -59,13 +63,14 @@ def test_a_local_store_is_mapped_and_equals_a_plain_zarr_read(path):
         {"chunks": (1, 3, 8, 6), "shards": (366, 3, 8, 6)},  # compressed, the same shards
         {"chunks": (50, 3, 8, 6), "compressors": None},
         {"chunks": (1, 3, 4, 6), "shards": (366, 3, 8, 6), "compressors": None},
+        {"chunks": (1, 3, 8, 6), "compressors": None},
     ],
 )
 def test_a_rewritten_store_is_read_through_zarr(make_store, tmp_path, fields, options):
     path = make_store(days=DAYS, training_days=240, path=tmp_path / "rewritten.zarr")
     rewrite_fields(path, **options)
     store = Store(path)
-    assert store._maps is None
+    assert isinstance(store._reader, ZarrReader)
     assert_array_equal(store.read(PICK), fields[PICK])
 
 
@@ -155,3 +160,54 @@ def layout_like(path):
     return StoreLayout(
         store.days, store.variables, ("", "", ""), store.longitude, store.latitude, {}
     )
+
+
+def made(path, layout, fields=None):
+    """A complete store of `fields`, or without any."""
+    write_template(path, layout, fields is not None)
+    for shard in range(layout.shards if fields is not None else 0):
+        start, stop = layout.shard_days(shard)
+        write_shard(path, start, fields[start:stop])
+    mark_complete(path, Statistics.of(np.ones((2, 3, 8, 6))), 2, "print")
+    return Store(path)
+
+
+def test_steps_of_hours_in_shards_of_any_length(tmp_path, path, weather):
+    fields = weather(10, ("2m_temperature",) * 3, (8, 6))
+    fields[3, 1, 2, 4] = np.nan
+    hours = np.datetime64("1979-01-01T06") + 6 * np.arange(10)
+    layout = replace(layout_like(path), days=hours, shard_steps=4)
+    assert [layout.shard_days(shard) for shard in range(layout.shards)] == [(0, 4), (4, 8), (8, 10)]
+    store = made(str(tmp_path / "hours.zarr"), layout, fields)
+    assert_array_equal(store.days, hours)
+    assert store.days.dtype == np.dtype("datetime64[h]")
+    assert store.layout.shard_steps == 4
+    assert isinstance(store._reader, MappedReader)
+    days = np.array([9, 3, 4, 3, 0])
+    assert_array_equal(store.read(days), fields[days])
+    with xr.open_zarr(store.path, chunks=None) as dataset:
+        assert_array_equal(dataset["time"].values, hours)
+        assert_array_equal(dataset["fields"].values, fields)
+
+
+def test_a_store_to_stream_from_holds_all_but_fields(tmp_path, path):
+    layout = layout_like(path)
+    store = made(str(tmp_path / "stream.zarr"), layout)
+    assert (len(store), store.grid) == (DAYS, (8, 6))
+    assert store.layout.units == layout.units
+    with xr.open_zarr(store.path, chunks=None) as dataset:
+        assert list(dataset.variables) == ["latitude", "longitude", "time", "variable"]
+
+
+def test_a_shard_that_is_not_there_is_no_gap_in_the_weather(make_store, tmp_path):
+    path = make_store(days=DAYS, path=tmp_path / "copied.zarr")
+    (tmp_path / "copied.zarr/fields/c/1/0/0/0").unlink()
+    with pytest.raises(ConfigError, match=r"the store lacks .*/fields/c/1/0/0/0"):
+        Store(path).read(PICK)
+
+
+def test_a_disk_that_is_too_small_is_refused_beforehand(tmp_path):
+    check_room(str(tmp_path / "new/folder/a.zarr"), 1000)
+    with pytest.raises(ConfigError, match=r"needs 1,000,000,000,000 MB more, but its disk has"):
+        check_room(str(tmp_path / "new/folder/a.zarr"), 1e18)
+    check_room("memory://bucket/a.zarr", 1e18)

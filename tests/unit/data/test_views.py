@@ -13,6 +13,8 @@ from sparta_ray.data.splits import Split
 from sparta_ray.data.store import Store
 from sparta_ray.data.views import ViewConfig, ViewOperator, bicubic_matrix, mean_filter_matrix
 
+MASK = MaskConfig()
+
 
 def resized_the_long_way(x, size):
     return functional.interpolate(x, size=size, mode="bicubic", align_corners=False)
@@ -76,12 +78,32 @@ def test_resizing_keeps_a_constant_and_the_filter_darkens_the_edge():
     assert_allclose(shares, [0.6, 0.8, 1, 1, 0.8, 0.6])
 
 
+@pytest.mark.parametrize(("grid", "size"), [((64, 32), (144, 72)), ((9, 5), (21, 4))])
+def test_a_point_of_the_input_view_lies_in_its_nearest_cell(grid, size):
+    flags = torch.rand(2, 3, *grid, generator=torch.Generator().manual_seed(3))
+    operator = ViewOperator(grid, ViewConfig(resize=size, crop=size))
+    assert operator.view_size == size
+    expected = functional.interpolate(flags, size=size, mode="nearest-exact")
+    assert torch.equal(operator.nearest(flags), expected)
+    assert torch.equal(operator.nearest(flags > 0.5), expected > 0.5)
+
+
+def test_a_point_of_every_crop_lies_in_its_nearest_cell():
+    config = ViewConfig(resize=(23, 15), crop=(20, 11), filter=3)
+    flags = torch.rand(3, 10, 7, generator=torch.Generator().manual_seed(4)) > 0.5
+    offsets = torch.cartesian_prod(*(torch.arange(n) for n in config.crop_positions))
+    cells = ViewOperator((10, 7), config).nearest(flags.expand(len(offsets), -1, -1, -1), offsets)
+    whole = functional.interpolate(flags[None].float(), config.resize, mode="nearest-exact")[0] > 0
+    for found, (i, j) in zip(cells, offsets.tolist(), strict=True):
+        assert torch.equal(found, whole[:, i : i + 20, j : j + 11])
+
+
 def test_a_batch_expands_to_the_views_made_the_long_way(make_store):
     store, config = Store(make_store(days=40, grid=(64, 32))), ViewConfig()
     sampling = SamplingConfig(hard_days=(3, 9), min_soft_days=6)
-    plan = make_plan(Split(0, 40), sampling, config, MaskConfig(), 0, "train", 0)
+    plan = make_plan(Split(0, 40), sampling, config, MASK, 0, "train", 0)
     rows = slice(4, 9)
-    batch = build_batch(store, plan, rows, config.crop, Needs(contrastive=True, input=True))
+    batch = build_batch(store, plan, rows, config, MASK, Needs(contrastive=True, input=True))
     operator = ViewOperator(store.grid, config)
     views = expand(to_device(batch, torch.device("cpu")), operator)
 
@@ -117,11 +139,11 @@ def test_a_batch_expands_to_the_views_made_the_long_way(make_store):
 def test_what_a_stage_does_not_need_is_not_expanded(make_store):
     store, config = Store(make_store(days=40, grid=(8, 6))), ViewConfig(resize=(9, 8), crop=(8, 7))
     sampling = SamplingConfig(negatives=False)
-    plan = make_plan(Split(0, 40), sampling, config, MaskConfig(), 0, "train", 0)
+    plan = make_plan(Split(0, 40), sampling, config, MASK, 0, "train", 0)
     operator = ViewOperator(store.grid, config)
 
     def views(needs):
-        batch = build_batch(store, plan, slice(0, 2), config.crop, needs)
+        batch = build_batch(store, plan, slice(0, 2), config, MASK, needs)
         return expand(to_device(batch, torch.device("cpu")), operator)
 
     contrastive = views(Needs(contrastive=True, input=False))

@@ -1,15 +1,12 @@
 import numpy as np
 import pytest
 import torch
-from numpy.testing import assert_array_equal
 
 from sparta_ray.config import ConfigError, from_tree
 from sparta_ray.downstream.classification import (
-    SEASONS,
     ClassificationConfig,
     SeasonClassifier,
     score_classifier,
-    season_of,
     train_classifier,
 )
 from sparta_ray.downstream.training import minibatches
@@ -32,39 +29,6 @@ def blobs(days, seed=0):
 
 def ignore(epoch, metrics):
     pass
-
-
-class TestSeasonOf:
-    @pytest.mark.parametrize(
-        ("date", "season"),
-        [
-            ("1979-11-30", "SON"),
-            ("1979-12-01", "DJF"),
-            ("1979-12-31T18:00", "DJF"),
-            ("1980-01-01", "DJF"),
-            ("1980-02-29", "DJF"),
-            ("1980-03-01", "MAM"),
-            ("1980-05-31", "MAM"),
-            ("1980-06-01", "JJA"),
-            ("1980-08-31", "JJA"),
-            ("1980-09-01", "SON"),
-            ("1959-01-01", "DJF"),
-            ("1959-11-30", "SON"),
-            ("1959-12-01", "DJF"),
-        ],
-    )
-    def test_boundaries(self, date, season):
-        assert SEASONS[season_of(np.array([date], dtype="datetime64[ns]"))[0]] == season
-
-    def test_all_months(self):
-        months = np.arange("1999-01", "2000-01", dtype="datetime64[M]").astype("datetime64[D]")
-        seasons = season_of(months)
-        assert_array_equal(seasons, [0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 0])
-        assert seasons.dtype == np.int64
-
-    def test_a_missing_date_is_an_error(self):
-        with pytest.raises(ValueError, match="1 of 2 dates"):
-            season_of(np.array(["2000-01-01", "NaT"], dtype="datetime64[D]"))
 
 
 class TestConfig:

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from sparta_ray.config import from_tree
-from sparta_ray.data import store
+from sparta_ray.data import store, store_writer
+from sparta_ray.data.layout import StoreLayout
 from sparta_ray.data.statistics import Statistics
 from sparta_ray.downstream.trial import Trial, fresh_model, save_trial
 from sparta_ray.evaluation.setup import Setup
@@ -55,7 +56,7 @@ def write_linear_store(path):
     offsets = np.array(list(OFFSETS.values()))
     values = np.arange(DAYS)[:, None] + offsets
     fields = np.broadcast_to(values[:, :, None, None], (DAYS, 3, *GRID)).astype(np.float32)
-    layout = store.StoreLayout(
+    layout = StoreLayout(
         days=np.datetime64("1979-01-01") + np.arange(DAYS),
         variables=tuple(OFFSETS),
         units=tuple(parse(label).definition.units for label in OFFSETS),
@@ -63,11 +64,11 @@ def write_linear_store(path):
         latitude=-90 + (np.arange(GRID[1]) + 0.5) * 180 / GRID[1],
         provenance={"simulated": True, "licence": "Made up.", "title": "days", "source": "none"},
     )
-    store.write_template(path, layout)
+    store_writer.write_template(path, layout)
     for shard in range(layout.shards):
         start, stop = layout.shard_days(shard)
-        store.write_shard(path, start, fields[start:stop])
-    store.mark_complete(path, Statistics.of(fields[:YEAR]), YEAR, "linear")
+        store_writer.write_shard(path, start, fields[start:stop])
+    store_writer.mark_complete(path, Statistics.of(fields[:YEAR]), YEAR, "linear")
 
 
 @pytest.fixture(scope="session")

@@ -50,11 +50,25 @@ def test_a_season_without_training_days_is_an_error():
         day_of_year_climatology(daily("2000-01-01", "2000-12-31"), half_window=0)
 
 
-def test_nan_in_the_training_split_is_an_error():
-    fields = daily("2000-01-01", "2000-12-31")
-    fields[300, 0, 0, 0] = np.nan
-    with pytest.raises(ValueError, match="NaN"):
-        day_of_year_climatology(fields)
+def test_missing_values_do_not_enter_the_climatology_or_the_mean():
+    fields = daily("1999-01-01", "2000-12-31")
+    rng = np.random.default_rng(1)
+    fields = fields.where(rng.random(fields.shape) > 0.3)
+    fields[:, 1, 2, 3] = np.nan
+    fields[:40, 2] = np.nan
+    result = day_of_year_climatology(fields, half_window=5)
+    for day in (1, 20, 200):
+        apart = np.abs(fields.time.dt.dayofyear.values - day)
+        weights = np.maximum(0, 1 - np.minimum(apart, 366 - apart) / 5)
+        present = np.isfinite(fields.values) * weights[:, None, None, None]
+        with np.errstate(invalid="ignore"):
+            expected = np.nansum(present * fields.values, axis=0) / present.sum(axis=0)
+        np.testing.assert_allclose(result.sel(dayofyear=day), expected, rtol=1e-6)
+    assert result[:, 1, 2, 3].isnull().all()
+    assert int(result.isnull().sum()) == 366
+    known = np.isfinite(fields.values).any(axis=0)
+    expected = np.nanmean(fields.values[:, known], axis=0)
+    np.testing.assert_allclose(mean_field(fields).values[known], expected, rtol=1e-5)
 
 
 def test_climatology_at_dates():

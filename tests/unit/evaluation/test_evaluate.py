@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sparta_ray.config import ConfigError
-from sparta_ray.downstream.classification import SEASONS
+from sparta_ray.data.seasons import SEASONS
 from sparta_ray.downstream.trial import trials
 from sparta_ray.evaluation.evaluate import evaluate
 from sparta_ray.evaluation.results import load_results

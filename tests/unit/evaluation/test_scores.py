@@ -123,11 +123,44 @@ def test_nan_is_an_error_that_names_the_variable(pair):
     forecast, truth = pair
     holed = forecast.copy()
     holed[0, 1, 0, 0] = np.nan
+    infinite = truth.copy()
+    infinite[0, 1, 0, 0] = np.inf
     for score in (rrmse, rmse, bias):
         with pytest.raises(ValueError, match=r"geopotential@850 are NaN"):
             score(holed, truth)
-        with pytest.raises(ValueError, match=r"geopotential@850 are NaN"):
-            score(truth, holed)
+        with pytest.raises(ValueError, match=r"geopotential@850 are NaN or infinite"):
+            score(forecast, infinite)
+
+
+def test_nothing_is_scored_where_the_truth_is_missing(pair):
+    forecast, truth = pair
+    climatology = truth.mean("window").expand_dims(window=4) + 0.2
+    missing = np.random.default_rng(2).random(truth.shape) < 0.4
+    missing[1, 2] = True  # a whole variable of a window
+    holed = truth.where(~missing)
+    f, o, c = (x.values.astype(float) for x in (forecast, truth, climatology))
+    w = np.broadcast_to(area_weights(LATITUDE), o.shape)
+    error, w_present = np.where(missing, 0, f - o), np.where(missing, 0, w)
+    around = (0, 2, 3)
+    for score, power in ((bias, 1), (rmse, 2)):
+        expected = (w_present * error**power).sum(around) / w_present.sum(around)
+        np.testing.assert_allclose(score(forecast, holed), expected ** (1 / power), rtol=1e-6)
+    level = o[~missing].mean()
+    expected = 100 * np.sqrt((error[~missing] ** 2).mean()) / level
+    assert float(rrmse(forecast, holed)) == pytest.approx(expected)
+    minimum, maximum = field([0, 0, 0], "variable"), field([10, 10, 10], "variable")
+    expected = -10 * np.log10((error[~missing] ** 2).mean() / 100)
+    assert float(psnr(forecast, holed, minimum, maximum)) == pytest.approx(expected)
+
+    place = (2, 3)
+    a, b = np.where(missing, 0, f - c), np.where(missing, 0, o - c)
+    size = np.sqrt((w * a**2).sum(place) * (w * b**2).sum(place))
+    each = np.divide((w * a * b).sum(place), size, where=size > 0, out=np.full((4, 3), np.nan))
+    np.testing.assert_allclose(acc(forecast, holed, climatology), np.nanmean(each, axis=0))
+    filled = forecast.where(missing, truth)
+    big = [xr.concat([x] * 3, "longitude") for x in (filled, holed)]
+    big = [xr.concat([x] * 3, "latitude") for x in big]
+    np.testing.assert_allclose(ssim(*big, minimum, maximum), 1, atol=1e-5)
 
 
 def test_fields_on_different_grids_are_refused(pair):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from sparta_ray.losses.reconstruction import reconstruction
+from sparta_ray.losses.reconstruction import reconstruction, squared_error
 
 
 def test_by_hand():
@@ -33,3 +33,52 @@ def test_its_gradient():
         torch.randn(2, 3, 2, 2, dtype=torch.float64, requires_grad=True) for _ in range(2)
     )
     assert torch.autograd.gradcheck(reconstruction, (decoded, truth))
+
+
+@pytest.fixture
+def gappy():
+    """Decoded fields, and a truth that misses a third, all of one variable, and one whole row."""
+    generator = torch.Generator().manual_seed(0)
+    decoded, truth = torch.randn(2, 4, 3, 5, 2, generator=generator, dtype=torch.float64)
+    truth[torch.rand(truth.shape, generator=generator) < 0.3] = torch.nan
+    truth[:, 1] = torch.nan
+    truth[2] = torch.nan
+    return decoded.requires_grad_(), truth
+
+
+def test_missing_values_by_hand():
+    truth = torch.zeros(1, 1, 3, 1)
+    truth[0, 0, 1] = torch.nan
+    decoded = torch.tensor([1.0, 100.0, 3.0]).view(1, 1, 3, 1)
+    assert float(reconstruction(decoded, truth, gaps=True)) == 5
+
+
+def test_means_are_over_present_values_and_a_missing_variable_adds_nothing(gappy):
+    decoded, truth = gappy
+    total = 0.0
+    for variable in range(3):
+        pairs = zip(decoded[:, variable].flatten(), truth[:, variable].flatten(), strict=True)
+        errors = [float((d - t).detach()) ** 2 for d, t in pairs if not t.isnan()]
+        total += sum(errors) / max(len(errors), 1)
+    loss = reconstruction(decoded, truth, gaps=True)
+    assert loss.item() == pytest.approx(total)
+    loss.backward()
+    assert torch.equal(decoded.grad != 0, ~truth.isnan())
+    assert decoded.grad.isfinite().all()
+
+
+def test_nothing_missing_changes_no_bit():
+    decoded, truth = torch.randn(2, 126, 5, 13, 7)
+    published = (decoded - truth).square().mean(dim=(0, 2, 3)).sum()
+    assert reconstruction(decoded, truth) == published
+    assert reconstruction(decoded, truth, gaps=True) == published
+
+
+def test_parts_of_a_batch_add_up_to_the_whole(gappy):
+    decoded, truth = gappy
+    sum_V, count_V = squared_error(decoded, truth, gaps=True)
+    parts = [squared_error(decoded[rows], truth[rows], gaps=True) for rows in ([0], [1, 2], [3])]
+    torch.testing.assert_close(sum(part[0] for part in parts), sum_V)
+    assert torch.equal(sum(part[1] for part in parts), count_V)
+    assert count_V[1] == 0
+    assert squared_error(decoded, truth.nan_to_num())[1].tolist() == [40, 40, 40]

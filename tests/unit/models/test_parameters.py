@@ -2,18 +2,19 @@ import pytest
 import torch
 
 from sparta_ray.models.sparta import Autoencoder, ModelConfig, Sparta, parameter_count
+from sparta_ray.variables import PUBLISHED
 
 GRID = (64, 32)
 
 
 @pytest.fixture(scope="module")
 def sparta():
-    return Sparta(5, GRID, ModelConfig())
+    return Sparta(PUBLISHED, GRID, ModelConfig())
 
 
 @pytest.fixture(scope="module")
 def autoencoder():
-    return Autoencoder(5, GRID, ModelConfig())
+    return Autoencoder(PUBLISHED, GRID, ModelConfig())
 
 
 def test_published_sizes_of_sparta(sparta):
@@ -41,7 +42,7 @@ def test_published_shapes(sparta):
 
 @pytest.mark.parametrize("width", [0.03, 0.3, 1.7])
 def test_width_scales_encoder_and_decoder(sparta, width):
-    other = Sparta(3, GRID, ModelConfig(width=width, embedding=14, projection=6))
+    other = Sparta("abc", GRID, ModelConfig(width=width, embedding=14, projection=6))
     ratio = parameter_count(other.encoder.stages) / parameter_count(sparta.encoder.stages)
     assert ratio == pytest.approx(width**2, rel=0.1)
     with torch.inference_mode():

@@ -38,8 +38,8 @@ CONFIG = ModelConfig(width=0.04, embedding=12, projection=6)
 
 def state_of(seed, steps):
     torch.manual_seed(seed)
-    model = build_model("sparta", 3, (64, 32), CONFIG)
-    module = StageModule(PretrainStage(), model, ContrastiveConfig(), lambda x: x)
+    model = build_model("sparta", "abc", (64, 32), CONFIG)
+    module = StageModule(PretrainStage(), model, ContrastiveConfig())
     state = StageState.start(module, 1e-2, PlateauConfig(patience=0))
     for _ in range(steps):
         loss = sum(p.square().sum() for p in module.parameters() if p.requires_grad)
@@ -100,8 +100,9 @@ def test_a_checkpoint_of_other_data_is_refused_with_both_fingerprints(tmp_path):
 
 def test_a_checkpoint_of_another_size_does_not_fit(tmp_path):
     save_state(tmp_path, capture(state_of(0, steps=0), 0, "abc"))
-    model = build_model("sparta", 3, (64, 32), ModelConfig(width=0.04, embedding=14, projection=6))
-    module = StageModule(PretrainStage(), model, ContrastiveConfig(), lambda x: x)
+    larger = ModelConfig(width=0.04, embedding=14, projection=6)
+    model = build_model("sparta", "abc", (64, 32), larger)
+    module = StageModule(PretrainStage(), model, ContrastiveConfig())
     state = StageState.start(module, 1e-2, PlateauConfig())
     with pytest.raises(RuntimeError, match="size mismatch"):
         restore(state, load_state(tmp_path, "abc"))
@@ -118,7 +119,7 @@ def test_a_model_is_written_and_read_exactly(tmp_path, store, kind, remote):
     folder = f"memory://{tmp_path.name}/{kind}" if remote else str(tmp_path / "models" / kind)
     card = ModelCard.describe(kind, CONFIG, VIEWS, store)
     torch.manual_seed(3)
-    model = build_model(kind, 3, (64, 32), CONFIG)
+    model = build_model(kind, "abc", (64, 32), CONFIG)
     model.encoder(torch.randn(2, 3, 20, 12))  # moves the stem's running statistics
     assert not has_model(folder)
     save_model(folder, card, model.state_dict())

@@ -11,9 +11,10 @@ from sparta_ray.data.schedule import Schedule
 from sparta_ray.data.splits import Split
 from sparta_ray.data.store import Store
 from sparta_ray.data.views import ViewConfig, ViewOperator
+from sparta_ray.models.dropout import RowDropout
 from sparta_ray.models.sparta import ModelConfig
 from sparta_ray.training.checkpoint import capture, load_state, restore, save_state
-from sparta_ray.training.loop import StageLoop, StageState
+from sparta_ray.training.loop import NonFiniteError, StageLoop, StageState
 from sparta_ray.training.plateau import PlateauConfig
 from sparta_ray.training.stages import (
     ContrastiveConfig,
@@ -49,20 +50,20 @@ class Training:
             stage.epochs, *(batches_per_epoch(split, SAMPLING) for split in SPLITS.values())
         )
         self.recipe = BatchRecipe(
-            path, SPLITS, SAMPLING, VIEWS, MaskConfig(), 5, schedule, needs(stage)
-        )
+            path, SPLITS, SAMPLING, VIEWS, MaskConfig(), 5, schedule,
+            needs(stage, ContrastiveConfig()),
+        )  # fmt: skip
         torch.manual_seed(1)
-        model = build_model("sparta", 3, (64, 32), MODEL)
-        module = StageModule(stage, model, ContrastiveConfig(), lambda x: x)
+        model = build_model("sparta", "abc", (64, 32), MODEL)
+        module = StageModule(stage, model, ContrastiveConfig())
         self.state = StageState.start(module, stage.lr, plateau or PlateauConfig())
         self.steps, self.epochs, self.saved = [], [], []
         self.loop = StageLoop(
             schedule=schedule,
             operator=ViewOperator(Store(path).grid, VIEWS),
             seed=5,
-            rank=0,
-            ranks=1,
             precision=precision,
+            watched=BatchBuilder(self.recipe).build(schedule.train_steps),
             on_step=self.steps.append,
             on_epoch=self._end_epoch,
         )
@@ -108,22 +109,18 @@ def test_epochs_report_means_by_rows_over_every_batch(unbroken):
             assert report.losses[f"{split}_loss"] == pytest.approx(weighted / sum(rows))
 
 
-def test_dropout_is_drawn_anew_at_every_step_and_rank(path):
-    seeds = []
-    for rank in (0, 1):
-        training = Training(path, JOINT)
-        training.loop = replace(
-            training.loop, rank=rank, on_step=lambda _: seeds.append(torch.initial_seed())
-        )
-        training.run(batches=4)
-    assert len(set(seeds)) == 8
+def test_dropout_is_drawn_anew_at_every_step(path):
+    training, seeds = Training(path, JOINT), []
+    training.loop = replace(training.loop, on_step=lambda _: seeds.append(torch.initial_seed()))
+    training.run(batches=4)
+    assert len(set(seeds)) == 4
 
 
 def test_dropout_takes_part(path, unbroken):
     training = Training(path, JOINT)
     for part in training.state.module.modules():
-        if isinstance(part, torch.nn.Dropout):
-            part.p = 0.0
+        if isinstance(part, RowDropout):
+            part.rate = 0.0
     assert training.run(batches=1).losses != unbroken.losses[:1]
 
 
@@ -134,25 +131,25 @@ def test_steps_report_where_they_stand_and_what_they_cost(unbroken):
     assert not any(term.requires_grad for term in unbroken.steps[0].terms.values())
 
 
-@pytest.mark.parametrize("epochs_before", [1, 2])
+@pytest.mark.parametrize("steps_before", [STEPS, 2 * STEPS, 4, STEPS + 8])
 def test_interrupted_saved_and_continued_it_gives_the_same_losses(
-    path, unbroken, tmp_path, epochs_before
+    path, unbroken, tmp_path, steps_before
 ):
-    first = Training(path, JOINT).run(batches=STEPS * epochs_before)
+    first = Training(path, JOINT).run(batches=steps_before)
     save_state(tmp_path, capture(first.state, 1, "fingerprint"))
 
     second = Training(path, JOINT)
     torch.manual_seed(99)
     second.state.module.model.load_state_dict(
-        build_model("sparta", 3, (64, 32), MODEL).state_dict()
+        build_model("sparta", "abc", (64, 32), MODEL).state_dict()
     )
     saved = load_state(tmp_path, "fingerprint")
-    assert (saved.stage, saved.position) == (1, STEPS * epochs_before)
+    assert (saved.stage, saved.position) == (1, steps_before)
     restore(second.state, saved)
     second.run()
 
     assert first.losses + second.losses == unbroken.losses
-    assert [r.losses for r in first.epochs + second.epochs] == [r.losses for r in unbroken.epochs]
+    assert first.epochs + second.epochs == unbroken.epochs
     for name, value in second.state.module.model.state_dict().items():
         assert torch.equal(value, unbroken.state.module.model.state_dict()[name])
 
@@ -193,13 +190,64 @@ def test_only_the_trained_parts_change(path, stage):
     assert changed == expected
 
 
-def test_a_loss_that_is_not_finite_stops_the_stage_before_it_is_saved(path):
-    training = Training(path, JOINT)
+def test_epochs_report_the_mean_gradient_and_the_health_of_embeddings(unbroken):
+    norms = [step.gradient_norm for step in unbroken.steps[:STEPS]]
+    assert norms[6:] == [None] * 4
+    weighted = sum(12 * float(norm) for norm in norms[:5]) + 6 * float(norms[5])
+    assert unbroken.epochs[0].gradient_norm == pytest.approx(weighted / 66)
+    first, second, _ = (report.health for report in unbroken.epochs)
+    assert first.keys() == second.keys() >= {"embedding_variance", "uniformity"}
+    assert first != second
+
+
+def test_a_stage_may_be_ended_after_any_step(path):
+    training, seen = Training(path, JOINT), []
+
+    def stop_after_three(state):
+        seen.append(state.position)
+        return state.position == 3
+
+    training.loop = replace(training.loop, after_step=stop_after_three)
+    training.run()
+    assert seen == [1, 2, 3]
+    assert training.state.position == 3
+
+
+def broken_weight(model):
     with torch.no_grad():
-        training.state.module.model.decoder.output.bias.fill_(float("nan"))
-    with pytest.raises(FloatingPointError, match=r"is nan in epoch 0 of stage joint: lower its lr"):
+        model.decoder.output.bias.fill_(float("nan"))
+
+
+def broken_gradient(model):
+    model.decoder.output.bias.register_hook(lambda gradient: gradient * float("inf"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (broken_weight, r"the loss is nan at step 2 \(train, epoch 0\) of stage joint: lower"),
+        (broken_gradient, r"the gradient norm is (inf|nan) at step 2 \(train, epoch 0\)"),
+    ],
+)
+def test_what_is_not_finite_stops_the_stage_before_it_takes_effect(path, damage, message):
+    training = Training(path, JOINT).run(batches=2)
+    damage(training.state.module.model)
+    before = {n: v.clone() for n, v in training.state.module.model.named_parameters()}
+    with pytest.raises(NonFiniteError, match=message) as caught:
         training.run()
-    assert training.saved == []
+    for name, value in training.state.module.model.named_parameters():
+        assert torch.equal(value.isnan(), before[name].isnan())
+        assert torch.equal(value.nan_to_num(), before[name].nan_to_num())
+    assert (training.state.position, training.saved) == (2, [])
+    expected = BatchBuilder(training.recipe).build(2)
+    assert (caught.value.batch["day"] == expected["day"]).all()
+
+
+def test_a_validation_loss_that_is_not_finite_stops_too(path):
+    training = Training(path, JOINT).run(batches=7)
+    broken_weight(training.state.module.model)
+    with pytest.raises(NonFiniteError, match=r"at step 7 \(validation, epoch 0\)"):
+        training.run()
 
 
 def test_a_batch_out_of_order_is_noticed(path):
@@ -211,7 +259,8 @@ def test_a_batch_out_of_order_is_noticed(path):
 
 def test_bfloat16_networks_come_close_and_leave_weights_in_float32(path, unbroken):
     training = Training(path, JOINT, precision="bfloat16").run(batches=3)
-    assert training.losses == pytest.approx(unbroken.losses[:3], rel=0.05)
+    assert training.losses[0] == pytest.approx(unbroken.losses[0], rel=0.02)
+    assert training.losses == pytest.approx(unbroken.losses[:3], rel=0.1)
     assert training.losses != unbroken.losses[:3]
     state = training.state.module.model.state_dict()
     assert all(v.dtype == torch.float32 for v in state.values() if v.is_floating_point())

@@ -42,3 +42,11 @@ def test_it_keeps_no_graph_and_sums_in_double_precision():
         means.add({"loss": loss / 3}, 1)
     assert not means._sums["loss"].requires_grad
     assert means.result()["loss"] == float((torch.ones(()) / 3).double())
+
+
+@given(BATCHES)
+def test_a_checkpoint_continues_the_sums_exactly(batches):
+    means = means_of(batches)
+    again = RowMeans.of_state(means.state())
+    assert again.rows == means.rows
+    assert again.result() == means.result()

@@ -1,0 +1,29 @@
+"""NT-Xent as one cross-entropy, against the list of pairs."""
+
+from collections.abc import Iterator
+
+import torch
+
+from benchmarks.harness import Row, Setting, side_by_side
+from benchmarks.plain import plain_nt_xent
+from sparta_ray.losses.contrastive import nt_xent
+
+
+def measure(setting: Setting) -> Iterator[Row]:
+    """Compare one loss of 2 x 126 projections, and both of a step with their gradients."""
+    rows = 12 if setting.quick else 126
+    z = torch.randn(3, rows, 128, requires_grad=True)
+    forward = side_by_side(
+        lambda: nt_xent(z[0], z[1], 0.3), lambda: plain_nt_xent(z[0], z[1], 0.3), setting.repeats
+    )
+    yield Row(
+        f"NT-Xent of 2 x {rows}", "ms", forward.ours * 1e3, forward.plain * 1e3, forward.ratio,
+        "≥ 100", forward.ratio >= 100,
+    )  # fmt: skip
+    both = side_by_side(
+        lambda: (nt_xent(z[0], z[1], 0.3) + nt_xent(z[0], z[2], 0.3)).backward(),
+        lambda: (plain_nt_xent(z[0], z[1], 0.3) + plain_nt_xent(z[0], z[2], 0.3)).backward(),
+        setting.repeats,
+    )
+    yield Row("both of a step, with gradients", "ms", both.ours * 1e3, both.plain * 1e3, both.ratio,
+              "≥ 100", both.ratio >= 100)  # fmt: skip

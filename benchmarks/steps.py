@@ -1,0 +1,98 @@
+"""Training steps: what precision and the direct loss bring, and what expansion costs."""
+
+from collections.abc import Callable, Iterator
+from functools import partial
+
+import torch
+from torch.optim import Adam
+
+from benchmarks.harness import Row, Setting, side_by_side
+from benchmarks.plain import plain_nt_xent
+from benchmarks.sample import JOINT, Sample, sample
+from sparta_ray.data.compact import CompactBatch
+from sparta_ray.data.expand import Views, expand, to_device
+from sparta_ray.losses.cycle import cycle_consistency
+from sparta_ray.models.sparta import ModelConfig, Sparta
+from sparta_ray.training.loop import batch_losses
+from sparta_ray.training.precision import Precision, resolve_precision
+from sparta_ray.training.stages import (
+    ContrastiveConfig,
+    DecodeStage,
+    JointStage,
+    PretrainStage,
+    StageConfig,
+    StageModule,
+    needs,
+)
+
+CPU = torch.device("cpu")
+
+
+def measure(setting: Setting) -> Iterator[Row]:
+    """Compare stage 1 with the same network under the plain loss; weigh the expansion."""
+    s = sample(setting)
+    plain = _plain_step(s)
+    precisions: list[tuple[Precision, float]] = [("float32", 1.12)]
+    if setting.quick or resolve_precision("auto", CPU) == "bfloat16":
+        precisions.append(("bfloat16", 1.9))
+    for precision, least in precisions:
+        pair = side_by_side(_step(s, PretrainStage(), precision), plain, setting.few)
+        yield Row(
+            f"stage-1 step in {precision}, its expansion included", "s", pair.ours, pair.plain,
+            pair.ratio, f"≥ {least}", pair.ratio >= least,
+        )  # fmt: skip
+    for stage in (PretrainStage(), JointStage(), DecodeStage()):
+        batch = _batch(s, stage)
+        pair = side_by_side(
+            lambda batch=batch: expand(to_device(batch, CPU), s.operator),  # type: ignore[misc]
+            _step(s, stage, precisions[-1][0]),
+            setting.few,
+        )
+        share = 100 * pair.ours / pair.plain
+        yield Row(f"expansion's share of a {stage.kind} step in {precisions[-1][0]}", "%", share,
+                  target="< 3 %", reached=share < 3)  # fmt: skip
+
+
+def _batch(s: Sample, stage: StageConfig) -> CompactBatch:
+    batch = s.batch(needs(stage, ContrastiveConfig()))
+    rows = torch.full((len(batch["day"]),), len(batch["day"])).numpy()
+    return {"position": 0 * rows, "global_rows": rows, **batch}
+
+
+def _step(s: Sample, stage: StageConfig, precision: Precision) -> Callable[[], None]:
+    module = StageModule(stage, _model(s), ContrastiveConfig()).train()
+    optimiser = Adam([p for p in module.parameters() if p.requires_grad], lr=1e-4)
+    batch = _batch(s, stage)
+
+    def step() -> None:
+        optimiser.zero_grad(set_to_none=True)
+        losses = batch_losses(module, s.operator, batch, 0, 0, precision)
+        losses["loss"].backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+
+    return step
+
+
+def _plain_step(s: Sample) -> Callable[[], None]:
+    """Return a stage-1 step in float32 with the plain loss, on views that are ready."""
+    model = _model(s).train()
+    parts = [*model.encoder.parameters(), *model.projector.parameters()]
+    return partial(_take_plain_step, model, Adam(parts, lr=1e-4), expand(to_device(s.batch(JOINT), CPU), s.operator))
+
+
+def _take_plain_step(model: Sparta, optimiser: Adam, views: Views) -> None:
+    optimiser.zero_grad(set_to_none=True)
+    assert views.anchor is not None
+    assert views.after is not None
+    assert views.before is not None
+    h_BD, z_BP = model.project(views.anchor)
+    h_after_BD, z_after_BP = model.project(views.after)
+    h_before_BD, z_before_BP = model.project(views.before)
+    loss = plain_nt_xent(z_BP, z_after_BP, 0.3) + plain_nt_xent(z_BP, z_before_BP, 0.3)
+    (loss + cycle_consistency(h_before_BD, h_BD, h_after_BD)).backward()  # type: ignore[no-untyped-call]
+    optimiser.step()
+
+
+def _model(s: Sample) -> Sparta:
+    config = ModelConfig(width=0.05, embedding=20) if s.quick else ModelConfig()
+    return Sparta(s.store.variables, s.store.grid, config)

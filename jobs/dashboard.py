@@ -1,0 +1,61 @@
+"""Show runs in TensorBoard, as they go: losses, waits, embedding health, downstream scores."""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+from sparta_ray.config import ConfigError
+from sparta_ray.evaluation.event_files import EventFiles
+from sparta_ray.run_folder import RunFolder
+
+
+def main() -> None:
+    """Follow the named run folders until Ctrl-C."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folders", nargs="+", help="run folders: paths or URLs, such as runs/demo")
+    parser.add_argument("--port", type=int, default=6006, help="on this machine alone")
+    parser.add_argument("--every", type=float, default=15, help="seconds between two looks")
+    parser.add_argument("--logdir", help="keep the event files here; without it, they are deleted")
+    arguments = parser.parse_args()
+    try:
+        with tempfile.TemporaryDirectory() as temporary:
+            logdir = Path(arguments.logdir or temporary)
+            files = [
+                EventFiles(RunFolder(folder), logdir / Path(folder).name)
+                for folder in arguments.folders
+            ]
+            follow(files, logdir, arguments.port, arguments.every)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def follow(files: list[EventFiles], logdir: Path, port: int, every: float) -> None:
+    """Serve TensorBoard on loopback and keep the event files up to date."""
+    if find_spec("tensorboard") is None:
+        raise ConfigError("TensorBoard is not installed; pip install tensorboard")
+    for run in files:
+        run.update()
+    command = [
+        sys.executable, "-m", "tensorboard.main", "--logdir", str(logdir),
+        "--host", "127.0.0.1", "--port", str(port), "--reload_interval", str(every),
+    ]  # fmt: skip
+    with subprocess.Popen(command) as server:
+        try:
+            while server.poll() is None:
+                time.sleep(every)
+                for run in files:
+                    run.update()
+        finally:
+            server.terminate()
+    raise ConfigError(f"TensorBoard ended; is port {port} in use? choose another with --port")
+
+
+if __name__ == "__main__":
+    main()

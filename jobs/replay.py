@@ -1,0 +1,25 @@
+"""Do a step again whose loss or gradient was not finite, and say where it goes wrong."""
+
+import argparse
+import sys
+
+from sparta_ray.config import ConfigError
+from sparta_ray.training.replay import Failure, replay
+
+
+def main() -> None:
+    """Read a failed step's file and print what its replay finds."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("file", help="the file that the run's error names")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), help="instead of the run's")
+    arguments = parser.parse_args()
+    try:
+        for line in replay(Failure.read(arguments.file), arguments.precision):
+            print(line, flush=True)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

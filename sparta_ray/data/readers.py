@@ -1,0 +1,99 @@
+"""Reading steps of a store: through memory maps where they fit, else through Zarr.
+
+One uncompressed shard of one-step chunks is a plain array followed by its index, so a local store
+is mapped instead of read: the processes of a node share one copy in the page cache. Any other
+store, remote or rewritten by the user, is read through Zarr.
+
+Legend: T steps of a shard, V variables, X longitudes, Y latitudes.
+"""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from sparta_ray.config import ConfigError
+
+Fields = NDArray[np.float32]
+
+
+class Reader(Protocol):
+    """Reads steps of a store."""
+
+    def read(self, days: NDArray[np.int64]) -> Fields:
+        """Return physical fields of any steps, in the order asked, shape (n, V, X, Y)."""
+
+
+def open_reader(path: str, array: zarr.Array[Any]) -> Reader:
+    """Return the fastest reader of a store's fields.
+
+    Raises:
+        ConfigError: A shard is not there.
+    """
+    maps = _map_shards(Path(path), array)
+    return ZarrReader(array) if maps is None else MappedReader(maps)
+
+
+class ZarrReader:
+    """Reads any store."""
+
+    def __init__(self, array: zarr.Array[Any]):
+        self._array = array
+
+    def read(self, days: NDArray[np.int64]) -> Fields:
+        """Return physical fields of any steps, in the order asked, shape (n, V, X, Y)."""
+        return np.asarray(self._array.oindex[days], dtype=np.float32)
+
+
+class MappedReader:
+    """Copies steps out of memory maps of all shards."""
+
+    def __init__(self, maps: list[Fields]):
+        self._maps = maps
+        self._shard_steps = len(maps[0])
+
+    def read(self, days: NDArray[np.int64]) -> Fields:
+        """Return physical fields of any steps, in the order asked, shape (n, V, X, Y)."""
+        fields = np.empty((len(days), *self._maps[0].shape[1:]), dtype=np.float32)
+        shards, offsets = np.divmod(days, self._shard_steps)
+        for row, (shard, offset) in enumerate(zip(shards.tolist(), offsets.tolist(), strict=True)):
+            fields[row] = self._maps[shard][offset]
+        return fields
+
+
+def _map_shards(root: Path, array: zarr.Array[Any]) -> list[Fields] | None:
+    """Map all shards, or return None if one is not a plain array of whole steps."""
+    in_steps = array.chunks == (1, *array.shape[1:]) and array.shards is not None
+    if not root.is_dir() or not in_steps or array.dtype != np.dtype("<f4"):
+        return None
+    assert array.shards is not None
+    maps = []
+    for first in range(0, array.shape[0], array.shards[0]):
+        file = root / "fields" / "c" / str(first // array.shards[0]) / "0" / "0" / "0"
+        steps = min(array.shards[0], array.shape[0] - first)
+        if not file.exists():
+            raise ConfigError(
+                f"the store lacks {file}: the copy is incomplete; copy it again, or delete the "
+                "store and prepare it anew"
+            )
+        if not _is_plain(file, array, steps):
+            return None
+        mapped = np.memmap(file, dtype="<f4", mode="r", shape=(steps, *array.shape[1:]))
+        maps.append(np.asarray(mapped))  # a plain array's rows are cheaper to take
+    return maps
+
+
+def _is_plain(file: Path, array: zarr.Array[Any], steps: int) -> bool:
+    """Return whether a shard's index says that its steps stand one after another."""
+    assert array.shards is not None
+    step_bytes = int(np.prod(array.shape[1:])) * 4
+    index_bytes = array.shards[0] * 16 + 4  # offset and length of each chunk, then a checksum
+    with file.open("rb") as stream:
+        if stream.seek(0, 2) < steps * step_bytes + index_bytes:
+            return False
+        stream.seek(-index_bytes, 2)
+        index = np.frombuffer(stream.read(index_bytes - 4), dtype="<u8").reshape(-1, 2)[:steps]
+    in_order = index[:, 0] == np.arange(steps) * step_bytes
+    return bool((in_order & (index[:, 1] == step_bytes)).all())

@@ -1,0 +1,146 @@
+"""The axes of a data set: time, longitude and latitude, whatever it calls and orders them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from sparta_ray.config import ConfigError
+
+NAMES = {
+    "time": ("time", "valid_time"),
+    "longitude": ("longitude", "lon"),
+    "latitude": ("latitude", "lat"),
+}
+
+CALENDARS = ("standard", "gregorian", "proleptic_gregorian")
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Where a data set's samples and grid points lie.
+
+    Attributes:
+        time: The dimension of samples; None where the file holds one instant.
+        longitude: The dimension of longitudes.
+        latitude: The dimension of latitudes.
+        times: When each sample is, as stored, shape (T,).
+        longitudes: Degrees east in 0 … 360, ascending, shape (X,).
+        latitudes: Degrees north, ascending, shape (Y,).
+        longitude_order: Indices that bring stored longitudes into that order, shape (X,).
+        latitude_order: The same of latitudes, shape (Y,).
+    """
+
+    time: str | None
+    longitude: str
+    latitude: str
+    times: NDArray[np.datetime64]
+    longitudes: NDArray[np.float64]
+    latitudes: NDArray[np.float64]
+    longitude_order: NDArray[np.intp]
+    latitude_order: NDArray[np.intp]
+
+    @property
+    def dims(self) -> tuple[str, ...]:
+        """The dimensions that every array must have."""
+        spatial = (self.longitude, self.latitude)
+        return spatial if self.time is None else (self.time, *spatial)
+
+    def arrange(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return stored values, (…, X, Y), in ascending order of both."""
+        for axis, order in ((-2, self.longitude_order), (-1, self.latitude_order)):
+            steps = np.diff(order)
+            if (steps == -1).all():
+                values = np.flip(values, axis)
+            elif (steps != 1).any():
+                values = np.take(values, order, axis)
+        return values
+
+
+def read_axes(dataset: xr.Dataset, origin: str) -> Axes:
+    """Find and check the coordinates.
+
+    Raises:
+        ConfigError: One is missing or unfit, or the grid is not one of latitudes and longitudes.
+    """
+    time, longitude, latitude = (_find(dataset, axis, origin) for axis in NAMES)
+    if longitude.dims == latitude.dims:
+        raise ConfigError(
+            f"{origin} is on no latitude-longitude grid: its points lie along {longitude.dims[0]!r}"
+            "; regrid it first"
+        )
+    degrees_X, degrees_Y = (axis.values.astype(np.float64) for axis in (longitude, latitude))
+    _check_degrees(degrees_X, degrees_Y, origin)
+    order_X, order_Y = np.argsort(degrees_X % 360), np.argsort(degrees_Y)
+    return Axes(
+        time=str(time.dims[0]) if time.ndim else None,
+        longitude=str(longitude.dims[0]),
+        latitude=str(latitude.dims[0]),
+        times=_decode(time, origin),
+        longitudes=(degrees_X % 360)[order_X],
+        latitudes=degrees_Y[order_Y],
+        longitude_order=order_X,
+        latitude_order=order_Y,
+    )
+
+
+def _find(dataset: xr.Dataset, axis: str, origin: str) -> xr.DataArray:
+    """Return the coordinate of an axis: by its name, else by its CF standard name."""
+    named = [name for name in NAMES[axis] if name in dataset.variables]
+    meant = [name for name in dataset.coords if dataset[name].attrs.get("standard_name") == axis]
+    found = [dataset[name] for name in (*named, *meant)]
+    for coordinate in found:
+        if coordinate.ndim == 1:
+            return coordinate
+    if not found:
+        raise ConfigError(
+            f"{origin} has no coordinate {axis!r}; it has {sorted(map(str, dataset.coords))}; "
+            f"call it one of {', '.join(NAMES[axis])}"
+        )
+    if axis == "time" and found[0].ndim == 0:
+        return found[0]
+    raise ConfigError(
+        f"{origin} is on no latitude-longitude grid: {found[0].name!r} has dimensions "
+        f"{found[0].dims}, not one; regrid it first"
+    )
+
+
+def _check_degrees(
+    longitude: NDArray[np.float64], latitude: NDArray[np.float64], origin: str
+) -> None:
+    for name, degrees in (("longitude", longitude), ("latitude", latitude)):
+        if not np.isfinite(degrees).all():
+            raise ConfigError(f"{origin}: its {name} has values that are not finite")
+        if len(degrees) < 2:
+            raise ConfigError(f"{origin}: one {name} makes no grid; take more of the globe")
+    steps = np.diff(latitude)
+    if not (steps > 0).all() and not (steps < 0).all():
+        raise ConfigError(f"{origin}: its latitudes neither ascend nor descend; reorder them first")
+    if np.abs(latitude).max() > 90:
+        raise ConfigError(f"{origin}: latitude {np.abs(latitude).max():g} is not in degrees north")
+    east = np.sort(longitude % 360)
+    same = east[1:][np.diff(east) < 1e-6]
+    if len(same):
+        raise ConfigError(f"{origin}: longitude {same[0]:g} is there twice (0 and 360 are one)")
+
+
+def _decode(time: xr.DataArray, origin: str) -> NDArray[np.datetime64]:
+    """Return instants of the standard calendar, shape (T,)."""
+    calendar = str(time.attrs.get("calendar", "standard"))
+    if calendar not in CALENDARS:
+        raise ConfigError(
+            f"{origin}: its calendar is {calendar!r}, not the standard one; convert it first "
+            "(xarray's convert_calendar)"
+        )
+    try:
+        decoded = xr.decode_cf(xr.Dataset({"time": time.variable.to_base_variable()}))["time"]
+    except ValueError as error:
+        raise ConfigError(f"{origin}: its times cannot be read: {error}") from error
+    times = np.atleast_1d(decoded.values)
+    if not np.issubdtype(times.dtype, np.datetime64):
+        raise ConfigError(
+            f"{origin}: its times have units {time.attrs.get('units', 'absent')!r}; they must be "
+            "such as 'hours since 1900-01-01'"
+        )
+    return times.astype("datetime64[s]")

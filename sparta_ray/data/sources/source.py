@@ -1,0 +1,251 @@
+"""A source: gridded data of any layout, seen as consecutive steps of our variables on its grid.
+
+It is opened lazily, and checked before any field is read. Nothing is filled, dropped or guessed:
+what does not fit is an error that names it.
+"""
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparta_ray.config import ConfigError
+from sparta_ray.data.retry import ReadError
+from sparta_ray.data.sources.config import SampleSource, SourceConfig
+from sparta_ray.data.sources.mapping import Channel, File, map_channel
+from sparta_ray.data.sources.opening import open_files
+from sparta_ray.data.sources.reading import blocks, bytes_touched, read_samples, time_chunk
+from sparta_ray.data.sources.steps import StepMeans, Steps, lay_steps, step_length
+from sparta_ray.variables import Variable
+
+IncompleteSteps = Literal["error", "average"]
+"""What is done with a step that lacks some of its samples."""
+
+DAY = np.timedelta64(1, "D")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A run of samples in one file, or in several files of the same times.
+
+    Attributes:
+        channels: One for each variable, in their order.
+        times: When its samples are, shape (S,).
+        start: The first sample taken.
+        stop: The one after the last taken.
+    """
+
+    channels: tuple[Channel, ...]
+    times: NDArray[np.datetime64]
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """An opened source, with its steps known and complete.
+
+    Attributes:
+        parts: What holds the samples, one after another in time.
+        steps: The steps that the samples make.
+        variables: What each channel is.
+        incomplete_steps: Whether a step is the mean of the samples that are there.
+    """
+
+    parts: tuple[Part, ...]
+    steps: Steps
+    variables: tuple[Variable, ...]
+    incomplete_steps: IncompleteSteps
+
+    @property
+    def days(self) -> NDArray[np.datetime64]:
+        """When each step begins, shape (T,)."""
+        return self.steps.starts
+
+    @property
+    def samples_per_step(self) -> int:
+        """Samples that make a whole step's mean."""
+        return self.steps.samples_per_step
+
+    @property
+    def latitude(self) -> NDArray[np.float64]:
+        """Degrees north, ascending."""
+        return self.parts[0].channels[0].file.axes.latitudes
+
+    @property
+    def longitude(self) -> NDArray[np.float64]:
+        """Degrees east in 0 … 360, ascending."""
+        return self.parts[0].channels[0].file.axes.longitudes
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """What the source says of itself, such as its ``title``."""
+        said = self.parts[0].channels[0].file.opened.dataset.attrs
+        return {str(name): str(value) for name, value in said.items()}
+
+    @property
+    def read_chunk(self) -> int:
+        """Steps that can only be read together: multiples of it touch each chunk once."""
+        chunks = (time_chunk(channels[0]) for channels in self._arrays(self.parts[0]))
+        samples = math.lcm(self.samples_per_step, *chunks)
+        return min(samples // self.samples_per_step, len(self.days))
+
+    @cached_property
+    def signature(self) -> str:
+        """An identity that changes when the source does, found without reading a field."""
+        facts = [repr((self.longitude.tolist(), self.latitude.tolist(), str(self.days[[0, -1]])))]
+        for part in self.parts:
+            facts.append(hashlib.blake2b(part.times[part.start : part.stop].tobytes()).hexdigest())
+            for channel in part.channels:
+                facts += [channel.facts, *channel.stamps(part.start, part.stop - 1)]
+        return hashlib.blake2b("\x1f".join(facts).encode(), digest_size=16).hexdigest()
+
+    def read_steps(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Return the means of the steps ``start … stop - 1``, shape (steps, V, X, Y).
+
+        A value is NaN where one of its samples is; with ``incomplete_steps`` "average", where all
+        are.
+
+        Raises:
+            ReadError: Names the variable, the dates and the cause.
+        """
+        grid = len(self.longitude), len(self.latitude)
+        fields = np.empty((stop - start, len(self.variables), *grid), dtype=np.float32)
+        for places in self._quantities():
+            means = StepMeans(
+                (stop - start, len(places), *grid), self.incomplete_steps == "average"
+            )
+            for part, first, last, step_S in self._samples(start, stop):
+                channels = [part.channels[place] for place in places]
+                for begin, end in blocks(channels, first, last):
+                    values = read_samples(channels, begin, end)
+                    means.add(step_S[begin - first : end - first] - start, values)
+            fields[:, places] = means.result()
+        infinite = np.isinf(fields).any(axis=(2, 3))
+        if infinite.any():
+            step, channel = np.argwhere(infinite)[0]
+            raise ReadError(
+                f"{self.variables[channel].label} at {self.days[start + step]} has infinite values"
+                "; correct the source, or mark them as missing (NaN)"
+            )
+        return fields
+
+    def bytes_to_read(self, start: int, stop: int) -> int:
+        """Estimate the uncompressed bytes that reading the steps ``start … stop - 1`` touches."""
+        return sum(
+            bytes_touched(channels, first, last)
+            for part, first, last, _ in self._samples(start, stop)
+            for channels in self._arrays(part)
+        )
+
+    def _quantities(self) -> list[list[int]]:
+        """Return the places of channels that lie in one array: levels of one quantity."""
+        places: dict[tuple[tuple[int, str], ...], list[int]] = {}
+        for place in range(len(self.variables)):
+            channels = [part.channels[place] for part in self.parts]
+            arrays = tuple((id(channel.file), channel.name) for channel in channels)
+            places.setdefault(arrays, []).append(place)
+        return list(places.values())
+
+    def _arrays(self, part: Part) -> list[list[Channel]]:
+        return [[part.channels[place] for place in places] for places in self._quantities()]
+
+    def _samples(self, start: int, stop: int) -> Iterator[tuple[Part, int, int, NDArray[np.intp]]]:
+        """Yield the samples of some steps: part, first, one after the last, and their steps."""
+        wanted = np.searchsorted(self.steps.step_of_sample, (start, stop))
+        offset = 0  # of the part's first sample among all that are taken
+        for part in self.parts:
+            taken = part.stop - part.start
+            first, last = np.clip(wanted - offset, 0, taken)
+            if first < last:
+                step_S = self.steps.step_of_sample[offset + first : offset + last]
+                yield part, int(part.start + first), int(part.start + last), step_S
+            offset += taken
+
+
+def open_source(
+    config: SourceConfig,
+    variables: tuple[Variable, ...],
+    first_day: str | None = None,
+    last_day: str | None = None,
+    step: str = "1d",
+    incomplete_steps: IncompleteSteps = "error",
+) -> Source:
+    """Open a source and check names, units, levels, grid and times; reads coordinates only.
+
+    Args:
+        config: Where it is.
+        variables: The channels wanted, in order.
+        first_day: First day to take; None for the source's first.
+        last_day: Last day to take; None for the source's last.
+        step: Length of a step, such as ``6h``, ``1d`` or ``5d``.
+        incomplete_steps: What to do with a step that lacks some of its samples.
+
+    Raises:
+        ConfigError: Says what is missing or unfit, and what would help.
+        ReadError: The source cannot be reached.
+    """
+    names = {} if isinstance(config, SampleSource) else config.names
+    files = [File.of(opened) for opened in open_files(config)]
+    parts = [_part(group, variables, names) for group in _groups(files)]
+    parts.sort(key=lambda part: part.times[0])
+    _check_grids(parts)
+    _check_order(np.concatenate([part.times for part in parts]))
+    parts = [_cut(part, first_day, last_day) for part in parts]
+    parts = [part for part in parts if part.start < part.stop]
+    if not parts:
+        raise ConfigError("no sample lies between data.first_day and data.last_day")
+    times = np.concatenate([part.times[part.start : part.stop] for part in parts])
+    steps = lay_steps(times, step_length(step), incomplete_steps == "average")
+    return Source(tuple(parts), steps, variables, incomplete_steps)
+
+
+def _groups(files: Sequence[File]) -> list[list[File]]:
+    """Return the files by their times: those of the same times hold different variables."""
+    groups: dict[bytes, list[File]] = {}
+    for file in files:
+        groups.setdefault(file.axes.times.tobytes(), []).append(file)
+    return list(groups.values())
+
+
+def _part(files: Sequence[File], variables: tuple[Variable, ...], names: Mapping[str, str]) -> Part:
+    channels = tuple(map_channel(files, variable, names) for variable in variables)
+    times = files[0].axes.times
+    return Part(channels, times, 0, len(times))
+
+
+def _cut(part: Part, first_day: str | None, last_day: str | None) -> Part:
+    """Return the part with the samples that are wanted, and that its file calls valid.
+
+    ARCO-ERA5 has room for the years 1900 to 2050, and says which of them are filled.
+    """
+    said = part.channels[0].file.opened.dataset.attrs
+    first = _days(said.get("valid_time_start"), first_day, part.times[0])
+    last = _days(said.get("valid_time_stop"), last_day, part.times[-1])
+    start, stop = np.searchsorted(part.times, [first.max(), last.min() + DAY])
+    return Part(part.channels, part.times, int(start), int(stop))
+
+
+def _days(*times: str | np.datetime64 | None) -> NDArray[np.datetime64]:
+    """Return the days of those times that are given."""
+    return np.array([str(time)[:10] for time in times if time is not None], "datetime64[D]")
+
+
+def _check_grids(parts: Sequence[Part]) -> None:
+    """Check that all channels of all parts share one grid."""
+    axes = [channel.file.axes for part in parts for channel in part.channels]
+    for name in ("latitudes", "longitudes"):
+        first = getattr(axes[0], name)
+        if not all(np.array_equal(getattr(other, name), first) for other in axes):
+            raise ConfigError(f"the source's files do not share their {name}; regrid them first")
+
+
+def _check_order(times: NDArray[np.datetime64]) -> None:
+    late = times[1:][np.diff(times) <= np.timedelta64(0)]
+    if len(late):
+        raise ConfigError(f"the source's times must ascend without repeats; see {late[0]}")

@@ -1,0 +1,140 @@
+"""Streaming: days are read from the source when they are asked for, and nothing is copied first.
+
+A store in this mode holds coordinates, statistics and provenance, but no fields. Whole blocks of
+steps are read, averaged and regridded as they would have been for a store, so both modes give the
+same values bit for bit.
+"""
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparta_ray.config import ConfigError, from_tree
+from sparta_ray.data.block_cache import BlockCache, StreamConfig
+from sparta_ray.data.layout import StoreLayout
+from sparta_ray.data.readers import Fields
+from sparta_ray.data.recipe import DataConfig, Recipe, check_source, read_recipe
+from sparta_ray.data.sampling import SamplingConfig
+
+_BLOCK_STEPS = 16
+
+
+def stream_block(read_chunk: int) -> int:
+    """Return the steps that are read and kept together: whole chunks, of 16 steps or more.
+
+    Longer blocks would read more of what a batch does not want; shorter ones ask more often.
+
+    >>> stream_block(1), stream_block(10), stream_block(25)
+    (16, 20, 25)
+    """
+    return -(-_BLOCK_STEPS // read_chunk) * read_chunk
+
+
+class StreamReader:
+    """Reads any steps of a source, through the cache that a node's processes share."""
+
+    def __init__(
+        self, read_fields: Callable[[int, int], Fields], layout: StoreLayout, cache: BlockCache
+    ):
+        """Wrap `read_fields`, which returns the fields of the steps ``start … stop - 1``."""
+        self._read_fields, self._cache = read_fields, cache
+        self._shape = layout.shape
+        self._block_steps = stream_block(layout.provenance["read_chunk"])
+
+    def read(self, days: NDArray[np.int64]) -> Fields:
+        """Return physical fields of any steps, in the order asked, shape (n, V, X, Y)."""
+        fields = np.empty((len(days), *self._shape[1:]), dtype=np.float32)
+        block_of, place = np.divmod(days, self._block_steps)
+        pending = np.unique(block_of).tolist()
+        for wait in (False, True):  # first what is there or free, then what others are reading
+            busy = []
+            for block in pending:
+                whole = self._cache.get(block, self._read_block, wait)
+                if whole is None:
+                    busy.append(block)
+                else:
+                    rows = block_of == block
+                    fields[rows] = whole[place[rows]]
+            pending = busy
+        return fields
+
+    def _read_block(self, block: int) -> Fields:
+        start = block * self._block_steps
+        return self._read_fields(start, min(start + self._block_steps, self._shape[0]))
+
+
+def open_stream(path: str, layout: StoreLayout, fingerprint: str) -> StreamReader:
+    """Return the reader of a store without fields; its source is opened when it is first needed.
+
+    Args:
+        path: Where the store is.
+        layout: What it holds, with the recipe that it was made from.
+        fingerprint: Of the fields that were seen when it was prepared.
+
+    Raises:
+        ConfigError: On reading, if the source is no longer the one that was prepared.
+    """
+    # Shares of days are not the source's business, and only the training one is recorded.
+    settings = {name: v for name, v in layout.provenance["recipe"].items() if name != "split"}
+    config = from_tree(DataConfig, {**settings, "store": path}, f"the recipe of {path}")
+
+    @cache
+    def recipe() -> Recipe:
+        opened = read_recipe(config)
+        check_source(layout.provenance, opened)
+        return opened
+
+    return StreamReader(
+        lambda start, stop: recipe().read_fields(start, stop),
+        layout,
+        BlockCache(config.stream.folder(fingerprint), config.stream.bytes),
+    )
+
+
+def check_stream(config: StreamConfig, sampling: SamplingConfig, layout: StoreLayout) -> None:
+    """Refuse a cache that a batch's blocks would overflow: each would be read again and again.
+
+    Args:
+        config: The cache.
+        sampling: How batches are drawn.
+        layout: What there is to read, and in which chunks.
+
+    Raises:
+        ConfigError: Names what the cache must hold, and what to change.
+    """
+    if layout.bytes <= config.bytes:
+        return
+    everything = f"data.stream.cache_mb to {_mib(layout.bytes)}, which holds all data"
+    if sampling.locality is None:
+        raise ConfigError(
+            "data.mode stream reads a block of the source for every row of a batch that is drawn "
+            "from the whole split; set sampling.locality, for example to {block_steps: 64}, or "
+            f"{everything}"
+        )
+    steps = working_steps(sampling, stream_block(layout.provenance["read_chunk"]))
+    at_once = steps * layout.bytes // len(layout.days)
+    if at_once > config.bytes:
+        raise ConfigError(
+            f"data.stream.cache_mb {config.cache_mb} is less than the {_mib(at_once)} MiB that a "
+            "batch's blocks take; set it to that or more, or lower sampling.locality.blocks_at_once"
+        )
+
+
+def working_steps(sampling: SamplingConfig, block_steps: int) -> int:
+    """Return the steps, in whole blocks of a source, that a group's batches are drawn from.
+
+    With negatives, blocks of 64 days take 154 days and 74 more far away: of a source in blocks of
+    16, ten and five.
+    """
+    assert sampling.locality is not None
+    far = sampling.locality.block_steps + 2 * sampling.max_neighbour_days
+    own = far + 2 * sampling.hard_days[1]  # hard negatives reach over both ends
+    spans = [own, far] if sampling.negatives else [far]
+    blocks = sum(-(-span // block_steps) for span in spans)
+    return sampling.locality.blocks_at_once * blocks * block_steps
+
+
+def _mib(size: int) -> int:
+    return -(-size // 2**20)

@@ -1,0 +1,33 @@
+"""Soft contrastive: a row recognises its partner, and the nearer in time the others, them too.
+
+Legend: N rows, P projection, M = 2N projections of two views.
+"""
+
+import torch
+from torch import Tensor
+
+from sparta_ray.losses.contrastive import pool_similarity
+
+
+def soft_contrastive(
+    z_a_NP: Tensor, z_b_NP: Tensor, step_N: Tensor, temperature: float, sharpness: float
+) -> Tensor:
+    """Return the mean over 2N projections of -Σ w log shares of all others (Lee et al. 2024).
+
+    The weight falls with the distance in time as w = 2 sigmoid(-sharpness |t - t'|): 1 for the
+    partner, whose row is the same, and for any row of the same time. Similarity is the cosine over
+    τ, as in NT-Xent; as the sharpness grows, NT-Xent is what remains.
+
+    Args:
+        z_a_NP: Projections of one view.
+        z_b_NP: Projections of the other; row n is row n's partner.
+        step_N: Time step of each row, of both its views.
+        temperature: τ, above 0.
+        sharpness: τ_T, per time step; at distance ln(3) / τ_T the weight is a half.
+    """
+    share_MM = pool_similarity(z_a_NP, z_b_NP, temperature).log_softmax(dim=1)
+    step_M = step_N.repeat(2)
+    distance_MM = (step_M[:, None] - step_M).abs().to(share_MM.dtype)
+    weight_MM = 2 * torch.sigmoid(-sharpness * distance_MM)
+    itself_MM = torch.eye(len(step_M), dtype=torch.bool, device=step_M.device)
+    return -(weight_MM * share_MM.masked_fill(itself_MM, 0.0)).sum(dim=1).mean()

@@ -1,0 +1,72 @@
+"""Dropout that draws by row of the whole batch, so that any number of ranks draws the same.
+
+Each call takes one key from torch's CPU generator, which every rank seeds alike. What is dropped
+from a row is a hash of the key, the row's number in the batch of all ranks, and the value's number
+in the row. A rank hashes its own rows alone.
+"""
+
+import torch
+from torch import Tensor, nn
+
+_WORD = 2**16
+_WORDS = 4  # 16-bit words of one hash
+_GOLDEN = 0x9E3779B97F4A7C15 - 2**64
+_FIRST, _SECOND = 0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64
+
+
+class RowDropout(nn.Module):
+    """Sets values to 0 with probability `rate` when training, and scales the others up.
+
+    The rate is resolved to 2⁻¹⁶.
+
+    Attributes:
+        rate: Probability, from 0 to below 1.
+        first_row: Number of this rank's first row in the batch of all ranks.
+    """
+
+    def __init__(self, rate: float):
+        super().__init__()
+        self.rate = rate
+        self.first_row = 0
+
+    def forward(self, x_B: Tensor) -> Tensor:
+        """Return values of the same shape (B, …)."""
+        if not self.training or self.rate == 0:
+            return x_B
+        key = torch.randint(2**63 - 1, ())
+        dropped_B = draw_dropped(key, self.first_row, x_B, self.rate)
+        return (x_B / (1 - self.rate)).masked_fill(dropped_B, 0)
+
+    def extra_repr(self) -> str:
+        """Return what ``print(model)`` shows."""
+        return f"rate={self.rate}"
+
+
+def draw_dropped(key: Tensor, first_row: int, x_B: Tensor, rate: float) -> Tensor:
+    """Return which values of x_B are dropped, bool of its shape, on its device.
+
+    Args:
+        key: Of this draw, int64, no dimensions.
+        first_row: Row number of x_B's first row.
+        x_B: Tells the shape (B, …).
+        rate: Probability of True.
+    """
+    rows, device = len(x_B), x_B.device
+    values = x_B[0].numel()
+    row_B = torch.arange(first_row, first_row + rows, device=device)
+    hash_N = torch.arange(-(-values // _WORDS), device=device) * _GOLDEN
+    row_key_B = _mix(row_B * _GOLDEN + key)
+    words = _mix(row_key_B[:, None] + hash_N).view(torch.int16)[:, :values]
+    return (words < round(rate * _WORD) - _WORD // 2).view(x_B.shape)
+
+
+def _mix(x: Tensor) -> Tensor:
+    """Scramble int64 values in place, as SplitMix64 does (Steele et al. 2014)."""
+    _fold(x, 30).mul_(_FIRST)
+    _fold(x, 27).mul_(_SECOND)
+    return _fold(x, 31)
+
+
+def _fold(x: Tensor, bits: int) -> Tensor:
+    """Combine x with itself shifted right, zeros entering as if it were unsigned."""
+    return x.bitwise_xor_((x >> bits).bitwise_and_(2 ** (64 - bits) - 1))

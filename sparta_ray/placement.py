@@ -1,0 +1,128 @@
+"""What a run asks of a cluster at the same time, and whether given nodes can give it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sparta_ray.config import ConfigError
+from sparta_ray.run import Run
+
+
+@dataclass(frozen=True)
+class Node:
+    """The CPUs and GPUs of one machine, used or not."""
+
+    cpus: float
+    gpus: float = 0
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What one link of the chain needs before it can work at all.
+
+    Attributes:
+        link: Name of the link.
+        cpus: CPUs at the same time.
+        gpus: GPUs at the same time.
+        made_of: The same in words.
+    """
+
+    link: str
+    cpus: float
+    gpus: float
+    made_of: str
+
+
+def asks(run: Run) -> list[Ask]:
+    """Return what each link of a run needs; links run one after the other."""
+    downstream = run.downstream
+    return [
+        Ask("prepare", 1, 0, "1 CPU a shard, as many at a time as there are"),
+        training_ask(run),
+        Ask(
+            "downstream",
+            downstream.cpus_per_trial,
+            downstream.gpus_per_trial,
+            f"{downstream.cpus_per_trial:g} CPUs and {downstream.gpus_per_trial:g} GPUs a trial, "
+            f"at most {downstream.max_concurrent or 'as many as fit'} at a time",
+        ),
+    ]
+
+
+def training_ask(run: Run) -> Ask:
+    """Return what training needs: all of it at the same time, or it waits for ever."""
+    scaling = run.scaling
+    workers, gpus = scaling.num_workers, scaling.num_workers if scaling.use_gpu else 0
+    each = f"{scaling.cpus_per_worker:g} CPUs" + (" and 1 GPU" if gpus else "")
+    builders = workers * scaling.builders_per_worker
+    return Ask(
+        "train", scaling.cpus, gpus, f"{workers} workers of {each}, {builders} builders of 1 CPU"
+    )
+
+
+def check_resources(run: Run, nodes: Sequence[Node]) -> None:
+    """Refuse a run that would wait for ever for what the nodes do not have.
+
+    Raises:
+        ConfigError: Names what is asked, what is there, and what to lower.
+    """
+    scaling, downstream = run.scaling, run.downstream
+    cpus, gpus = sum(node.cpus for node in nodes), sum(node.gpus for node in nodes)
+    largest = max((node.cpus for node in nodes), default=0)
+    if max(scaling.cpus_per_worker, downstream.cpus_per_trial) > largest:
+        raise ConfigError(
+            f"a worker asks for {scaling.cpus_per_worker:g} CPUs and a downstream trial for "
+            f"{downstream.cpus_per_trial:g}, but the largest node has {largest:g}; lower "
+            "scaling.cpus_per_worker or downstream.cpus_per_trial"
+        )
+    if scaling.cpus > cpus:
+        raise ConfigError(
+            f"scaling asks for {scaling.cpus:g} CPUs ({scaling.num_workers} workers of "
+            f"{scaling.cpus_per_worker:g}, each with {scaling.builders_per_worker} builders of 1) "
+            f"but the cluster has {cpus:g}; lower scaling.num_workers or scaling.cpus_per_worker"
+        )
+    if scaling.use_gpu and scaling.num_workers > gpus:
+        raise ConfigError(
+            f"scaling asks for {scaling.num_workers} GPUs but the cluster has {gpus:g}; lower "
+            "scaling.num_workers, or set scaling.use_gpu=false"
+        )
+    _check_places(run, nodes)
+    if fitting_trials(run, nodes) == 0:
+        raise ConfigError(
+            f"a downstream trial asks for {downstream.cpus_per_trial:g} CPUs and "
+            f"{downstream.gpus_per_trial:g} GPUs of one node, but none has them; lower "
+            "downstream.cpus_per_trial or downstream.gpus_per_trial"
+        )
+
+
+def fitting_trials(run: Run, nodes: Sequence[Node]) -> int:
+    """Return how many downstream trials the nodes hold at a time.
+
+    Two nodes of 3 CPUs hold two trials of 2 CPUs, not three.
+    """
+    downstream = run.downstream
+    return sum(_fits(node, downstream.cpus_per_trial, downstream.gpus_per_trial) for node in nodes)
+
+
+def _check_places(run: Run, nodes: Sequence[Node]) -> None:
+    """Refuse a run whose totals are there, but not in pieces that its parts fit into."""
+    scaling = run.scaling
+    left, workers = [], scaling.num_workers
+    # Workers go to GPU nodes first, as Ray packs them; builders take whole CPUs that are left.
+    for node in sorted(nodes, key=lambda node: (node.gpus, node.cpus), reverse=True):
+        placed = min(workers, _fits(node, scaling.cpus_per_worker, 1 if scaling.use_gpu else 0))
+        workers -= placed
+        left.append(int(node.cpus - placed * scaling.cpus_per_worker))
+    builders = scaling.num_workers * scaling.builders_per_worker
+    if workers > 0 or sum(left) < builders:
+        sizes = ", ".join(f"{node.cpus:g} CPUs and {node.gpus:g} GPUs" for node in nodes)
+        raise ConfigError(
+            f"scaling asks for {scaling.num_workers} workers of {scaling.cpus_per_worker:g} CPUs"
+            f"{' and 1 GPU' if scaling.use_gpu else ''} and {builders} builders of 1 CPU; they do "
+            f"not fit into nodes of {sizes}; lower scaling.num_workers, scaling.cpus_per_worker "
+            "or scaling.builders_per_worker"
+        )
+
+
+def _fits(node: Node, cpus: float, gpus: float) -> int:
+    by_cpu = int(node.cpus / cpus + 1e-9)
+    return min(by_cpu, int(node.gpus / gpus + 1e-9)) if gpus else by_cpu

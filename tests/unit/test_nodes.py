@@ -1,0 +1,63 @@
+import pytest
+
+from sparta_ray.config import ConfigError
+from sparta_ray.nodes import NodeReport, check_nodes, disagreements, own_versions, refuse_own_disks
+
+VERSIONS = {"python": "3.11.7", "torch": "2.13.0"}
+
+
+def test_nodes_that_agree_are_no_problem():
+    assert disagreements(VERSIONS, [NodeReport("10.0.0.2", VERSIONS, clock=59.0)]) == []
+
+
+@pytest.mark.parametrize(
+    ("report", "problem"),
+    [
+        (
+            NodeReport("a", VERSIONS | {"torch": "2.12.1"}, 0),
+            "a has torch 2.12.1, the driver 2.13.0",
+        ),
+        (NodeReport("a", {"python": "3.11.7"}, 0), "a has torch missing, the driver 2.13.0"),
+        (NodeReport("a", VERSIONS | {"python": "3.12.1"}, 0), "a has python 3.12.1"),
+        (NodeReport("a", VERSIONS, -90), "a has a clock -90 s off; synchronise it"),
+        (
+            NodeReport("a", VERSIONS, 0, ("cannot read s3://b: no",)),
+            "a cannot read s3://b: no",
+        ),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_node(report, problem):
+    (found,) = disagreements(VERSIONS, [NodeReport("b", VERSIONS, 0), report])
+    assert found.startswith(problem)
+
+
+def test_own_versions_leave_the_build_out():
+    versions = own_versions()
+    assert {"python", "sparta-ray", "ray", "torch"} <= versions.keys()
+    assert "+" not in versions["torch"]
+    assert "missing" not in versions.values()
+
+
+def test_a_growing_cluster_takes_urls_and_mounts_but_no_disk_of_one_node(tmp_path):
+    mounts = tmp_path / "mounts"
+    mounts.write_text(
+        "/dev/sda1 / ext4 rw 0 0\nserver:/lab /shared nfs4 rw 0 0\n"
+        "tmpfs /shared/scratch tmpfs rw 0 0\n"
+    )
+    refuse_own_disks(["gs://bucket/runs", "/shared/runs"], mounts)
+    for path in ("/home/me/runs", "/shared/scratch/runs", "/sharedby/runs"):
+        with pytest.raises(ConfigError, match=f"{path} lies on this node's own disk"):
+            refuse_own_disks(["/shared/runs", path], mounts)
+
+
+@pytest.mark.parametrize(
+    ("folder", "message"),
+    [
+        ("nfs9://server/runs", "cannot write to nfs9://server/runs: Protocol not known"),
+        ("/proc/version/runs", "cannot write to /proc/version/runs"),
+        ("/tmp/ray/session/runtime_resources/working_dir_files/_ray_pkg_1/runs", "job's own copy"),
+    ],
+)
+def test_storage_that_the_driver_cannot_use_is_refused_before_any_node_is_asked(folder, message):
+    with pytest.raises(ConfigError, match=message):
+        check_nodes([folder])

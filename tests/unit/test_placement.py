@@ -1,0 +1,74 @@
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sparta_ray.config import ConfigError, load
+from sparta_ray.placement import Node, asks, check_resources, fitting_trials, training_ask
+from sparta_ray.run import Run
+
+ROOT = Path(__file__).parents[2]
+
+
+def run_of(*changes: str) -> Run:
+    return load(Run, None, changes)
+
+
+def test_what_training_asks_for_is_workers_and_builders_together():
+    run = run_of(
+        "scaling.num_workers=3", "scaling.cpus_per_worker=2", "scaling.builders_per_worker=4",
+        "scaling.use_gpu=true",
+    )  # fmt: skip
+    ask = training_ask(run)
+    assert (ask.cpus, ask.gpus) == (3 * 2 + 3 * 4, 3)
+    assert ask.made_of == "3 workers of 2 CPUs and 1 GPU, 12 builders of 1 CPU"
+    assert [each.link for each in asks(run)] == ["prepare", "train", "downstream"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "nodes", "message"),
+    [
+        (["scaling.num_workers=2"], [Node(3)], "asks for 4 CPUs"),
+        (["scaling.cpus_per_worker=3"], [Node(2), Node(2)], "the largest node has 2"),
+        (["scaling.use_gpu=true"], [Node(8)], "1 GPUs but the cluster has 0"),
+        # 6 CPUs are there, but neither node holds two workers of 2, nor their builders beside them.
+        (["scaling.cpus_per_worker=2", "scaling.num_workers=2"], [Node(3), Node(3)], None),
+        (["scaling.cpus_per_worker=2", "scaling.num_workers=2"], [Node(5), Node(1)], None),
+        (["scaling.cpus_per_worker=3"], [Node(3), Node(0.5), Node(0.5)], "do not fit into nodes"),
+        # The GPU's own node has no CPU left for the worker.
+        (["scaling.use_gpu=true"], [Node(0, 1), Node(4)], "do not fit into nodes"),
+        (["downstream.gpus_per_trial=0.5"], [Node(4)], "a downstream trial asks for 1 CPUs"),
+        (["downstream.gpus_per_trial=0.5"], [Node(1, 1), Node(4)], None),
+        ([], [], "the largest node has 0"),
+    ],
+)
+def test_a_run_that_would_wait_for_ever_is_refused(changes, nodes, message):
+    if message is None:
+        check_resources(run_of(*changes), nodes)
+        return
+    with pytest.raises(ConfigError, match=message):
+        check_resources(run_of(*changes), nodes)
+
+
+def test_trials_fit_into_nodes_not_into_the_sum():
+    run = run_of("downstream.cpus_per_trial=2")
+    assert fitting_trials(run, [Node(3), Node(3)]) == 2
+    quarter = run_of("downstream.gpus_per_trial=0.25")
+    assert fitting_trials(quarter, [Node(16, 1), Node(2, 1), Node(8)]) == 4 + 2
+    tenth = run_of("downstream.cpus_per_trial=0.1")
+    assert fitting_trials(tenth, [Node(0.3)]) == 3  # rounding does not lose one
+
+
+def test_the_documented_table_is_what_a_run_asks_for():
+    published = load(Run, ROOT / "conf/paper.yaml")
+    guide = (ROOT / "docs/guides/cluster.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| (\d+) \| (\d+) \| (\d+) \|", guide, re.MULTILINE)
+    assert [int(row[0]) for row in rows] == [1, 8, 64]
+    for row in rows:
+        workers, cpus, builders, together = map(int, row)
+        run = replace(published, scaling=replace(published.scaling, num_workers=workers))
+        assert training_ask(run).gpus == workers
+        assert workers * run.scaling.cpus_per_worker == cpus
+        assert workers * run.scaling.builders_per_worker == builders
+        assert training_ask(run).cpus == together
