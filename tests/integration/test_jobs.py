@@ -45,8 +45,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the tiny run was interrupted by Ctrl-C, and then finished."""
     folder = tmp_path_factory.mktemp("jobs")
     first = job("train_sparta.py", folder, wait=False)
-    history = folder / "runs/smoke/metrics.jsonl"
-    while not (history.exists() and history.read_text().count('"event": "epoch"') >= 2):
+    registered = folder / "runs/smoke/checkpoints/checkpoint_manager_snapshot.json"
+    while not (registered.exists() and "checkpoint_dir_name" in registered.read_text()):
         assert first.poll() is None, output(first)
         time.sleep(0.1)
     first.send_signal(signal.SIGINT)
@@ -67,13 +67,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_an_interrupted_run_continues_and_ends_with_a_report(finished: Path) -> None:
     run = finished / "runs/smoke"
     starts = [
-        record["position"]
+        (record["stage"], record["position"])
         for record in map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
-        if record["event"] == "start" and record["stage"] == "pretrain"
+        if record["event"] == "start"
     ]
-    assert len(starts) == 2
-    assert starts[0] == 0
-    assert starts[1] > 0
+    fresh = [(stage, 0) for stage in ("pretrain", "joint", "decode", "autoencoder")]
+    assert [start for start in starts if start[1] == 0] == fresh
+    assert any(position > 0 for _, position in starts)  # where it was continued
     page = (run / "report/index.html").read_text()
     assert "Forecast" in page
     metrics = json.loads((run / "report/metrics.json").read_text())
