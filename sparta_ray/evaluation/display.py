@@ -81,11 +81,11 @@ def model_order(models: Iterable[str]) -> list[str]:
 
 
 def decimals_for(values: Iterable[float]) -> int:
-    """Return the decimals that show the smallest value to 3 digits, the largest to at most 5."""
+    """Return the decimals that show the smallest value to 3 digits, the largest to at most 4."""
     sizes = [math.floor(math.log10(abs(value))) for value in values if value != 0]
     if not sizes:
         return 0
-    return max(0, min(2 - min(sizes), 4 - max(sizes)))
+    return max(0, min(2 - min(sizes), 3 - max(sizes)))
 
 
 def number(value: float, decimals: int) -> str:

@@ -92,7 +92,7 @@ def _contrastive(run: Run) -> Results:
     for stage in run.training.stages:
         value = last_validation(RunFolder(run.path), stage.kind, "nt_xent")
         if value is not None:
-            subject = Subject("contrastive", "sparta", setting=f"after {stage.kind}")
+            subject = Subject("contrastive", f"sparta after {stage.kind}")
             results.scores.append(subject.score("nt_xent", value / 2))
     if results.scores:
         chance = math.log(2 * run.sampling.anchors_per_batch * run.sampling.rows_per_anchor - 1)

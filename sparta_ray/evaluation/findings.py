@@ -54,15 +54,12 @@ class _Means:
 
 
 def _contrastive(table: _Means) -> Iterator[str]:
-    values = [s for s in table.scores if s.task == "contrastive" and s.model == "sparta"]
-    chance = table.models("contrastive", "nt_xent").get("chance")
+    values = table.models("contrastive", "nt_xent")
+    chance = values.pop("chance", None)
     if values and chance is not None:
-        *earlier, delivered = values  # in the order of the stages
-        before = "".join(f"; {score.value:.2f} {score.setting}" for score in earlier)
+        shown = ", ".join(f"{value:.2f} for {in_sentence(m)}" for m, value in values.items())
         yield (
-            f"Contrastive pretraining: validation NT-Xent of the delivered encoder is "
-            f"{delivered.value:.2f} ({delivered.setting}{before}); guessing would score "
-            f"{chance:.2f}."
+            f"Contrastive pretraining: validation NT-Xent is {shown}; guessing scores {chance:.2f}."
         )
 
 
@@ -117,11 +114,11 @@ def _classification(table: _Means) -> Iterator[str]:
     accuracy = table.models("classification", "accuracy")
     learnt = {model: v for model, v in accuracy.items() if model != "majority"}
     if learnt:
-        shown = ", ".join(f"{in_sentence(m)} {v:.0%}" for m, v in learnt.items())
+        shown = ", ".join(f"{in_sentence(m)} {100 * v:.0f} %" for m, v in learnt.items())
         guess = accuracy.get("majority", 0.25)
         yield (
             f"Season of a masked day: {shown} right; always naming the commonest season would be "
-            f"right for {guess:.0%}."
+            f"right for {100 * guess:.0f} %."
         )
 
 

@@ -104,10 +104,13 @@ def _span(store: Store, start: int, stop: int) -> str:
 
 def _shortened(run: Run) -> Iterator[tuple[str, str, str]]:
     """List every setting of the method that differs from the published one."""
+    left_out = [name for name in Run().downstream.forecast if name not in run.downstream.forecast]
+    absent = tuple(f"downstream.forecast.{name}" for name in left_out)
+    yield from ((path, "trained", "left out") for path in absent)
     for line in differences(to_tree(Run()), to_tree(run)):
         path, _, values = line.partition(": ")
         published, _, ours = values.partition(" -> ")
-        if not path.startswith(_STATED):
+        if not path.startswith((*_STATED, *absent)):
             yield path, published.strip("'"), ours.strip("'")
 
 

@@ -8,6 +8,7 @@ import pandas as pd
 
 from sparta_ray.data.seasons import SEASONS
 from sparta_ray.downstream.trial import trials
+from sparta_ray.evaluation.display import in_sentence, setting_name
 from sparta_ray.evaluation.figures import (
     confusion_matrix,
     loss_curves,
@@ -37,12 +38,13 @@ def page_figures(run: Run, folder: RunFolder, results: Results) -> Iterator[Repo
     yield from _embedding_figures(run, results)
     for trial in trials(run):
         if (counts := results.arrays.get(f"confusion-{trial.name}")) is not None:
+            name = in_sentence(trial.model)
             yield ReportFigure(
                 "classification",
-                f"Who is taken for whom: {trial.model}, seed {trial.seed}",
+                f"Who is taken for whom: {name}, seed {trial.seed}",
                 "Test days by true and predicted season.",
                 confusion_matrix(counts.values, SEASONS),
-                f"Confusion matrix of the season classifier on {trial.model} embeddings.",
+                f"Confusion matrix of the season classifier on {name} embeddings.",
             )
 
 
@@ -64,24 +66,26 @@ def _loss_figures(run: Run, folder: RunFolder) -> Iterator[ReportFigure]:
 
 def _map_figures(run: Run, results: Results) -> Iterator[ReportFigure]:
     for kind in run.models:
+        name = in_sentence(kind)
         if (panels := results.arrays.get(f"map-reconstruction-{kind}")) is not None:
             yield ReportFigure(
                 "reconstruction",
-                f"One day, reconstructed by {kind}",
+                f"One day, reconstructed by {name}",
                 f"{panels.attrs['day']}, drawn on the {run.views.crop[0]}x{run.views.crop[1]} view "
                 "that the encoder sees. Grey values were hidden.",
-                field_maps(panels, f"Reconstruction of {panels.attrs['day']} by {kind}"),
+                field_maps(panels, f"Reconstruction of {panels.attrs['day']} by {name}"),
                 "Maps of truth, masked input, reconstruction and error for every variable.",
                 raster=True,
             )
     for trial in trials(run):
         if (panels := results.arrays.get(f"map-{trial.name}")) is not None:
             day, lead = panels.attrs["day"], int(panels.attrs["lead"])
+            name = in_sentence(trial.model)
             yield ReportFigure(
                 "forecast",
-                f"A forecast {lead} days ahead: {trial.model}, seed {trial.seed}",
-                f"For {day}, from {trial.setting.replace('_', ', ')}.",
-                field_maps(panels, f"Forecast of {day}, {lead} days ahead, by {trial.model}"),
+                f"A forecast {lead} days ahead: {name}, seed {trial.seed}",
+                f"For {day}; {setting_name(trial.setting)}.",
+                field_maps(panels, f"Forecast of {day}, {lead} days ahead, by {name}"),
                 "Maps of truth, forecast and error for every variable.",
                 raster=True,
             )
@@ -103,7 +107,7 @@ def _lead_figures(results: Results) -> Iterator[ReportFigure]:
     if scores.empty:
         return
     for setting, part in scores.groupby("setting"):
-        title = str(setting).replace("_", ", ")
+        title = setting_name(str(setting))
         joint = part[part["metric"] == "rrmse"]
         yield ReportFigure(
             "forecast",

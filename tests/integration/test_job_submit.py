@@ -43,21 +43,22 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
                 *RAY, "start", "--head", "--block", "--num-cpus=2",
                 "--node-ip-address=127.0.0.1", f"--port={free_port()}",
                 "--dashboard-host=127.0.0.1", f"--dashboard-port={dashboard}",
-                "--object-store-memory=300000000",
+                f"--dashboard-agent-listen-port={free_port()}", "--object-store-memory=300000000",
             ],
             env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
     try:
-        wait_for_jobs_api(environment, folder / "head.log")
+        wait_for_jobs(environment, folder / "head.log")
         yield environment
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(timeout=90)
+        os.killpg(process.pid, signal.SIGKILL)  # a clean end takes half a minute
+        process.wait(timeout=30)
 
 
-def wait_for_jobs_api(environment: dict[str, str], log: Path) -> None:
-    deadline = time.monotonic() + 90
-    while ray_job(environment, "list").returncode != 0:
+def wait_for_jobs(environment: dict[str, str], log: Path) -> None:
+    """Wait until a job runs, which is later than when the head answers."""
+    deadline = time.monotonic() + 120
+    while ray_job(environment, "submit", "--", "true").returncode != 0:
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(1)
 

@@ -51,11 +51,15 @@ def test_a_run_is_evaluated_once_and_says_what_it_does(linear_run, save_random, 
     assert lines[-1].startswith(f"evaluate {parts}/{parts} done in ")
 
     scores = load_results(folder).scores
-    losses = {s.setting: s.value for s in scores if s.task == "contrastive"}
+    losses = {s.model: s.value for s in scores if s.task == "contrastive"}
     chance = math.log(
         2 * linear_run.sampling.anchors_per_batch * linear_run.sampling.rows_per_anchor - 1
     )
-    assert losses == {"after pretrain": 4.0, "after joint": 3.75, None: pytest.approx(chance)}
+    assert losses == {
+        "sparta after pretrain": 4.0,
+        "sparta after joint": 3.75,
+        "chance": pytest.approx(chance),
+    }
     models = {s.model for s in scores if s.task == "forecast"}
     assert models == {"sparta", "autoencoder", "persistence", "climatology"}
     assert np.isfinite([score.value for score in scores]).all()

@@ -240,7 +240,7 @@ def test_published_values(arguments, expected):
 def test_numbers_are_shown_with_useful_digits():
     assert number(-1234.5, 1) == "−1\u2009234.5"
     assert [decimals_for(v) for v in ([4.2, 15.7], [0.016], [104.96, 5.56], [1e4, 0.1], [0])] == [
-        2, 4, 2, 0, 0
+        2, 4, 1, 0, 0
     ]  # fmt: skip
     assert model_order(["climatology", "autoencoder", "sparta", "persistence", "sparta"]) == [
         "sparta", "autoencoder", "persistence", "climatology"
