@@ -41,7 +41,9 @@ def main() -> None:
         for name in arguments.names or BENCHMARKS:
             began = time.monotonic()
             found = list(BENCHMARKS[name](setting))
-            print(f"\n{name}, {time.monotonic() - began:.0f} s\n{report.markdown(found)}", flush=True)
+            print(
+                f"\n{name}, {time.monotonic() - began:.0f} s\n{report.markdown(found)}", flush=True
+            )
             rows += found
     report.write(Path(arguments.out), rows)
     print(f"\nwritten to {arguments.out}/results.md and results.json")

@@ -1,15 +1,19 @@
-"""Make a source of made-up weather, laid out like WeatherBench 2's: ``python -m benchmarks.make_source``.
+"""Make a source of made-up weather, laid out like WeatherBench 2's.
+
+    python -m benchmarks.make_source /tmp/era5-like.zarr --days 30
 
 Zarr format 2, one sample a chunk, (time, level, latitude, longitude), latitude descending with
 both poles. Five variables on 1440 x 721 take 21 MB a sample, a few GB some weeks.
 """
 
 import argparse
+from collections.abc import Sequence
 
 import numpy as np
 import zarr
-from numcodecs import Blosc
+from numcodecs import Blosc  # type: ignore[import-untyped]
 from numpy.typing import NDArray
+from zarr.core.common import JSON
 
 from sparta_ray.variables import PUBLISHED, parse
 
@@ -45,7 +49,9 @@ def make_source(
         ("latitude", latitude, "degrees_north"),
         ("longitude", longitude, "degrees_east"),
     ):
-        group.create_array(name, data=values, attributes=_attributes([name], units))
+        group.create_array(
+            name, data=values, fill_value=None, attributes=_attributes([name], units)
+        )
     noise = np.random.default_rng(0).standard_normal((grid[1], 2 * grid[0]), np.float32)
     for label in PUBLISHED:
         variable = parse(label).definition
@@ -56,6 +62,7 @@ def make_source(
             shape=(samples, *shape),
             chunks=(1, *shape),
             dtype="float32",
+            fill_value=float("nan"),
             compressors=Blosc(cname="lz4"),
             attributes=_attributes(["time", *levels, "latitude", "longitude"], variable.units),
         )
@@ -77,11 +84,12 @@ def _weather(
     waves = np.cos(north) * np.cos(4 * east - 2 * np.pi * hour / 144) + np.cos(2 * north)
     shift = hour % len(longitude)
     travelled = noise[:, shift : shift + len(longitude)]
-    return (waves + 0.2 * travelled).astype(np.float32)
+    weather: NDArray[np.float32] = (waves + 0.2 * travelled).astype(np.float32)
+    return weather
 
 
-def _attributes(dimensions: list[str], units: str) -> dict[str, list[str] | str]:
-    return {"_ARRAY_DIMENSIONS": dimensions, "units": units}
+def _attributes(dimensions: Sequence[str], units: str) -> dict[str, JSON]:
+    return {"_ARRAY_DIMENSIONS": tuple(dimensions), "units": units}
 
 
 def main() -> None:

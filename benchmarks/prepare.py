@@ -1,9 +1,7 @@
 """Preparing a 64 x 32 store from 0.25°: the rate, where it goes, and memory as the source grows."""
 
-import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -13,6 +11,7 @@ import xarray as xr
 
 from benchmarks.harness import Row, Setting, side_by_side
 from benchmarks.make_source import LEVEL, make_source
+from sparta_ray.data.readers import Fields
 from sparta_ray.data.recipe import DataConfig, Recipe, read_recipe
 from sparta_ray.data.shards import finish, lay_out, plan_store, write_shard
 from sparta_ray.data.sources import ZarrSource
@@ -66,7 +65,7 @@ def _rates(setting: Setting, recipe: Recipe) -> Iterator[Row]:
         yield Row(f"of which {what}", "%", 100 / pair.ratio)
 
 
-def _with_xarray(recipe: Recipe) -> np.ndarray:
+def _with_xarray(recipe: Recipe) -> Fields:
     """Return the same days by the usual operations, all samples at a time."""
     assert isinstance(recipe.config.source, ZarrSource)
     source = xr.open_zarr(recipe.config.source.url, chunks=None).sel(level=LEVEL)
@@ -75,7 +74,8 @@ def _with_xarray(recipe: Recipe) -> np.ndarray:
     fields = days.sortby("latitude").transpose("time", "variable", "longitude", "latitude").values
     longitude_PX = recipe.regridder._longitude_PX.toarray()
     latitude_QY = recipe.regridder._latitude_QY.toarray().astype(np.float32)
-    return longitude_PX @ fields @ latitude_QY.T
+    regridded: Fields = longitude_PX @ fields @ latitude_QY.T
+    return regridded
 
 
 def _peak_in_new_process(config: DataConfig) -> float:

@@ -1,12 +1,13 @@
 """Regridding to 64 x 32, as a preparation calls it, against the bare matrix products."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from benchmarks.harness import Row, Setting, side_by_side
-from sparta_ray.data.regrid import ConservativeRegridder
+from sparta_ray.data.regrid import ConservativeRegridder, Fields
 from sparta_ray.grids import EquiangularGrid, Grid
 
 VARIABLES = 5
@@ -35,16 +36,12 @@ def measure(setting: Setting) -> Iterator[Row]:
             yield row() if least is None else row(f"≥ {least}", pair.ratio >= least)
 
 
-def _bare(regridder: ConservativeRegridder, x_VXY: np.ndarray) -> list[np.ndarray]:
+def _bare(regridder: ConservativeRegridder, x_VXY: Fields) -> list[Any]:
     longitude_PX, latitude_QY = regridder._longitude_PX, regridder._latitude_QY
     return [(latitude_QY @ (longitude_PX @ x_XY).T).T for x_XY in x_VXY]
 
 
-def _dense(regridder: ConservativeRegridder, x_VXY: np.ndarray) -> partial[np.ndarray]:
+def _dense(regridder: ConservativeRegridder, x_VXY: Fields) -> Callable[[], object]:
     longitude_PX = regridder._longitude_PX.toarray()
     latitude_YQ = regridder._latitude_QY.toarray().T.astype(np.float32)
-    return partial(_dense_product, longitude_PX, x_VXY, latitude_YQ)
-
-
-def _dense_product(left: np.ndarray, x_VXY: np.ndarray, right: np.ndarray) -> np.ndarray:
-    return left @ x_VXY @ right
+    return lambda: longitude_PX @ x_VXY @ latitude_YQ

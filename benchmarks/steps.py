@@ -77,7 +77,12 @@ def _plain_step(s: Sample) -> Callable[[], None]:
     """Return a stage-1 step in float32 with the plain loss, on views that are ready."""
     model = _model(s).train()
     parts = [*model.encoder.parameters(), *model.projector.parameters()]
-    return partial(_take_plain_step, model, Adam(parts, lr=1e-4), expand(to_device(s.batch(JOINT), CPU), s.operator))
+    return partial(
+        _take_plain_step,
+        model,
+        Adam(parts, lr=1e-4),
+        expand(to_device(s.batch(JOINT), CPU), s.operator),
+    )
 
 
 def _take_plain_step(model: Sparta, optimiser: Adam, views: Views) -> None:

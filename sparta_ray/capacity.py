@@ -15,6 +15,7 @@ from typing import Any
 
 import ray
 import yaml
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sparta_ray.placement import Node, check_resources, training_ask
 from sparta_ray.run import Run
@@ -28,6 +29,15 @@ _TURN = "sparta-ray-begins"
 def joins_cluster() -> bool:
     """Return whether a running cluster is named, as in a submitted job."""
     return bool(os.environ.get("RAY_ADDRESS"))
+
+
+def beside_driver() -> dict[str, Any]:
+    """Return options of an actor without CPUs that no lost worker node takes with it."""
+    node = ray.get_runtime_context().get_node_id()
+    return {
+        "num_cpus": 0,
+        "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False),
+    }
 
 
 def nodes_now() -> list[Node]:
@@ -129,7 +139,7 @@ def _take_turn(run: Run) -> "ray.actor.ActorHandle[_Turn] | None":
     if not _has_room(run):
         return None
     try:
-        turn = ray.remote(_Turn).options(name=_TURN, namespace=_TURN, num_cpus=0).remote()
+        turn = ray.remote(_Turn).options(name=_TURN, namespace=_TURN, **beside_driver()).remote()
     except ValueError:  # the name is taken
         return None
     if _has_room(run):  # still, now that no other begins

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import ray
 import torch
 
-from sparta_ray.capacity import check_cluster, joins_cluster, may_grow
+from sparta_ray.capacity import beside_driver, check_cluster, joins_cluster, may_grow
 from sparta_ray.data.store import read_meta
 from sparta_ray.nodes import check_nodes, refuse_own_disks
 from sparta_ray.placement import Node, check_resources
@@ -123,6 +123,9 @@ def _connected(run: Run) -> Iterator[None]:
         "object_store_memory": int(run.scaling.object_store_gb * 2**30),
     }
     ray.init(
+        # Progress comes by the board and failures as exceptions; what else workers write is in
+        # Ray's log folder, or here for who asks for it.
+        log_to_driver=os.environ.get("RAY_LOG_TO_DRIVER") == "1",
         logging_level="WARNING",
         logging_config=ray.LoggingConfig(log_level="WARNING"),
         runtime_env={"env_vars": _ENVIRONMENT | found},
@@ -174,7 +177,7 @@ class Show:
 @contextmanager
 def watched(begun: Callable[[], None] = lambda: None) -> Iterator[Show]:
     """Print here, as they come, the progress lines that workers show; the first calls `begun`."""
-    board = ray.remote(_Board).options(num_cpus=0).remote()
+    board = ray.remote(_Board).options(**beside_driver()).remote()
     over = threading.Event()
     printer = threading.Thread(target=_print_lines, args=(board, over, begun), daemon=True)
     printer.start()

@@ -169,12 +169,15 @@ def check_run(run: Run, dates: NDArray[np.datetime64], grid: tuple[int, int]) ->
 
 
 def _check_rows_of_ranks(run: Run, parts: dict[SplitName, Split]) -> None:
-    """Refuse more workers than the shortest batch can give two rows each, as batch norms need."""
+    """Refuse more workers than the shortest batch has rows, and a batch of a single row.
+
+    Batch norms, which span the workers, need two.
+    """
     for name in ("train", "validation"):
         last = len(anchors(parts[name], run.sampling)) % run.sampling.anchors_per_batch
         rows = (last or run.sampling.anchors_per_batch) * run.sampling.rows_per_anchor
-        if rows < 2 * run.scaling.num_workers:
-            fewer = f", or at most {rows // 2} workers" if rows > 1 else ""
+        if rows < max(2, run.scaling.num_workers):
+            fewer = f", or at most {rows} workers" if rows > 1 else ""
             raise ConfigError(
                 f"the last {name} batch of an epoch has {rows} rows, too few for "
                 f"scaling.num_workers {run.scaling.num_workers}; use another "

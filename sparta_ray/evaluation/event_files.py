@@ -2,22 +2,21 @@
 
 Records lie in the run folder, which may be remote; event files are made from them where TensorBoard
 runs, so that training writes nothing twice. Each stage and each downstream trial is a "run" in
-TensorBoard's sense, and the part of a tag before the slash is its group.
+TensorBoard's sense, and the part of a tag before the slash is its group. Records are taken as they
+are: a run of another version of this project can be looked at too.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import yaml
 from tensorboardX import SummaryWriter
 from tensorboardX.summary import hparams
 
-from sparta_ray.config import ConfigError, from_tree, to_tree
-from sparta_ray.downstream.trial import Trial, is_finished, task_config, trials
-from sparta_ray.evaluation.results import is_evaluated, load_results
-from sparta_ray.evaluation.score_record import Score
-from sparta_ray.run import Run
+from sparta_ray.config import ConfigError
 from sparta_ray.run_folder import RunFolder
 from sparta_ray.training.reporter import HISTORY
 
@@ -44,25 +43,36 @@ class EventFiles:
         """
         if not folder.exists("run.yaml"):
             raise ConfigError(f"no run at {folder.path}; name a run folder, such as runs/demo")
-        recorded = yaml.safe_load(folder.read("run.yaml"))
-        self._run = from_tree(Run, recorded["config"], f"{folder.path}/run.yaml")
+        self._config = yaml.safe_load(folder.read("run.yaml"))["config"]
         self._folder, self._logdir = folder, logdir
         self._writers: dict[str, SummaryWriter] = {}
         self._read: dict[str, int] = {}
-        self._tabled: set[str] = set()
-        self._scored = False
+        self._once: set[str] = set()
 
     def update(self) -> int:
         """Write what is new since the last call; return how many values that is."""
         count = sum(self._write_stage(record) for record in latest(self._new(HISTORY)))
-        for trial in trials(self._run):
-            count += self._write_trial(trial)
-        if not self._scored and is_evaluated(self._folder, self._run.evaluation):
-            self._scored = True
-            count += self._write_scores(load_results(self._folder).scores)
+        count += sum(self._write_trial(name) for name in self._trials())
+        if scores := self._first("evaluation/scores.json"):
+            count += self._write_scores(scores["scores"])
         for writer in self._writers.values():
             writer.flush()
         return count
+
+    def _trials(self) -> list[str]:
+        """Return the names of the downstream trials that have begun."""
+        filesystem, root = fsspec.core.url_to_fs(self._folder.url)
+        found = filesystem.glob(f"{root}/downstream/*-history.jsonl")
+        return sorted(path.rpartition("/")[2].removesuffix("-history.jsonl") for path in found)
+
+    def _first(self, name: str) -> dict[str, Any] | None:
+        """Return a JSON file's content the first time that it is there."""
+        if name in self._once or not self._folder.exists(name):
+            return None
+        self._once.add(name)
+        content = json.loads(self._folder.read(name))
+        assert isinstance(content, dict)
+        return content
 
     def _new(self, name: str) -> list[dict[str, Any]]:
         """Return a file's records that have not been read; all, if it was begun again."""
@@ -82,34 +92,37 @@ class EventFiles:
             writer.add_scalar(f"{group}/{name}", value, step, record["time"])
         return len(values)
 
-    def _write_trial(self, trial: Trial) -> int:
-        records = self._new(f"{trial.folder}-history.jsonl")
-        writer = self._writer(trial.folder) if records else None
-        for record in records:
-            for name, value in _numbers(record):
-                assert writer is not None
-                writer.add_scalar(f"downstream_{trial.task}/{name}", value, record["epoch"])
-        if records and trial.name not in self._tabled and is_finished(self._folder, trial):
-            self._tabled.add(trial.name)
-            self._write_table(trial, records[-1])
-        return len(records)
+    def _write_trial(self, name: str) -> int:
+        count = 0
+        for record in self._new(f"downstream/{name}-history.jsonl"):
+            values = dict(_numbers(record))
+            for key, value in values.items():
+                tag = f"downstream_{name.split('-')[1]}/{key}"
+                self._writer(f"downstream/{name}").add_scalar(tag, value, record["epoch"])
+            count += len(values)
+        if trial := self._first(f"downstream/{name}/trial.json"):
+            self._write_table(name, trial)
+        return count
 
-    def _write_table(self, trial: Trial, last: Record) -> None:
+    def _write_table(self, name: str, trial: Record) -> None:
         """Put a finished trial into the table of hyper-parameters, with its last losses."""
-        results = {f"last/{name}": value for name, value in _numbers(last)}
-        writer = self._writer(trial.folder)
-        for summary in hparams(hyper_parameters(self._run, trial), results):
+        last = self._folder.read_records(f"downstream/{name}-history.jsonl")[-1]
+        results = {f"last/{key}": value for key, value in _numbers(last)}
+        writer = self._writer(f"downstream/{name}")
+        for summary in hparams(hyper_parameters(self._config, trial), results):
             writer.file_writer.add_summary(summary)
-        for name, value in results.items():
-            writer.add_scalar(name, value, 0)
+        for key, value in results.items():
+            writer.add_scalar(key, value, 0)
 
-    def _write_scores(self, scores: Iterable[Score]) -> int:
+    def _write_scores(self, scores: Iterable[Record]) -> int:
         """Write the scores of whole fields; a forecast's over its lead in days."""
-        whole = [score for score in scores if score.variable is None]
+        whole = [score for score in scores if score["variable"] is None]
         for score in whole:
-            writer = self._writer(f"scores/{_name_of(score)}")
-            tag = f"scores_{score.task}/{score.metric}".replace(" ", "_")
-            writer.add_scalar(tag, score.value, score.lead_days or 0)
+            seed = "" if score["seed"] is None else f"seed{score['seed']}"
+            name = "-".join(filter(None, [score["model"], score["setting"], seed]))
+            tag = f"scores_{score['task']}/{score['metric']}".replace(" ", "_")
+            writer = self._writer(f"scores/{name}".replace(" ", "_"))
+            writer.add_scalar(tag, score["value"], score["lead_days"] or 0)
         return len(whole)
 
     def _writer(self, name: str) -> SummaryWriter:
@@ -128,24 +141,18 @@ def latest(records: Iterable[Record]) -> list[Record]:
     return list(last.values())
 
 
-def hyper_parameters(run: Run, trial: Trial) -> dict[str, str | float]:
+def hyper_parameters(config: Mapping[str, Any], trial: Record) -> dict[str, str | float]:
     """Return what a trial was trained with, one flat entry for each setting."""
-    settings = {
-        f"with_{name}": value if isinstance(value, int | float) else str(value)
-        for name, value in to_tree(task_config(run, trial)).items()
-    }
+    task = config["downstream"][trial["task"]]
+    settings = task[trial["setting"]] if trial["setting"] else task
+    named = {f"with_{name}": value for name, value in settings.items()}
     return {
-        "model": trial.model, "task": trial.task, "setting": trial.setting, "seed": trial.seed,
-        **settings,
-    }  # fmt: skip
+        name: value if isinstance(value, int | float) else str(value)
+        for name, value in {**trial, **named}.items()
+    }
 
 
 def _numbers(record: Record) -> Iterator[tuple[str, float]]:
     for name, value in record.items():
         if isinstance(value, int | float) and name not in _COORDINATES:
             yield name, float(value)
-
-
-def _name_of(score: Score) -> str:
-    seed = None if score.seed is None else f"seed{score.seed}"
-    return "-".join(filter(None, [score.model, score.setting, seed])).replace(" ", "_")

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 
 import ray
 
+from sparta_ray.capacity import beside_driver
+
 
 class StopWish:
     """A wish that training stop, which any process of the cluster may look at."""
@@ -25,7 +27,7 @@ class StopWish:
 @contextmanager
 def stop_on_terminate() -> Iterator[StopWish]:
     """Turn the first SIGTERM into a wish to stop; a second one does what it did before."""
-    wish = ray.remote(_Wish).options(num_cpus=0).remote()
+    wish = ray.remote(_Wish).options(**beside_driver()).remote()
     before = signal.getsignal(signal.SIGTERM)
 
     def express(*_: object) -> None:

@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 HEAD, WORKER = "127.0.0.2", "127.0.0.3"
 SHORT = (
-    "--set", "training.stages=[{kind: pretrain, epochs: 20}, {kind: autoencoder, epochs: 1}]",
+    "--set", "training.stages=[{kind: pretrain, epochs: 10}, {kind: autoencoder, epochs: 1}]",
     "--set", "downstream.seeds=[0, 1]", "--set", "downstream.diffusion=null",
 )  # fmt: skip
 HOLDS_TWO_CPUS = """
@@ -43,7 +43,7 @@ ray.get(hold.remote(sys.argv[1]))
 TOKEN = "a-token-of-this-test-" + "0" * 32
 
 pytestmark = [
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(
         not (shutil.which("sshd", path="/usr/sbin:/usr/bin") and shutil.which("rsync")),
         reason="needs openssh-server and rsync (Debian: apt install openssh-server rsync)",
@@ -189,7 +189,8 @@ def start_sshd(folder: Path) -> "subprocess.Popen[bytes]":
         f"Port {port}\nListenAddress {HEAD}\nListenAddress {WORKER}\n"
         f"HostKey {folder}/host\nAuthorizedKeysFile {folder}/user.pub\n"
         f"PidFile {folder}/sshd.pid\nStrictModes no\nPasswordAuthentication no\nUsePAM no\n"
-        f"SetEnv HOME={home} RAY_TMPDIR={folder} RAY_memory_monitor_refresh_ms=0\n"
+        f"SetEnv HOME={home} RAY_TMPDIR={folder} RAY_memory_monitor_refresh_ms=0 "
+        "RAY_metrics_report_interval_ms=1000\n"
     )
     (folder / "ssh_config").write_text(
         f"Host 127.0.0.*\n  Port {port}\n  IdentityFile {folder}/user\n  LogLevel ERROR\n"
@@ -323,4 +324,4 @@ def test_a_sweep_outlives_a_worker(lab: Lab, trained: dict[str, str]) -> None:
         os.kill(process, signal.SIGKILL)
     lab.wait_for("sweep", lambda: lab.status("sweep") == "SUCCEEDED", 200)
     assert len(list(trials.glob("*/trial.json"))) == 8
-    Path("/tmp/h6/sweep.log").write_text(lab.logs("sweep"))
+    assert "_print_lines" not in lab.logs("sweep")  # what the driver holds outlives the node too

@@ -29,6 +29,7 @@ COMPOSITION_USERS = (
     "training/estimate.py",
     "training/checkpoint.py",
     "training/replay.py",
+    "training/stopping.py",
     "downstream/trial*.py",
     "downstream/latents.py",
     "evaluation/*.py",

@@ -104,9 +104,7 @@ def test_a_short_body_that_is_announced_as_such_is_read_again(serve, fields):
         server.faults["b/2.zarr/2m_temperature/0.0.0"] = ["short"]
         assert_array_equal(source.read_steps(0, 2), fields[:2])
         server.faults["b/2.zarr/2m_temperature/1.0.0"] = ["short"] * 9
-        message = (
-            r"2m_temperature from 1979-01-01T.* to 1979-01-04T.*not decode .* 3 attempts"
-        )
+        message = r"2m_temperature from 1979-01-01T.* to 1979-01-04T.*not decode .* 3 attempts"
         with pytest.raises(ReadError, match=message):
             source.read_steps(0, 4)
 

@@ -551,7 +551,7 @@ def test_reading_takes_memory_for_what_is_read_and_little_more(zarred, make_data
     fields = source.read_steps(0, 50)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 8 * fields.nbytes  # a variable in float64: as stored, both levels, and its means
+    assert peak < 10 * fields.nbytes  # a quantity in float64: all levels, those wanted, their means
 
 
 def test_what_is_decoded_at_once_is_bounded(zarred, make_dataset, monkeypatch):

@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 
 import pytest
 import yaml
@@ -72,15 +73,17 @@ def test_a_trial_stands_in_the_table_of_hyper_parameters(folder, run, tmp_path):
     assert trial == Trial("sparta", "classification", "", 0)
     lines = [{"epoch": 0, "loss": 1.0}, {"epoch": 1, "loss": 0.5}]
     folder.append_records(f"{trial.folder}-history.jsonl", lines)
-    folder.write(f"{trial.folder}/trial.json", json.dumps({}))
-    EventFiles(folder, tmp_path / "log").update()
+    files = EventFiles(folder, tmp_path / "log")
+    assert files.update() == 2
+    folder.write(f"{trial.folder}/trial.json", json.dumps(asdict(trial)))
+    files.update()
     assert scalars(tmp_path / "log", trial.folder) == {
         "downstream_classification/loss": [(0, 1.0), (1, 0.5)],
         "last/loss": [(0, 0.5)],
     }
     accumulated = EventAccumulator(str(tmp_path / "log" / trial.folder)).Reload()
     assert accumulated.PluginTagToContent("hparams")
-    parameters = hyper_parameters(run, trial)
+    parameters = hyper_parameters(to_tree(run), asdict(trial))
     assert parameters["model"] == "sparta"
     assert parameters["with_epochs"] == 100
     assert all(isinstance(value, str | int | float) for value in parameters.values())
