@@ -54,6 +54,8 @@ def follow(files: list[EventFiles], logdir: Path, port: int, every: float) -> No
                     run.update()
         finally:
             server.terminate()
+            for run in files:
+                run.close()
     raise ConfigError(f"TensorBoard ended; is port {port} in use? choose another with --port")
 
 

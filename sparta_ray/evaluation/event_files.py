@@ -50,14 +50,21 @@ class EventFiles:
         self._once: set[str] = set()
 
     def update(self) -> int:
-        """Write what is new since the last call; return how many values that is."""
+        """Write what is new since the last call; return how many values that is.
+
+        They are in the files some two seconds later.
+        """
         count = sum(self._write_stage(record) for record in latest(self._new(HISTORY)))
         count += sum(self._write_trial(name) for name in self._trials())
         if scores := self._first("evaluation/scores.json"):
             count += self._write_scores(scores["scores"])
-        for writer in self._writers.values():
-            writer.flush()
         return count
+
+    def close(self) -> None:
+        """Wait until all of it is in the files; what comes later goes into further ones."""
+        for writer in self._writers.values():
+            writer.close()
+        self._writers.clear()
 
     def _trials(self) -> list[str]:
         """Return the names of the downstream trials that have begun."""
@@ -127,7 +134,7 @@ class EventFiles:
 
     def _writer(self, name: str) -> SummaryWriter:
         if name not in self._writers:
-            self._writers[name] = SummaryWriter(str(self._logdir / name))
+            self._writers[name] = SummaryWriter(str(self._logdir / name), flush_secs=2)
         return self._writers[name]
 
 

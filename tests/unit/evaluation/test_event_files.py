@@ -52,6 +52,7 @@ def test_records_become_scalars_in_groups_as_they_come(folder, tmp_path):
     folder.append_records(HISTORY, [step | {"position": 8, "loss": 1.5}])
     assert files.update() == 3
     assert files.update() == 0
+    files.close()
     assert scalars(tmp_path / "log", "train/pretrain_train") == {
         "throughput/wait_share": [(4, 0.25), (8, 0.25)],
         "throughput/rows_per_second": [(4, 100.0), (8, 100.0)],
@@ -77,6 +78,7 @@ def test_a_trial_stands_in_the_table_of_hyper_parameters(folder, run, tmp_path):
     assert files.update() == 2
     folder.write(f"{trial.folder}/trial.json", json.dumps(asdict(trial)))
     files.update()
+    files.close()
     assert scalars(tmp_path / "log", trial.folder) == {
         "downstream_classification/loss": [(0, 1.0), (1, 0.5)],
         "last/loss": [(0, 0.5)],
@@ -98,7 +100,9 @@ def test_scores_are_drawn_over_lead_for_each_variant_and_seed(folder, run, tmp_p
         Score(task="classification", model="chance", metric="cross-entropy", value=1.5),
     ]
     save_results(folder, run.evaluation, Results(scores, {}))
-    assert EventFiles(folder, tmp_path / "log").update() == 3
+    files = EventFiles(folder, tmp_path / "log")
+    assert files.update() == 3
+    files.close()
     assert scalars(tmp_path / "log", "scores/sparta-far-seed42") == {
         "scores_forecast/rrmse": [(1, 2.0), (10, 5.0)]
     }
