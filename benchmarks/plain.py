@@ -65,10 +65,10 @@ class PlainRows(Dataset[PlainRow]):
 
 
 def plain_nt_xent(z_a_NP: Tensor, z_b_NP: Tensor, temperature: float) -> Tensor:
-    """NT-Xent as libraries of pair losses have it: each positive pair against all its negatives.
+    """NT-Xent over lists of pairs, as the library of pair losses has it that the paper's code used.
 
-    All positive and all negative pairs of the 2N projections are listed. Each positive pair takes
-    from the list of negatives those of its own first member.
+    All positive and all negative pairs of the 2N projections are listed. Each positive pair is set
+    against the whole list of negatives, of which it counts those of its own first member.
     """
     z_MP = functional.normalize(torch.cat([z_a_NP, z_b_NP]), dim=1)
     label_M = torch.arange(len(z_a_NP)).repeat(2)
@@ -77,9 +77,10 @@ def plain_nt_xent(z_a_NP: Tensor, z_b_NP: Tensor, temperature: float) -> Tensor:
     similarity_MM = z_MP @ z_MP.T / temperature
     anchor, positive = torch.where(same_MM & ~itself_MM)
     other, negative = torch.where(~same_MM)
-    own = other == anchor[:, None]  # (positive pairs, negative pairs)
+    own = (other == anchor[:, None]).to(z_MP.dtype)  # (positive pairs, negative pairs)
     hit = similarity_MM[anchor, positive][:, None]
-    against = similarity_MM[other, negative].masked_fill(~own, -torch.inf)
+    against = similarity_MM[other, negative] * own
+    against[own == 0] = -torch.inf
     largest = torch.maximum(hit, against.amax(dim=1, keepdim=True)).detach()
     numerator = (hit - largest).exp().squeeze(1)
     return -(numerator / (numerator + (against - largest).exp().sum(dim=1))).log().mean()

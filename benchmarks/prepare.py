@@ -59,7 +59,7 @@ def _rates(setting: Setting, recipe: Recipe) -> Iterator[Row]:
     fields = recipe.source.read_steps(0, 1)
     for what, part in (
         ("reading and averaging", partial(recipe.source.read_steps, 0, 1)),
-        ("regridding", partial(recipe.regridder, fields, skip_missing=True)),
+        ("regridding", partial(recipe.regridder, fields)),
     ):
         pair = side_by_side(part, partial(recipe.read_fields, 0, 1), setting.few)
         yield Row(f"of which {what}", "%", 100 / pair.ratio)

@@ -132,17 +132,21 @@ class Recipe:
         fields = np.empty((stop - start, *self.layout.shape[1:]), dtype=np.float32)
         while start < stop:
             end = min(stop, (start // self.block_steps + 1) * self.block_steps)
-            block = self.source.read_steps(start, end)
-            has_gaps = self._check_missing(block, start)
             row = len(fields) - (stop - start)
-            fields[row : row + end - start] = self.regridder(block, skip_missing=has_gaps)
+            fields[row : row + end - start] = self._read_block(start, end)
             start = end
         return fields
 
-    def _check_missing(self, fields: Fields, start: int) -> bool:
-        """Return whether values are missing, and refuse too many of them."""
-        if not np.isnan(fields.sum(axis=(2, 3))).any():  # much faster than to look at each
-            return False
+    def _read_block(self, start: int, stop: int) -> Fields:
+        """Read and regrid some steps; those on the source's grid are gone before the next come."""
+        fields = self.source.read_steps(start, stop)
+        regridded = self.regridder(fields)
+        if np.isnan(regridded).any():  # far fewer values to look at than were read
+            self._check_missing(fields, start)
+            regridded = self.regridder(fields, skip_missing=True)
+        return regridded
+
+    def _check_missing(self, fields: Fields, start: int) -> None:
         share = np.isnan(fields).mean(axis=(2, 3))
         if (share > self.config.max_missing).any():
             step, channel = np.argwhere(share > self.config.max_missing)[0]
@@ -152,7 +156,6 @@ class Recipe:
                 f"{self.config.max_missing:g}: leave that day out (data.first_day, data.last_day), "
                 "or raise data.max_missing"
             )
-        return True
 
 
 def read_recipe(config: DataConfig) -> Recipe:

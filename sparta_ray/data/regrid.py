@@ -58,11 +58,9 @@ class ConservativeRegridder:
 
     def _regrid(self, x_XY: Fields, skip_missing: bool) -> NDArray[np.float64]:
         """Regrid one field: one at a time, its result does not depend on its neighbours."""
-        y_PQ = self._product(x_XY)
-        # What is missing shows in the result, which is far quicker to look through.
-        if not skip_missing or not np.isnan(y_PQ).any():
-            return y_PQ
-        missing = np.isnan(x_XY)
+        missing = np.isnan(x_XY) if skip_missing else None
+        if missing is None or not missing.any():
+            return self._product(x_XY)
         share = self._product((~missing).astype(np.float32))
         mean = np.full_like(share, np.nan)
         np.divide(self._product(np.where(missing, 0, x_XY)), share, out=mean, where=share > 0)

@@ -43,6 +43,7 @@ ray.get(hold.remote(sys.argv[1]))
 TOKEN = "a-token-of-this-test-" + "0" * 32
 
 pytestmark = [
+    pytest.mark.cluster,
     pytest.mark.timeout(600),
     pytest.mark.skipif(
         not (shutil.which("sshd", path="/usr/sbin:/usr/bin") and shutil.which("rsync")),

@@ -80,11 +80,11 @@ def submit(
     )  # fmt: skip
 
 
-def test_a_submitted_job_runs_the_chain(head: dict[str, str], tmp_path: Path) -> None:
-    done = submit(head, tmp_path)
+def test_a_submitted_job_prepares_and_trains(head: dict[str, str], tmp_path: Path) -> None:
+    done = submit(head, tmp_path, "--until", "train")
     assert done.returncode == 0, done.stdout
-    assert (tmp_path / "runs/smoke/report/index.html").exists()
-    assert "report:" in done.stdout
+    assert (tmp_path / "runs/smoke/models/autoencoder/weights.safetensors").exists()
+    assert "train 4/4 autoencoder" in done.stdout
 
 
 def test_the_documented_line_finds_the_demo(head: dict[str, str]) -> None:

@@ -25,6 +25,7 @@ FOUNDATION = {"config", "seeding", "variables", "grids", "progress", "ranks"}
 
 COMPOSITION_USERS = (
     "training/worker.py",
+    "training/rank.py",
     "training/reporter.py",
     "training/estimate.py",
     "training/checkpoint.py",
@@ -40,6 +41,7 @@ RAY_USERS = {
     "data/prepare.py",
     "data/batches.py",
     "training/worker.py",
+    "training/rank.py",
     "training/stopping.py",
     "downstream/trials.py",
     "cluster.py",

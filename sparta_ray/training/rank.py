@@ -1,0 +1,220 @@
+"""One rank of a run in training: its device, its share of the data, its checkpoints."""
+
+import tempfile
+from pathlib import Path
+
+import ray.train
+import ray.train.torch
+import torch
+from ray.train import Checkpoint
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from sparta_ray.config import to_tree
+from sparta_ray.data.batches import BatchBuilder, BatchRecipe, stream
+from sparta_ray.data.store import Store
+from sparta_ray.data.views import ViewOperator
+from sparta_ray.metrics_export import MetricsExport
+from sparta_ray.models.sparta import Model
+from sparta_ray.ranks import gather_objects, sum_over_ranks
+from sparta_ray.run import Run, schedule, splits
+from sparta_ray.run_folder import RunFolder
+from sparta_ray.seeding import derive_seed
+from sparta_ray.training.checkpoint import (
+    ModelCard,
+    SavedState,
+    capture,
+    load_state,
+    restore,
+    save_model,
+    save_state,
+)
+from sparta_ray.training.loop import EpochReport, NonFiniteError, StageLoop, StageState
+from sparta_ray.training.precision import resolve_precision
+from sparta_ray.training.replay import Failure, join_rows
+from sparta_ray.training.reporter import Show, StageReporter
+from sparta_ray.training.stages import ModelKind, StageModule, build_model, model_kind, needs
+from sparta_ray.training.stopping import StopWish
+
+_STEPS_BETWEEN_QUESTIONS = 16
+
+
+class Worker:
+    """One rank: its device, its share of the data, and the model in training."""
+
+    def __init__(self, run: Run, show: Show, stop: StopWish):
+        context = ray.train.get_context()
+        self.run, self._show, self._stop = run, show, stop
+        self.rank, self.ranks = context.get_world_rank(), context.get_world_size()
+        self.device = ray.train.torch.get_device()
+        self.precision = resolve_precision(run.training.precision, self.device)
+        self.store = Store(run.data.store)
+        self.folder = RunFolder(run.path)
+        threads = run.scaling.threads_per_worker or max(1, int(run.scaling.cpus_per_worker))
+        torch.set_num_threads(threads)
+        self._model: Model | None = None
+        self._kind: ModelKind | None = None
+        self._saved: tuple[int, int] | None = None
+        self._preempted = False
+
+    def load(self) -> SavedState | None:
+        """Return the last checkpoint, if there is one."""
+        checkpoint = ray.train.get_checkpoint()
+        if checkpoint is None:
+            return None
+        with checkpoint.as_directory() as folder:
+            return load_state(Path(folder), self.store.fingerprint)
+
+    def run_stage(self, index: int, saved: SavedState | None) -> bool:
+        """Run one stage; return whether it came to its end, and was not stopped before.
+
+        The last of a model's stages leaves the finished model.
+        """
+        stages = self.run.training.stages
+        stage = stages[index]
+        module = StageModule(
+            stage, self._model_for(stage_kind := model_kind(stage)), self.run.training.contrastive
+        ).to(self.device)
+        state = StageState.start(module, stage.lr, self.run.training.plateau)
+        if saved is not None:
+            restore(state, saved)
+        recipe = self._recipe(index)
+        label = f"train {index + 1}/{len(stages)} {stage.kind}"
+        reporter = StageReporter(
+            self.folder,
+            self._show,
+            stage.kind,
+            label,
+            recipe.schedule,
+            self.run.training.health,
+            export=MetricsExport(self.run.name) if self.rank == 0 else None,
+        )
+        if self.rank == 0:
+            reporter.start(state.position, self.precision, str(self.device), self.ranks)
+        builder = BatchBuilder(recipe, self.rank, self.ranks)
+        loop = StageLoop(
+            schedule=recipe.schedule,
+            operator=ViewOperator(self.store.grid, self.run.views).to(self.device),
+            seed=recipe.seed,
+            precision=self.precision,
+            watched=builder.build(recipe.schedule.train_steps),  # validation's first
+            on_step=reporter.step if self.rank == 0 else lambda _: None,
+            on_epoch=lambda state, epoch: self._end_epoch(index, state, epoch, reporter),
+            after_step=lambda state: self._after_step(index, state),
+        )
+        batches = stream(
+            recipe, state.position, self.rank, self.ranks, self.run.scaling.builders_per_worker
+        )
+        try:
+            loop.run(state, self._distributed(module), batches)
+        except NonFiniteError as error:
+            raise FloatingPointError(self._keep_failure(index, state, builder, error)) from error
+        if state.position < len(recipe.schedule):
+            return False
+        is_last = index + 1 == len(stages) or model_kind(stages[index + 1]) != stage_kind
+        if is_last and self.rank == 0:
+            card = ModelCard.describe(stage_kind, self.run.model, self.run.views, self.store)
+            weights = module.model.state_dict()
+            save_model(self.folder.child("models", stage_kind), card, weights)
+        return True
+
+    def _model_for(self, kind: ModelKind) -> Model:
+        """Return the model of the stage before, or a fresh one where another kind begins."""
+        if self._model is None or self._kind != kind:
+            torch.manual_seed(derive_seed(self.run.seed, "weights", kind))
+            self._kind = kind
+            self._model = build_model(kind, self.store.variables, self.store.grid, self.run.model)
+        return self._model
+
+    def _distributed(self, module: StageModule) -> nn.Module:
+        if self.ranks == 1:
+            return module
+        devices = [self.device] if self.device.type == "cuda" else None
+        # Buffers are the stem's running statistics, which all ranks compute alike.
+        return DistributedDataParallel(module, device_ids=devices, broadcast_buffers=False)
+
+    def _recipe(self, index: int) -> BatchRecipe:
+        run, stage = self.run, self.run.training.stages[index]
+        return BatchRecipe(
+            store=run.data.store,
+            splits=splits(run, len(self.store)),
+            sampling=run.sampling,
+            views=run.views,
+            mask=run.mask,
+            seed=derive_seed(run.seed, "stage", index),
+            schedule=schedule(run, stage, len(self.store)),
+            needs=needs(stage, run.training.contrastive),
+            batches=run.batches,
+        )
+
+    def _end_epoch(
+        self, stage: int, state: StageState, epoch: EpochReport, reporter: StageReporter
+    ) -> None:
+        if self.rank == 0:
+            reporter.epoch(epoch)
+        epochs = self.run.training.stages[stage].epochs
+        done = epoch.epoch + 1
+        if done % self.run.training.checkpoint_every_epochs == 0 or done == epochs:
+            self._checkpoint(stage, state, epoch.losses)
+
+    def _after_step(self, stage: int, state: StageState) -> bool:
+        """Make a checkpoint where one is due, and return whether training is to stop."""
+        every = self.run.training.checkpoint_every_steps
+        stop = self._told_to_stop()
+        due = every is not None and state.position % every == 0
+        if stop or due or self._newly_preempted(state.position):
+            self._checkpoint(stage, state, {})
+        return stop
+
+    def _told_to_stop(self) -> bool:
+        """Return whether the run is to stop; the first rank asks, so that all agree."""
+        told = float(self.rank == 0 and self._stop.expressed())
+        return bool(sum_over_ranks(torch.tensor(told, device=self.device)))
+
+    def _newly_preempted(self, position: int) -> bool:
+        """Return once, on all ranks, that a node is being taken away; asking costs a round trip."""
+        if self._preempted or position % _STEPS_BETWEEN_QUESTIONS:
+            return False
+        self._preempted = ray.train.get_preemption_info() is not None
+        return self._preempted
+
+    def _checkpoint(self, stage: int, state: StageState, losses: dict[str, float]) -> None:
+        """Let all ranks report; the first brings the checkpoint, unless the last is the same."""
+        if self._saved == (stage, state.position):
+            return
+        self._saved = stage, state.position
+        metrics = {"stage": stage, "position": state.position, **losses}
+        if self.rank > 0:
+            ray.train.report(metrics)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            save_state(Path(folder), capture(state, stage, self.store.fingerprint))
+            ray.train.report(metrics, checkpoint=Checkpoint.from_directory(folder))
+
+    def _keep_failure(
+        self, stage: int, state: StageState, builder: BatchBuilder, error: NonFiniteError
+    ) -> str:
+        """Write a failed step, all ranks' rows, into the run folder; return what to tell."""
+        recipe, position = builder.recipe, state.position
+        unit, parts = recipe.schedule.unit_at(position), gather_objects(error.batch)
+        days = self.store.days[builder.days(position)].astype(str).tolist()
+        name = f"failures/{state.module.stage.kind}-step{position}.pt"
+        message = (
+            f"{error}. Its {len(days)} rows are of {', '.join(days[:3])} …; to see where it comes "
+            f"from: python jobs/replay.py {self.folder.child(name)}"
+        )
+        if self.rank == 0:
+            failure = Failure(
+                error=str(error),
+                run=to_tree(self.run),
+                stage=stage,
+                epoch=unit.epoch,
+                training=unit.split == "train",
+                seed=derive_seed(recipe.seed, "dropout", position),
+                precision=self.precision,
+                days=days,
+                weights=state.module.model.state_dict(),
+                batch=join_rows(parts),
+            )
+            self.folder.write(name, failure.to_bytes())
+        return message
