@@ -8,7 +8,7 @@ and one run at a time begins.
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import ray
 import yaml
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from sparta_ray.placement import Node, check_resources, training_ask
+from sparta_ray.placement import DEMANDING, Node, check_resources, training_ask
 from sparta_ray.run import Run
 
 _LAUNCHED = Path("~/ray_bootstrap_config.yaml")
@@ -78,7 +78,7 @@ def may_grow() -> bool:
     return most is None or len(most) > len(nodes_now())
 
 
-def check_cluster(run: Run) -> str:
+def check_cluster(run: Run, links: Collection[str] = DEMANDING) -> str:
     """Return in a line what the run can have of the joined cluster.
 
     Raises:
@@ -88,7 +88,7 @@ def check_cluster(run: Run) -> str:
     text = f"cluster: {_total(now)}"
     if most is None:
         return f"{text}; it grows up to limits that only its operator knows"
-    check_resources(run, most)
+    check_resources(run, most, links)
     return text if _total(most) == _total(now) else f"{text}; it may grow to {_total(most)}"
 
 

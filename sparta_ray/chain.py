@@ -29,6 +29,8 @@ def run_chain(run: Run, links: tuple[str, ...] = LINKS) -> None:
         ConfigError: The run does not fit its data, the cluster, or its folder; nothing was begun.
     """
     check_before(run)
+    if not joins_cluster():
+        check_local(run, links)
     folder = RunFolder(run.path)
     if "downstream" in links and "train" not in links and not _is_trained(run, folder):
         raise ConfigError(f"{run.path} has no trained models; run jobs/train_sparta.py first")
@@ -52,15 +54,13 @@ def check_before(run: Run) -> StoreLayout:
     check_run(run, layout.days, (len(layout.longitude), len(layout.latitude)))
     if run.data.mode == "stream":
         check_stream(run.data.stream, run.sampling, layout)
-    if not joins_cluster():
-        check_local(run)
     RunFolder(run.path).check_owner(run, None if meta is None else meta.get("fingerprint"))
     return layout
 
 
 def _do(run: Run, links: tuple[str, ...]) -> None:
     if _needs_ray(run, links):
-        with ray_session(run):
+        with ray_session(run, links):
             _do_with_ray(run, links)
     elif "evaluate" in links:
         evaluate(run)
@@ -129,5 +129,13 @@ def _sizes(run: Run, layout: StoreLayout) -> Iterator[str]:
     yield f"downstream: {len(trials(run))} trials"
     for ask in asks(run):
         yield f"{ask.link} asks for {ask.cpus:g} CPUs and {ask.gpus:g} GPUs: {ask.made_of}"
-    if joins_cluster():
-        yield describe_cluster(run)
+    yield describe_cluster(run) if joins_cluster() else _describe_machine(run)
+
+
+def _describe_machine(run: Run) -> str:
+    """Say whether this machine holds a run that may be meant for a larger one."""
+    try:
+        check_local(run)
+    except ConfigError as error:
+        return f"this machine is too small for all of it: {error}"
+    return "this machine can hold it"

@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 import ray
@@ -14,7 +14,7 @@ import torch
 from sparta_ray.capacity import beside_driver, check_cluster, joins_cluster, may_grow
 from sparta_ray.data.store import read_meta
 from sparta_ray.nodes import check_nodes, refuse_own_disks
-from sparta_ray.placement import Node, check_resources
+from sparta_ray.placement import DEMANDING, Node, check_resources
 from sparta_ray.progress import ProgressLine
 from sparta_ray.run import Run
 
@@ -59,7 +59,7 @@ def local_cpus() -> int:
 
 
 @contextmanager
-def ray_session(run: Run) -> Iterator[None]:
+def ray_session(run: Run, links: Collection[str] = DEMANDING) -> Iterator[None]:
     """Join the named cluster, or start one on this machine, for as long as the run takes.
 
     A cluster is asked first whether it can hold the run and whether its nodes agree. SIGTERM, as
@@ -69,7 +69,7 @@ def ray_session(run: Run) -> Iterator[None]:
         ConfigError: It cannot hold the run, its nodes differ, or they do not share its folders.
     """
     if not joins_cluster():
-        check_local(run)
+        check_local(run, links)
     environment = _ENVIRONMENT | (_JOINED_ENVIRONMENT if joins_cluster() else _LOCAL_ENVIRONMENT)
     for name, value in environment.items():
         os.environ.setdefault(name, value)
@@ -77,7 +77,7 @@ def ray_session(run: Run) -> Iterator[None]:
     quieten()
     with _connected(run), _terminate_as_interrupt():
         if joins_cluster():
-            print(check_cluster(run), flush=True)
+            print(check_cluster(run, links), flush=True)
             _check_storage(run)
         yield
 
@@ -93,13 +93,13 @@ def _check_storage(run: Run) -> None:
         check_nodes([run.folder, store.rpartition("/")[0]])
 
 
-def check_local(run: Run) -> None:
+def check_local(run: Run, links: Collection[str] = DEMANDING) -> None:
     """Refuse what this machine cannot hold.
 
     Raises:
         ConfigError: As of `check_resources`.
     """
-    check_resources(run, [Node(local_cpus(), torch.cuda.device_count())])
+    check_resources(run, [Node(local_cpus(), torch.cuda.device_count())], links)
 
 
 def describe_cluster(run: Run) -> str:

@@ -1,10 +1,13 @@
 """What a run asks of a cluster at the same time, and whether given nodes can give it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sparta_ray.config import ConfigError
 from sparta_ray.run import Run
+
+DEMANDING = ("train", "downstream")
+"""The links that need more than one CPU at the same time."""
 
 
 @dataclass(frozen=True)
@@ -59,20 +62,31 @@ def training_ask(run: Run) -> Ask:
     )
 
 
-def check_resources(run: Run, nodes: Sequence[Node]) -> None:
+def check_resources(run: Run, nodes: Sequence[Node], links: Collection[str] = DEMANDING) -> None:
     """Refuse a run that would wait for ever for what the nodes do not have.
+
+    Args:
+        run: What is to be done.
+        nodes: Where.
+        links: The links of its chain that are to be done.
 
     Raises:
         ConfigError: Names what is asked, what is there, and what to lower.
     """
-    scaling, downstream = run.scaling, run.downstream
+    if "train" in links:
+        _check_training(run, nodes)
+    if "downstream" in links:
+        _check_trials(run, nodes)
+
+
+def _check_training(run: Run, nodes: Sequence[Node]) -> None:
+    scaling = run.scaling
     cpus, gpus = sum(node.cpus for node in nodes), sum(node.gpus for node in nodes)
     largest = max((node.cpus for node in nodes), default=0)
-    if max(scaling.cpus_per_worker, downstream.cpus_per_trial) > largest:
+    if scaling.cpus_per_worker > largest:
         raise ConfigError(
-            f"a worker asks for {scaling.cpus_per_worker:g} CPUs and a downstream trial for "
-            f"{downstream.cpus_per_trial:g}, but the largest node has {largest:g}; lower "
-            "scaling.cpus_per_worker or downstream.cpus_per_trial"
+            f"a worker asks for {scaling.cpus_per_worker:g} CPUs, but the largest node has "
+            f"{largest:g}; lower scaling.cpus_per_worker"
         )
     if scaling.cpus > cpus:
         raise ConfigError(
@@ -86,6 +100,10 @@ def check_resources(run: Run, nodes: Sequence[Node]) -> None:
             "scaling.num_workers, or set scaling.use_gpu=false"
         )
     _check_places(run, nodes)
+
+
+def _check_trials(run: Run, nodes: Sequence[Node]) -> None:
+    downstream = run.downstream
     if fitting_trials(run, nodes) == 0:
         raise ConfigError(
             f"a downstream trial asks for {downstream.cpus_per_trial:g} CPUs and "

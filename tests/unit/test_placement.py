@@ -72,3 +72,11 @@ def test_the_documented_table_is_what_a_run_asks_for():
         assert workers * run.scaling.cpus_per_worker == cpus
         assert workers * run.scaling.builders_per_worker == builders
         assert training_ask(run).cpus == together
+
+
+def test_what_is_not_to_be_done_needs_no_room():
+    run = run_of("scaling.use_gpu=true", "scaling.cpus_per_worker=8")
+    check_resources(run, [Node(1)], links=("prepare",))
+    check_resources(run, [Node(2)], links=("downstream", "evaluate"))
+    with pytest.raises(ConfigError, match="the largest node has 1"):
+        check_resources(run, [Node(1)], links=("prepare", "train"))
