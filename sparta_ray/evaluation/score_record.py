@@ -75,6 +75,11 @@ METRICS = {
         "of the truth; geopotential dominates it.",
     ),
     "rmse": Metric("RMSE", "lower", "Area-weighted root mean squared error."),
+    "standardised error": Metric(
+        "Standardised error",
+        "lower",
+        "Squared error of standardised fields, summed over variables: the reconstruction loss.",
+    ),
     "bias": Metric("Bias", "nearer zero", "Area-weighted mean of forecast minus truth."),
     "acc": Metric("ACC", "higher", "Correlation of anomalies from the day-of-year climatology."),
     "ssim": Metric("SSIM", "higher", "Structural similarity of the scaled fields, at most 1."),
