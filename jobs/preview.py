@@ -14,7 +14,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--config", default=DEMO, help=f"a YAML file; without it, {DEMO}")
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="a.b=c")
-    parser.add_argument("--rows", type=int, default=3, help="how many rows of the batch")
+    parser.add_argument(
+        "--rows", type=int, default=3, choices=range(1, 25), metavar="N", help="rows, 1 to 24"
+    )
     parser.add_argument(
         "--variable", action="append", default=[], help="a label; may be repeated; else the first"
     )
@@ -22,11 +24,10 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         run = located(load(Run, arguments.config, arguments.overrides))
-        figure = preview(run, arguments.rows, arguments.variable)
-    except ConfigError as error:
+        preview(run, arguments.rows, arguments.variable).savefig(arguments.output, dpi=150)
+    except (ConfigError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    figure.savefig(arguments.output, dpi=150)
     print(f"preview: {arguments.output}")
 
 

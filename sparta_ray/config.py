@@ -30,6 +30,15 @@ _Loader.add_implicit_resolver(
     re.compile(r"^[-+]?(\d[\d_]*)(\.\d*)?[eE][-+]?\d+$"),
     list("-+0123456789"),
 )
+# A day is read as the text that it is, so that an impossible one is an error of its setting; and
+# `on`, `off`, `yes` and `no` are words, as in YAML 1.2.
+_Loader.yaml_implicit_resolvers = {
+    first: [pair for pair in resolvers if not pair[0].endswith((":timestamp", ":bool"))]
+    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
 
 
 def load(schema: type[Schema], path: str | Path | None, overrides: Sequence[str] = ()) -> Schema:
@@ -46,7 +55,8 @@ def load(schema: type[Schema], path: str | Path | None, overrides: Sequence[str]
     tree = {} if path is None else read_tree(Path(path))
     for override in overrides:
         tree = _apply_override(tree, override)
-    return from_tree(schema, tree, "defaults" if path is None else str(path))
+    origin = "defaults" if path is None else str(path)
+    return from_tree(schema, tree, f"{origin} with --set" if overrides else origin)
 
 
 def read_tree(path: Path, may_extend: bool = True) -> dict[str, Any]:

@@ -51,14 +51,17 @@ def page_figures(run: Run, folder: RunFolder, results: Results) -> Iterator[Repo
 def _loss_figures(run: Run, folder: RunFolder) -> Iterator[ReportFigure]:
     rows = run.sampling.anchors_per_batch * run.sampling.rows_per_anchor
     chance = {"nt_xent": 2 * math.log(2 * rows - 1)}
+    sums = (
+        " NT-Xent is the sum over both pairs, twice that of the tables; the dotted line is what "
+        "guessing would score."
+    )
     for stage in run.training.stages:
         history = stage_history(folder, stage.kind)
         if not history.empty:
             yield ReportFigure(
                 "Training",
                 f"Losses of stage {stage.kind}",
-                "Mean over each epoch's batches. NT-Xent is the sum over both neighbours; the "
-                "dotted line is what guessing would score.",
+                "Mean over each epoch's batches." + (sums if "train_nt_xent" in history else ""),
                 loss_curves(history, stage.kind, chance),
                 f"Training and validation losses of stage {stage.kind} by epoch.",
             )

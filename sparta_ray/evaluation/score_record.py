@@ -84,9 +84,7 @@ METRICS = {
     "acc": Metric("ACC", "higher", "Correlation of anomalies from the day-of-year climatology."),
     "ssim": Metric("SSIM", "higher", "Structural similarity of the scaled fields, at most 1."),
     "psnr": Metric("PSNR", "higher", "Peak signal-to-noise ratio of the scaled fields."),
-    "nt_xent": Metric(
-        "NT-Xent", "lower", "Contrastive loss: how well a day finds its own neighbours."
-    ),
+    "nt_xent": Metric("NT-Xent", "lower", "Contrastive loss, mean of the two pairs."),
     "latent density": Metric(
         "Latent density", "higher", "How close generated embeddings lie to real ones (Eq. 18)."
     ),

@@ -1,6 +1,7 @@
 """Replay of a batch whose loss or gradient was not finite, from a file that holds all it needs."""
 
 import io
+import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -58,7 +59,7 @@ class Failure:
         """Read a file at a path or URL; nothing in it is run.
 
         Raises:
-            ConfigError: There is no such file.
+            ConfigError: There is no such file, or it is something else.
         """
         try:
             with fsspec.open(path, "rb") as stream:
@@ -67,7 +68,13 @@ class Failure:
             raise ConfigError(
                 f"no failed step at {path}; the run's error names its file"
             ) from error
-        return cls(**torch.load(io.BytesIO(content), map_location="cpu", weights_only=True))
+        try:
+            parts = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+            return cls(**parts)
+        except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
+            raise ConfigError(
+                f"{path} is not a failed step, or is damaged; the run's error names its file"
+            ) from error
 
 
 def join_rows(parts: Sequence[CompactBatch]) -> dict[str, Tensor]:

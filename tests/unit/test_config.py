@@ -1,5 +1,3 @@
-import datetime
-
 import pytest
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -127,7 +125,14 @@ def test_a_word_that_begins_like_a_number_stays_a_word(write):
 def test_a_calendar_day_is_text(write):
     path = write("run.yaml", "data: {first_day: 1979-01-02}\n")
     assert load(Run, path).data.first_day == "1979-01-02"
-    assert read_tree(path)["data"]["first_day"] == datetime.date(1979, 1, 2)
+    assert read_tree(path)["data"]["first_day"] == "1979-01-02"
+
+
+def test_only_true_and_false_are_booleans(write):
+    path = write("run.yaml", "mask: {on: grid}\nflags: [yes, no, off, true, False]\n")
+    assert read_tree(path) == {
+        "mask": {"on": "grid"}, "flags": ["yes", "no", "off", True, False]
+    }  # fmt: skip
 
 
 def test_an_unknown_key_is_named_with_the_nearest_known_one(write):
@@ -155,7 +160,7 @@ def test_an_unknown_key_unlike_any_other_gets_no_suggestion():
     ],
 )
 def test_a_wrong_type_is_named_by_its_path(override, path):
-    with pytest.raises(ConfigError, match=rf"^defaults:\n  {path}.*: .*"):
+    with pytest.raises(ConfigError, match=rf"^defaults with --set:\n  {path}.*: .*"):
         load(Example, None, ["name=a", override])
 
 

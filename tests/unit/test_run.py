@@ -123,3 +123,10 @@ def test_located_paths_are_absolute_and_urls_stay():
     assert located(run) == run
     source = located(run_of("data.source={kind: netcdf, paths: 'era5/*.nc'}")).data.source
     assert source.paths == str(Path.cwd() / "era5/*.nc")
+
+
+@pytest.mark.parametrize("day", ["1979-02-30", "1979-13-01", "'1979-02-30'"])
+def test_an_impossible_day_is_an_error_of_its_setting(day):
+    with pytest.raises(ConfigError, match=r"data\.first_day: write a day as 1979-01-31"):
+        load(Run, None, [f"data.first_day={day}"])
+    assert load(Run, None, ["data.first_day=1979-02-28"]).data.first_day == "1979-02-28"

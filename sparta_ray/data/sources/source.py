@@ -196,10 +196,15 @@ def open_source(
     parts.sort(key=lambda part: part.times[0])
     _check_grids(parts)
     _check_order(np.concatenate([part.times for part in parts]))
+    whole = parts[0].times[0], parts[-1].times[-1]
     parts = [_cut(part, first_day, last_day) for part in parts]
     parts = [part for part in parts if part.start < part.stop]
     if not parts:
-        raise ConfigError("no sample lies between data.first_day and data.last_day")
+        first, last = (str(time.astype("datetime64[D]")) for time in whole)
+        raise ConfigError(
+            f"no sample lies between data.first_day {first_day} and data.last_day {last_day}; "
+            f"the source has {first} to {last}"
+        )
     times = np.concatenate([part.times[part.start : part.stop] for part in parts])
     steps = lay_steps(times, step_length(step), incomplete_steps == "average")
     return Source(tuple(parts), steps, variables, incomplete_steps)

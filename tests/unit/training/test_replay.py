@@ -90,3 +90,11 @@ def test_half_precision_may_be_asked_for(failure_of):
 def test_a_file_that_is_not_there():
     with pytest.raises(ConfigError, match=r"no failed step at nowhere\.pt; the run's error names"):
         Failure.read("nowhere.pt")
+
+
+def test_a_file_of_something_else(tmp_path):
+    other = tmp_path / "other.pt"
+    for content in (b"", b"nothing of use", b"PK" + bytes(40)):
+        other.write_bytes(content)
+        with pytest.raises(ConfigError, match="not a failed step"):
+            Failure.read(str(other))
