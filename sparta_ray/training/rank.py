@@ -70,11 +70,11 @@ class Worker:
 
         The last of a model's stages leaves the finished model.
         """
-        stages = self.run.training.stages
+        training, stages = self.run.training, self.run.training.stages
         stage = stages[index]
-        module = StageModule(
-            stage, self._model_for(stage_kind := model_kind(stage)), self.run.training.contrastive
-        ).to(self.device)
+        model = self._model_for(stage_kind := model_kind(stage))
+        area_Y = training.latitude_weights(self.store.latitude)
+        module = StageModule(stage, model, training.contrastive, area_Y).to(self.device)
         state = StageState.start(module, stage.lr, self.run.training.plateau)
         if saved is not None:
             restore(state, saved)
@@ -213,6 +213,7 @@ class Worker:
                 seed=derive_seed(recipe.seed, "dropout", position),
                 precision=self.precision,
                 days=days,
+                latitude=self.store.latitude.tolist(),
                 weights=state.module.model.state_dict(),
                 batch=join_rows(parts),
             )

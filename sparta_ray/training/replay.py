@@ -33,6 +33,7 @@ class Failure:
         seed: Of its dropout.
         precision: The networks ran in.
         days: Date of each row's day.
+        latitude: Degrees north of the fields' grid.
         weights: The model's, before the step.
         batch: The compact batch, the rows of all ranks.
     """
@@ -45,6 +46,7 @@ class Failure:
     seed: int
     precision: Precision
     days: list[str]
+    latitude: list[float]
     weights: dict[str, Tensor]
     batch: dict[str, Tensor]
 
@@ -97,7 +99,8 @@ def replay(failure: Failure, precision: Precision | None = None) -> Iterator[str
     size = batch["day"].shape[2], batch["day"].shape[3]
     model = build_model(model_kind(stage), run.data.variables, size, run.model)
     model.load_state_dict(failure.weights)
-    module = StageModule(stage, model, run.training.contrastive).train(failure.training)
+    area_Y = run.training.latitude_weights(np.array(failure.latitude))
+    module = StageModule(stage, model, run.training.contrastive, area_Y).train(failure.training)
     yield failure.error
     yield from _extremes(failure)
     broken = _watch_outputs(model)
