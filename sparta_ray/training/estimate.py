@@ -84,7 +84,7 @@ def step_flop(run: Run, stage: StageConfig, grid: tuple[int, int]) -> int:
     rows, variables = _rows(run), len(run.data.variables)
     with FakeTensorMode():
         module = _module(run, stage, grid)
-        view = torch.empty(rows, variables, *run.views.crop)
+        view = torch.empty(rows, run.model.channels(variables), *run.views.crop)
         field = torch.empty(rows, variables, *grid)
         wanted = needs(stage, run.training.contrastive)
         pair = view if wanted.contrastive else None

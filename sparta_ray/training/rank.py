@@ -94,7 +94,9 @@ class Worker:
         builder = BatchBuilder(recipe, self.rank, self.ranks)
         loop = StageLoop(
             schedule=recipe.schedule,
-            operator=ViewOperator(self.store.grid, self.run.views).to(self.device),
+            operator=ViewOperator(self.store.grid, self.run.views, self.run.model.mask_channels).to(
+                self.device
+            ),
             seed=recipe.seed,
             precision=self.precision,
             watched=builder.build(recipe.schedule.train_steps),  # validation's first

@@ -105,8 +105,8 @@ def replay(failure: Failure, precision: Precision | None = None) -> Iterator[str
     yield from _extremes(failure)
     broken = _watch_outputs(model)
     terms = batch_losses(
-        module, ViewOperator(size, run.views), batch, failure.epoch, failure.seed,
-        precision or failure.precision,
+        module, ViewOperator(size, run.views, run.model.mask_channels), batch, failure.epoch,
+        failure.seed, precision or failure.precision,
     )  # fmt: skip
     yield from (f"loss {name}: {float(value.detach()):.6g}" for name, value in terms.items())
     yield f"first layer whose output is not finite: {broken[0] if broken else 'none'}"
