@@ -14,10 +14,10 @@ from sparta_ray.downstream.trial import is_finished, trials
 from sparta_ray.evaluation.evaluate import evaluate
 from sparta_ray.evaluation.page import write_page
 from sparta_ray.placement import asks
-from sparta_ray.run import Run, check_run, downstream_splits, schedule, splits
+from sparta_ray.run import Run, check_run, downstream_splits, splits
 from sparta_ray.run_folder import NOTHING, Allowed, RunFolder
 from sparta_ray.training.checkpoint import has_model
-from sparta_ray.training.estimate import step_flop
+from sparta_ray.training.estimate import stage_costs
 
 LINKS = ("prepare", "train", "downstream", "evaluate", "report")
 
@@ -126,15 +126,14 @@ def _sizes(run: Run, layout: StoreLayout) -> Iterator[str]:
         yield f"{name}: {len(part):,} days from {layout.days[part.start]}"
     for name, part in downstream_splits(run, days).items():
         yield f"downstream {name}: {len(part):,} days from {layout.days[part.start]}"
-    total = 0
-    for stage in run.training.stages:
-        plan, flop = schedule(run, stage, days), step_flop(run, stage, grid)
-        steps = plan.epochs * plan.train_steps
-        total += steps * flop
+    costs = stage_costs(run, days, grid)
+    for cost in costs:
         yield (
-            f"stage {stage.kind}: {plan.epochs} epochs x {plan.train_steps} = {steps:,} steps, "
-            f"{flop / 1e12:.3g} TFLOP each"
+            f"stage {cost.stage}: {cost.epochs} epochs x {cost.steps // cost.epochs} = "
+            f"{cost.steps:,} steps, {cost.step_flop / 1e12:.3g} TFLOP each; trains "
+            f"{cost.trained_parameters:,} of {cost.parameters:,} parameters"
         )
+    total = sum(cost.flop for cost in costs)
     yield f"training: {total / 1e15:.3g} PFLOP without validation"
     yield f"downstream: {len(trials(run))} trials"
     for ask in asks(run):

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from sparta_ray.data.expand import Views
-from sparta_ray.losses.reconstruction import present_values
-from sparta_ray.ranks import world
+from sparta_ray.losses.reconstruction import weights
+from sparta_ray.ranks import sum_over_ranks, world
 from sparta_ray.training.stages import BatchPart, Terms
 
 
@@ -25,6 +25,7 @@ def accumulate(
     epoch: int,
     rows: int,
     parts: int,
+    area_Y: Tensor | None = None,
 ) -> Terms:
     """Add the gradients of a batch's parts to the parameters and return the losses' sums.
 
@@ -35,13 +36,14 @@ def accumulate(
         epoch: From 0.
         rows: Rows of the batch, on all ranks.
         parts: Their number; fewer where some rank has fewer rows.
+        area_Y: Weights of latitudes in the loss.
     """
-    count_V = present_values(views.fields.day, views.fields.gaps)
+    weight_V = sum_over_ranks(weights(views.fields.day, views.fields.gaps, area_Y))
     total: Terms = {}
     sections = list(_sections(views, min(parts, rows // world()[1])))
     for first_row, section in sections:
         with _gathering(forward, is_last=section is sections[-1][1]):
-            terms = losses(section, epoch, rows, BatchPart(first_row, count_V))
+            terms = losses(section, epoch, rows, BatchPart(first_row, weight_V))
             terms["loss"].backward()  # type: ignore[no-untyped-call]
         for name, value in terms.items():
             total[name] = total[name] + value.detach() if name in total else value.detach()

@@ -210,7 +210,8 @@ class StageLoop:
 
         with torch.set_grad_enabled(training):
             if training and parts > 1:
-                terms = accumulate(losses, forward, views, unit.epoch, rows, parts)
+                area_Y = state.module.area
+                terms = accumulate(losses, forward, views, unit.epoch, rows, parts, area_Y)
             else:
                 terms = losses(views, unit.epoch, rows)
         self.clock.lap("forward")

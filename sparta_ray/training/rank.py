@@ -103,11 +103,13 @@ class Worker:
 
         The last of a model's stages leaves the finished model.
         """
-        stages = self.run.training.stages
+        training, stages = self.run.training, self.run.training.stages
         stage = stages[index]
-        module = StageModule(
-            stage, self._model_for(stage_kind := model_kind(stage)), self.run.training.contrastive
-        ).to(self.device, weights_type(self.precision))
+        model = self._model_for(stage_kind := model_kind(stage))
+        area_Y = training.latitude_weights(self.store.latitude)
+        module = StageModule(stage, model, training.contrastive, area_Y).to(
+            self.device, weights_type(self.precision)
+        )
         state = StageState.start(module, stage.lr, self.run.training.plateau)
         if saved is not None:
             restore(state, saved)
@@ -129,7 +131,7 @@ class Worker:
         builder = BatchBuilder(recipe, self.rank, self.ranks)
         loop = StageLoop(
             schedule=recipe.schedule,
-            operator=ViewOperator(self.store.grid, self.run.views).to(
+            operator=ViewOperator(self.store.grid, self.run.views, self.run.model.mask_channels).to(
                 self.device, weights_type(self.precision)
             ),
             seed=recipe.seed,
@@ -271,6 +273,7 @@ class Worker:
                 seed=derive_seed(recipe.seed, "dropout", position),
                 precision=self.precision,
                 days=days,
+                latitude=self.store.latitude.tolist(),
                 weights=state.module.model.state_dict(),
                 batch=join_rows(parts),
             )
