@@ -11,7 +11,11 @@ from sparta_ray.ranks import sum_over_ranks
 
 
 def reconstruction(
-    decoded_BVXY: Tensor, truth_BVXY: Tensor, gaps: bool = False, area_Y: Tensor | None = None
+    decoded_BVXY: Tensor,
+    truth_BVXY: Tensor,
+    gaps: bool = False,
+    area_Y: Tensor | None = None,
+    weight_V: Tensor | None = None,
 ) -> Tensor:
     """Return the sum over variables of the mean squared error (Eq. 17).
 
@@ -23,11 +27,19 @@ def reconstruction(
         truth_BVXY: The unmasked, unaugmented fields of the same days.
         gaps: Whether the truth may hold NaN, which is a missing value.
         area_Y: Weight of each latitude's cells in the mean; None weighs all alike, as published.
+        weight_V: Weights of the whole batch of which these rows are a part, as of `total_weight`;
+            None if they are all of it. The losses of all parts add up to the batch's.
     """
     parts = squared_error(decoded_BVXY, truth_BVXY, gaps, area_Y)
-    sum_V, count_V = sum_over_ranks(torch.stack(parts))
-    loss: Tensor = (sum_V / count_V.masked_fill(count_V == 0, 1)).sum()
+    sum_V, own_V = sum_over_ranks(torch.stack(parts))
+    divisor_V = own_V if weight_V is None else weight_V
+    loss: Tensor = (sum_V / divisor_V.masked_fill(divisor_V == 0, 1)).sum()
     return loss
+
+
+def total_weight(truth_BVXY: Tensor, gaps: bool, area_Y: Tensor | None = None) -> Tensor:
+    """Return the weights of each variable's present values on all ranks, added up, shape (V,)."""
+    return sum_over_ranks(squared_error(truth_BVXY, truth_BVXY, gaps, area_Y)[1])
 
 
 def squared_error(
