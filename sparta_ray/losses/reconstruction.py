@@ -27,14 +27,19 @@ def reconstruction(
         truth_BVXY: The unmasked, unaugmented fields of the same days.
         gaps: Whether the truth may hold NaN, which is a missing value.
         area_Y: Weight of each latitude's cells in the mean; None weighs all alike, as published.
-        weight_V: Sum of the weights of a whole batch of which these rows are a part; None if they
-            are all of it. The losses of all parts add up to the batch's.
+        weight_V: Weights of the whole batch of which these rows are a part, as of `total_weight`;
+            None if they are all of it. The losses of all parts add up to the batch's.
     """
     parts = squared_error(decoded_BVXY, truth_BVXY, gaps, area_Y)
     sum_V, own_V = sum_over_ranks(torch.stack(parts))
-    whole_V = own_V if weight_V is None else weight_V
-    loss: Tensor = (sum_V / whole_V.masked_fill(whole_V == 0, 1)).sum()
+    divisor_V = own_V if weight_V is None else weight_V
+    loss: Tensor = (sum_V / divisor_V.masked_fill(divisor_V == 0, 1)).sum()
     return loss
+
+
+def total_weight(truth_BVXY: Tensor, gaps: bool, area_Y: Tensor | None = None) -> Tensor:
+    """Return the weights of each variable's present values on all ranks, added up, shape (V,)."""
+    return sum_over_ranks(squared_error(truth_BVXY, truth_BVXY, gaps, area_Y)[1])
 
 
 def squared_error(
@@ -49,21 +54,14 @@ def squared_error(
         Sums with gradients and weights without, both of shape (V,) and at least float32.
     """
     error_BVXY = at_least_float32(decoded_BVXY) - truth_BVXY
+    rows, variables, longitudes, latitudes = error_BVXY.shape
     if gaps:
-        error_BVXY = torch.where(truth_BVXY.isnan(), 0.0, error_BVXY)
+        present = ~truth_BVXY.isnan()
+        error_BVXY = torch.where(present, error_BVXY, 0.0)
+        count_VY = present.sum(dim=(0, 2))
+    else:
+        count_VY = torch.full((variables, latitudes), rows * longitudes, device=error_BVXY.device)
     squared_BVXY = error_BVXY.square()
     if area_Y is not None:
-        squared_BVXY = squared_BVXY * area_Y
-    return squared_BVXY.sum(dim=(0, 2, 3)), weights(truth_BVXY, gaps, area_Y)
-
-
-def weights(truth_BVXY: Tensor, gaps: bool = False, area_Y: Tensor | None = None) -> Tensor:
-    """Return the sum of the weights of each variable's present values, (V,), at least float32."""
-    rows, variables, longitudes, latitudes = truth_BVXY.shape
-    if gaps:
-        count_VY = (~truth_BVXY.isnan()).sum(dim=(0, 2))
-    else:
-        count_VY = torch.full((variables, latitudes), rows * longitudes, device=truth_BVXY.device)
-    if area_Y is not None:
-        count_VY = count_VY * area_Y
-    return count_VY.sum(dim=1).to(at_least_float32(truth_BVXY).dtype)
+        squared_BVXY, count_VY = squared_BVXY * area_Y, count_VY * area_Y
+    return squared_BVXY.sum(dim=(0, 2, 3)), count_VY.sum(dim=1).to(error_BVXY.dtype)

@@ -9,13 +9,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from sparta_ray.data.expand import Views
-from sparta_ray.losses.reconstruction import weights
-from sparta_ray.ranks import sum_over_ranks, world
-from sparta_ray.training.stages import BatchPart, Terms
+from sparta_ray.losses.reconstruction import total_weight
+from sparta_ray.ranks import world
+from sparta_ray.training.stages import BatchPart, StageModule, Terms
 
 
 def accumulate(
@@ -25,7 +25,6 @@ def accumulate(
     epoch: int,
     rows: int,
     parts: int,
-    area_Y: Tensor | None = None,
 ) -> Terms:
     """Add the gradients of a batch's parts to the parameters and return the losses' sums.
 
@@ -36,9 +35,10 @@ def accumulate(
         epoch: From 0.
         rows: Rows of the batch, on all ranks.
         parts: Their number; fewer where some rank has fewer rows.
-        area_Y: Weights of latitudes in the loss.
     """
-    weight_V = sum_over_ranks(weights(views.fields.day, views.fields.gaps, area_Y))
+    module = forward.module if isinstance(forward, DistributedDataParallel) else forward
+    assert isinstance(module, StageModule)
+    weight_V = total_weight(views.fields.day, views.fields.gaps, module.area)
     total: Terms = {}
     sections = list(_sections(views, min(parts, rows // world()[1])))
     for first_row, section in sections:

@@ -210,8 +210,7 @@ class StageLoop:
 
         with torch.set_grad_enabled(training):
             if training and parts > 1:
-                area_Y = state.module.area
-                terms = accumulate(losses, forward, views, unit.epoch, rows, parts, area_Y)
+                terms = accumulate(losses, forward, views, unit.epoch, rows, parts)
             else:
                 terms = losses(views, unit.epoch, rows)
         self.clock.lap("forward")

@@ -107,9 +107,8 @@ class Worker:
         stage = stages[index]
         model = self._model_for(stage_kind := model_kind(stage))
         area_Y = training.latitude_weights(self.store.latitude)
-        module = StageModule(stage, model, training.contrastive, area_Y).to(
-            self.device, weights_type(self.precision)
-        )
+        module = StageModule(stage, model, training.contrastive, area_Y)
+        module = module.to(self.device, weights_type(self.precision))
         state = StageState.start(module, stage.lr, self.run.training.plateau)
         if saved is not None:
             restore(state, saved)

@@ -108,7 +108,7 @@ def replay(failure: Failure, precision: Precision | None = None) -> Iterator[str
     yield from _extremes(failure)
     broken = _watch_outputs(model)
     terms = batch_losses(
-        module, operator, batch, failure.epoch, failure.seed, taken,
+        module, operator, batch, failure.epoch, failure.seed, taken
     )  # fmt: skip
     yield from (f"loss {name}: {float(value.detach()):.6g}" for name, value in terms.items())
     yield f"first layer whose output is not finite: {broken[0] if broken else 'none'}"

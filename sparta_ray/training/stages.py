@@ -161,7 +161,7 @@ class BatchPart:
 
     Attributes:
         first_row: Number of the first of them, among the rank's.
-        weight: Sum of each variable's weights in the whole batch, on all ranks, (V,).
+        weight: Weight of each variable's present values in the whole batch, on all ranks, (V,).
     """
 
     first_row: int
@@ -280,13 +280,16 @@ class StageModule(nn.Module):
     def _reconstruction_term(self, views: Views, part: BatchPart | None = None) -> Tensor:
         assert views.input is not None
         decoded = self.model.decoder(self.model.encoder(views.input))
-        weight_V = None if part is None else part.weight
-        return self._reconstruction(decoded, views.fields.day, views.fields, weight_V)
+        return self._reconstruction(decoded, views.fields.day, views.fields, part)
 
     def _reconstruction(
-        self, decoded_BVXY: Tensor, truth_BVXY: Tensor, fields: Fields,
-        weight_V: Tensor | None = None,
-    ) -> Tensor:  # fmt: skip
+        self,
+        decoded_BVXY: Tensor,
+        truth_BVXY: Tensor,
+        fields: Fields,
+        part: BatchPart | None = None,
+    ) -> Tensor:
+        weight_V = None if part is None else part.weight
         return reconstruction(decoded_BVXY, truth_BVXY, fields.gaps, self.area, weight_V)
 
 
