@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sparta_ray.config import ConfigError
 from sparta_ray.run import Run
+from sparta_ray.training.config import ScalingConfig
 
 DEMANDING = ("train", "downstream")
 """The links that need more than one CPU at the same time."""
@@ -121,21 +122,36 @@ def fitting_trials(run: Run, nodes: Sequence[Node]) -> int:
     return sum(_fits(node, downstream.cpus_per_trial, downstream.gpus_per_trial) for node in nodes)
 
 
-def _check_places(run: Run, nodes: Sequence[Node]) -> None:
-    """Refuse a run whose totals are there, but not in pieces that its parts fit into."""
-    scaling = run.scaling
-    left, workers = [], scaling.num_workers
-    # Workers go to GPU nodes first, as Ray packs them; builders take whole CPUs that are left.
+def fitting_trainings(run: Run, nodes: Sequence[Node]) -> int:
+    """Return how many trainings such as this run's the nodes hold at a time, with their data."""
+    count = 0
+    while _has_places(run.scaling, count + 1, nodes):
+        count += 1
+    return count
+
+
+def _has_places(scaling: ScalingConfig, trainings: int, nodes: Sequence[Node]) -> bool:
+    """Return whether all parts of some trainings find room at the same time.
+
+    Workers go to GPU nodes first, as Ray packs them; builders take whole CPUs that are left.
+    """
+    left, workers = 0, trainings * scaling.num_workers
     for node in sorted(nodes, key=lambda node: (node.gpus, node.cpus), reverse=True):
         placed = min(workers, _fits(node, scaling.cpus_per_worker, 1 if scaling.use_gpu else 0))
         workers -= placed
-        left.append(int(node.cpus - placed * scaling.cpus_per_worker))
-    builders = scaling.num_workers * scaling.builders_per_worker
-    if workers > 0 or sum(left) < builders:
+        left += int(node.cpus - placed * scaling.cpus_per_worker)
+    return workers == 0 and left >= trainings * scaling.num_workers * scaling.builders_per_worker
+
+
+def _check_places(run: Run, nodes: Sequence[Node]) -> None:
+    """Refuse a run whose totals are there, but not in pieces that its parts fit into."""
+    scaling = run.scaling
+    if not _has_places(scaling, 1, nodes):
         sizes = ", ".join(f"{node.cpus:g} CPUs and {node.gpus:g} GPUs" for node in nodes)
         raise ConfigError(
             f"scaling asks for {scaling.num_workers} workers of {scaling.cpus_per_worker:g} CPUs"
-            f"{' and 1 GPU' if scaling.use_gpu else ''} and {builders} builders of 1 CPU; they do "
+            f"{' and 1 GPU' if scaling.use_gpu else ''} and "
+            f"{scaling.num_workers * scaling.builders_per_worker} builders of 1 CPU; they do "
             f"not fit into nodes of {sizes}; lower scaling.num_workers, scaling.cpus_per_worker "
             "or scaling.builders_per_worker"
         )

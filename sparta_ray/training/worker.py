@@ -1,5 +1,6 @@
 """Training on Ray Train: every stage of a run in one `fit()`, from its last checkpoint on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,14 +9,14 @@ import ray.train.torch
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 
 from sparta_ray.capacity import turn_to_train
-from sparta_ray.cluster import own_interrupt, quieten, watched
+from sparta_ray.cluster import Show, own_interrupt, quieten, watched
 from sparta_ray.config import ConfigError, from_tree, to_tree
 from sparta_ray.ranks import gather_objects
 from sparta_ray.run import Run
 from sparta_ray.run_folder import RunFolder
-from sparta_ray.training.checkpoint import has_model
+from sparta_ray.training.checkpoint import is_trained
 from sparta_ray.training.rank import Worker
-from sparta_ray.training.stopping import stop_on_terminate
+from sparta_ray.training.stopping import StopWish, stop_on_terminate
 
 
 def train(run: Run) -> None:
@@ -28,34 +29,52 @@ def train(run: Run) -> None:
         ConfigError: A step gave no finite loss or gradient, or a worker cannot begin.
         KeyboardInterrupt: It was told to stop.
     """
-    folder = RunFolder(run.path)
-    if all(has_model(folder.child("models", kind)) for kind in run.models):
+    if is_trained(run):
         return
-    scaling = run.scaling
-    gpu = {"GPU": 1} if scaling.use_gpu else {}
     with (
         turn_to_train(run) as begun,
         watched(begun) as show,
         own_interrupt(),
         stop_on_terminate() as stop,
     ):
-        trainer = ray.train.torch.TorchTrainer(
-            _train_worker,
-            train_loop_config={"run": to_tree(run), "show": show, "stop": stop},
-            scaling_config=ScalingConfig(
-                num_workers=scaling.num_workers,
-                use_gpu=scaling.use_gpu,
-                resources_per_worker={"CPU": scaling.cpus_per_worker, **gpu},
-            ),
-            run_config=RunConfig(
-                name="checkpoints",
-                storage_path=folder.url,
-                failure_config=FailureConfig(max_failures=scaling.max_failures),
-                checkpoint_config=CheckpointConfig(num_to_keep=run.training.keep_checkpoints),
-                logging_config=ray.LoggingConfig(log_level="WARNING"),
-            ),
-        )
-        _fit(trainer)
+        train_watched(run, show, stop)
+
+
+def train_watched(
+    run: Run, show: Show, stop: StopWish, callbacks: Sequence["ray.train.UserCallback"] = ()
+) -> None:
+    """Train as `train` does, from any thread of any process of the cluster.
+
+    Args:
+        run: What is trained.
+        show: Where progress is shown.
+        stop: A wish that training stop.
+        callbacks: Of Ray Train.
+
+    Raises:
+        ConfigError: As of `train`.
+        KeyboardInterrupt: It was told to stop.
+    """
+    scaling = run.scaling
+    gpu = {"GPU": 1} if scaling.use_gpu else {}
+    trainer = ray.train.torch.TorchTrainer(
+        _train_worker,
+        train_loop_config={"run": to_tree(run), "show": show, "stop": stop},
+        scaling_config=ScalingConfig(
+            num_workers=scaling.num_workers,
+            use_gpu=scaling.use_gpu,
+            resources_per_worker={"CPU": scaling.cpus_per_worker, **gpu},
+        ),
+        run_config=RunConfig(
+            name="checkpoints",
+            storage_path=RunFolder(run.path).url,
+            failure_config=FailureConfig(max_failures=scaling.max_failures),
+            checkpoint_config=CheckpointConfig(num_to_keep=run.training.keep_checkpoints),
+            logging_config=ray.LoggingConfig(log_level="WARNING"),
+            callbacks=list(callbacks),
+        ),
+    )
+    _fit(trainer)
 
 
 def _fit(trainer: "ray.train.torch.TorchTrainer") -> None:

@@ -17,10 +17,11 @@ ROOMS = {
     "training": {"training", "losses", "models", "data"},
     "downstream": {"downstream", "training", "models", "data", "losses"},
     "evaluation": {"evaluation", "downstream", "training", "models", "data", "losses"},
+    "studies": {"studies", "evaluation", "downstream", "training", "models", "data", "losses"},
 }
 """The rooms that each room may import."""
 
-FOUNDATION = {"config", "seeding", "variables", "grids", "progress", "ranks"}
+FOUNDATION = {"config", "seeding", "variables", "grids", "progress", "ranks", "spread"}
 """Modules that everything may import, and that import only each other."""
 
 COMPOSITION_USERS = (
@@ -33,7 +34,9 @@ COMPOSITION_USERS = (
     "training/stopping.py",
     "downstream/trial*.py",
     "downstream/latents.py",
+    "downstream/summary.py",
     "evaluation/*.py",
+    "studies/*.py",
 )
 """Files in rooms that may import the modules which put the rooms together, such as run."""
 
@@ -44,6 +47,9 @@ RAY_USERS = {
     "training/rank.py",
     "training/stopping.py",
     "downstream/trials.py",
+    "studies/training.py",
+    "studies/evaluation.py",
+    "trial_runner.py",
     "cluster.py",
     "capacity.py",
     "nodes.py",
