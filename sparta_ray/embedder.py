@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sparta_ray.data.expand import sparse_view
-from sparta_ray.data.masking import MaskConfig, draw_mask, packed_size, unpack_mask
-from sparta_ray.data.views import ViewOperator
+from sparta_ray.data.masking import MaskConfig, draw_mask, packed_size
+from sparta_ray.data.unmasking import unpack_mask
+from sparta_ray.data.view_operator import ViewOperator
 from sparta_ray.models.sparta import Model
 from sparta_ray.seeding import derive_seed
 from sparta_ray.training.checkpoint import ModelCard, load_model

@@ -21,7 +21,7 @@ from sparta_ray.data.schedule import Schedule
 from sparta_ray.data.splits import Split, SplitName
 from sparta_ray.data.store import Store
 from sparta_ray.data.views import ViewConfig
-from sparta_ray.ranks import rank_rows
+from sparta_ray.shares import rank_rows
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from sparta_ray.data.compact import CompactBatch
-from sparta_ray.data.masking import apply_mask, unpack_mask
-from sparta_ray.data.views import ViewOperator
+from sparta_ray.data.unmasking import apply_mask, unpack_mask
+from sparta_ray.data.view_operator import ViewOperator
 
 _BOOKKEEPING = ("position", "global_rows")
 

@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from sparta_ray.data.compact import CompactBatch
 from sparta_ray.data.expand import expand, to_device
 from sparta_ray.data.schedule import Schedule, Unit
-from sparta_ray.data.views import ViewOperator
+from sparta_ray.data.view_operator import ViewOperator
 from sparta_ray.seeding import derive_seed
 from sparta_ray.training.health import Health, measure_health
 from sparta_ray.training.metrics import RowMeans

@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from sparta_ray.config import to_tree
 from sparta_ray.data.batches import BatchBuilder, BatchRecipe, stream
 from sparta_ray.data.store import Store
-from sparta_ray.data.views import ViewOperator
+from sparta_ray.data.view_operator import ViewOperator
 from sparta_ray.metrics_export import MetricsExport
 from sparta_ray.models.sparta import Model
 from sparta_ray.ranks import gather_objects, sum_over_ranks

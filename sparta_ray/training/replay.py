@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sparta_ray.config import ConfigError, from_tree
 from sparta_ray.data.compact import CompactBatch
-from sparta_ray.data.views import ViewOperator
+from sparta_ray.data.view_operator import ViewOperator
 from sparta_ray.run import Run
 from sparta_ray.training.loop import batch_losses, norm_of_gradient
 from sparta_ray.training.precision import Precision

@@ -26,7 +26,8 @@ from sparta_ray.losses.precision import at_least_float32
 from sparta_ray.losses.reconstruction import reconstruction
 from sparta_ray.models.dropout import RowDropout
 from sparta_ray.models.sparta import Autoencoder, Model, ModelConfig, Sparta
-from sparta_ray.ranks import gather_rows, rank_rows, world
+from sparta_ray.ranks import gather_rows, world
+from sparta_ray.shares import rank_rows
 
 ModelKind = Literal["sparta", "autoencoder"]
 Terms = dict[str, Tensor]

@@ -1,4 +1,4 @@
-"""Every file in conf/ is a run or a study that loads; the large ones fit the data that they name."""
+"""Every file in conf/ is a run or a study that loads; the large ones fit the data they name."""
 
 from pathlib import Path
 

@@ -10,7 +10,8 @@ from sparta_ray.data.sampling import SamplingConfig, batches_per_epoch
 from sparta_ray.data.schedule import Schedule
 from sparta_ray.data.splits import Split
 from sparta_ray.data.store import Store
-from sparta_ray.data.views import ViewConfig, ViewOperator
+from sparta_ray.data.view_operator import ViewOperator
+from sparta_ray.data.views import ViewConfig
 from sparta_ray.models.dropout import RowDropout
 from sparta_ray.models.sparta import ModelConfig
 from sparta_ray.training.checkpoint import capture, load_state, restore, save_state
