@@ -14,41 +14,46 @@ from sparta_ray.downstream.trial import is_finished, trials
 from sparta_ray.evaluation.evaluate import evaluate
 from sparta_ray.evaluation.page import write_page
 from sparta_ray.placement import asks
-from sparta_ray.run import Run, check_run, downstream_splits, schedule, splits
-from sparta_ray.run_folder import RunFolder
+from sparta_ray.run import Run, check_run, downstream_splits, splits
+from sparta_ray.run_folder import NOTHING, Allowed, RunFolder
 from sparta_ray.training.checkpoint import is_trained
-from sparta_ray.training.estimate import step_flop
+from sparta_ray.training.estimate import stage_costs
 
 LINKS = ("prepare", "train", "downstream", "evaluate", "report")
 
 
-def run_chain(run: Run, links: tuple[str, ...] = LINKS) -> None:
+def run_chain(run: Run, links: tuple[str, ...] = LINKS, allowed: Allowed = NOTHING) -> None:
     """Do those links of a run's chain that are not done yet, in order.
+
+    Args:
+        run: What to do.
+        links: Which part of it.
+        allowed: How it may differ from the run that its folder holds.
 
     Raises:
         ConfigError: The run does not fit its data, the cluster, or its folder; nothing was begun.
     """
-    check_before(run)
+    check_before(run, allowed)
     if not joins_cluster():
         check_local(run, links)
     folder = RunFolder(run.path)
     if "downstream" in links and "train" not in links and not is_trained(run):
         raise ConfigError(f"{run.path} has no trained models; run jobs/train_sparta.py first")
     if links == ("prepare",):
-        _do(run, links)
+        _do(run, links, allowed)
         return
     with folder.held():
-        _do(run, links)
+        _do(run, links, allowed)
 
 
-def check_before(run: Run) -> StoreLayout:
+def check_before(run: Run, allowed: Allowed = NOTHING) -> StoreLayout:
     """Refuse what cannot work, before anything is started or spent.
 
     Raises:
         ConfigError: As of `layout_of`, `check_fits` and `RunFolder.check_owner`.
     """
     layout = layout_of(run.data)
-    check_fits(run, layout)
+    check_fits(run, layout, allowed)
     return layout
 
 
@@ -67,7 +72,7 @@ def layout_of(data: DataConfig) -> StoreLayout:
     return Store(data.store).layout if finished else plan_store(data).layout
 
 
-def check_fits(run: Run, layout: StoreLayout) -> None:
+def check_fits(run: Run, layout: StoreLayout, allowed: Allowed = NOTHING) -> None:
     """Refuse a run that its data cannot carry, or whose folder is another's.
 
     Raises:
@@ -77,13 +82,18 @@ def check_fits(run: Run, layout: StoreLayout) -> None:
     if run.data.mode == "stream":
         check_stream(run.data.stream, run.sampling, layout)
     meta = read_meta(run.data.store)
-    RunFolder(run.path).check_owner(run, None if meta is None else meta.get("fingerprint"))
+    fingerprint = None if meta is None else meta.get("fingerprint")
+    RunFolder(run.path).check_owner(run, fingerprint, allowed)
 
 
-def _do(run: Run, links: tuple[str, ...]) -> None:
+def _do(run: Run, links: tuple[str, ...], allowed: Allowed) -> None:
     if _needs_ray(run, links):
         with ray_session(run, links):
-            _do_with_ray(run, links)
+            _do_with_ray(run, links, allowed)
+    elif "train" in links:
+        print(f"train: finished before; its models are in {run.path}/models", flush=True)
+        if "evaluate" in links:
+            evaluate(run)
     elif "evaluate" in links:
         evaluate(run)
     if "report" in links:
@@ -99,7 +109,7 @@ def _needs_ray(run: Run, links: tuple[str, ...]) -> bool:
     )
 
 
-def _do_with_ray(run: Run, links: tuple[str, ...]) -> None:
+def _do_with_ray(run: Run, links: tuple[str, ...], allowed: Allowed) -> None:
     # Only here is Ray needed; a finished run's report is written without it.
     from sparta_ray.data.prepare import prepare
     from sparta_ray.downstream.trials import train_downstream
@@ -107,9 +117,9 @@ def _do_with_ray(run: Run, links: tuple[str, ...]) -> None:
 
     store = prepare(run.data)
     if links != ("prepare",):
-        RunFolder(run.path).claim(run, store.fingerprint)
+        RunFolder(run.path).claim(run, store.fingerprint, allowed)
     if "train" in links:
-        train(run)
+        train(run, allowed)
     if "downstream" in links:
         train_downstream(run)
     if "evaluate" in links:
@@ -134,15 +144,14 @@ def _sizes(run: Run, layout: StoreLayout) -> Iterator[str]:
         yield f"{name}: {len(part):,} days from {layout.days[part.start]}"
     for name, part in downstream_splits(run, days).items():
         yield f"downstream {name}: {len(part):,} days from {layout.days[part.start]}"
-    total = 0
-    for stage in run.training.stages:
-        plan, flop = schedule(run, stage, days), step_flop(run, stage, grid)
-        steps = plan.epochs * plan.train_steps
-        total += steps * flop
+    costs = stage_costs(run, days, grid)
+    for cost in costs:
         yield (
-            f"stage {stage.kind}: {plan.epochs} epochs x {plan.train_steps} = {steps:,} steps, "
-            f"{flop / 1e12:.3g} TFLOP each"
+            f"stage {cost.stage}: {cost.epochs} epochs x {cost.steps // cost.epochs} = "
+            f"{cost.steps:,} steps, {cost.step_flop / 1e12:.3g} TFLOP each; trains "
+            f"{cost.trained_parameters:,} of {cost.parameters:,} parameters"
         )
+    total = sum(cost.flop for cost in costs)
     yield f"training: {total / 1e15:.3g} PFLOP without validation"
     yield f"downstream: {len(trials(run))} trials"
     for ask in asks(run):

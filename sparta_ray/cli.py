@@ -9,8 +9,16 @@ from sparta_ray.chain import LINKS, describe, run_chain
 from sparta_ray.config import ConfigError, load
 from sparta_ray.downstream.trial import FailedTrialsError
 from sparta_ray.run import Run, located
+from sparta_ray.run_folder import Allowed
 
 DEMO = "conf/demo.yaml"
+
+_ALLOWANCES = {
+    "changed-config": "continue a run under settings that change what its weights become",
+    "changed-data": "continue a run on another store",
+    "older-checkpoint": "if the last checkpoint is damaged, continue from the one before",
+}
+"""What a user may say of a run that is continued, in the order of `Allowed`."""
 
 
 def main(description: str, links: Sequence[str] = LINKS) -> None:
@@ -18,6 +26,8 @@ def main(description: str, links: Sequence[str] = LINKS) -> None:
     parser = job_parser(description, DEMO)
     if len(links) > 1:
         parser.add_argument("--until", choices=links, default=links[-1], help="the last link to do")
+        for flag, meaning in _ALLOWANCES.items():
+            parser.add_argument(f"--allow-{flag}", action="store_true", help=meaning)
     arguments = parser.parse_args()
     wanted = tuple(links)
     if len(links) > 1:
@@ -27,7 +37,8 @@ def main(description: str, links: Sequence[str] = LINKS) -> None:
         if arguments.dry_run:
             print(describe(run))
         else:
-            run_chain(run, wanted)
+            flags = [f"allow_{flag.replace('-', '_')}" for flag in _ALLOWANCES]
+            run_chain(run, wanted, Allowed(*(getattr(arguments, f, False) for f in flags)))
 
 
 def job_parser(description: str, default: str) -> argparse.ArgumentParser:

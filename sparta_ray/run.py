@@ -112,10 +112,12 @@ def downstream_splits(run: Run, days: int) -> dict[SplitName, Split]:
 def schedule(run: Run, stage: StageConfig, days: int) -> Schedule:
     """Return the positions of a stage."""
     parts = splits(run, days)
+    plan_steps = batches_per_epoch(parts["train"], run.sampling)
     return Schedule(
         stage.epochs,
-        batches_per_epoch(parts["train"], run.sampling),
+        run.training.steps_per_epoch or plan_steps,
         batches_per_epoch(parts["validation"], run.sampling),
+        plan_steps,
     )
 
 
@@ -176,11 +178,12 @@ def _check_rows_of_ranks(run: Run, parts: dict[SplitName, Split]) -> None:
     for name in ("train", "validation"):
         last = len(anchors(parts[name], run.sampling)) % run.sampling.anchors_per_batch
         rows = (last or run.sampling.anchors_per_batch) * run.sampling.rows_per_anchor
-        if rows < max(2, run.scaling.num_workers):
+        workers = run.scaling.most_workers
+        if rows < max(2, workers):
             fewer = f", or at most {rows} workers" if rows > 1 else ""
             raise ConfigError(
                 f"the last {name} batch of an epoch has {rows} rows, too few for "
-                f"scaling.num_workers {run.scaling.num_workers}; use another "
+                f"scaling.num_workers {workers}; use another "
                 f"sampling.rows_per_batch{fewer}"
             )
 

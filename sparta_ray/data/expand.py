@@ -38,6 +38,8 @@ class Fields:
 class Views:
     """What the encoder sees, each (B, V, I, J); None where the stage does not look.
 
+    With mask channels each has 2 V channels, see `ViewOperator.encoder_input`.
+
     Attributes:
         anchor: Contrastive view of the day, not masked.
         after: Masked contrastive view of the later neighbour.
@@ -57,19 +59,29 @@ class Views:
     season: Tensor | None = None
 
 
-def to_device(batch: CompactBatch, device: torch.device) -> dict[str, Tensor]:
+def to_device(
+    batch: CompactBatch, device: torch.device, dtype: torch.dtype = torch.float32
+) -> dict[str, Tensor]:
     """Copy a batch's parts out of shared memory, where nothing may be changed, to a device.
 
-    Half-precision fields are float32 from here on; ``gaps`` is left out where no row has any.
+    Fields are at least of `dtype` from here on; ``gaps`` is left out where no row has any.
     """
+    return {
+        name: at_least(torch.tensor(array, device=device), dtype)
+        for name, array in looked_at(batch).items()
+    }
+
+
+def looked_at(batch: CompactBatch) -> CompactBatch:
+    """Return the parts of a batch that views are made from."""
     complete = not batch["gaps"].any() if "gaps" in batch else True
     unused = (*_BOOKKEEPING, "gaps") if complete else _BOOKKEEPING
-    parts = {name: array for name, array in batch.items() if name not in unused}
-    return {name: _at_least_single(torch.tensor(a, device=device)) for name, a in parts.items()}
+    return {name: array for name, array in batch.items() if name not in unused}
 
 
-def _at_least_single(x: Tensor) -> Tensor:
-    return x.float() if x.dtype == torch.float16 else x
+def at_least(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return fields in the finer of their own number format and `dtype`, all else as it is."""
+    return x.to(torch.promote_types(x.dtype, dtype)) if x.is_floating_point() else x
 
 
 def expand(batch: dict[str, Tensor], operator: ViewOperator) -> Views:
@@ -82,12 +94,14 @@ def expand(batch: dict[str, Tensor], operator: ViewOperator) -> Views:
     ) -> Tensor:
         on_grid = _unpacked(batch, f"{masks}_on_grid", number, tuple(x_BVXY.shape[1:]))
         on_view = _unpacked(batch, masks, number, (x_BVXY.shape[1], *operator.view_size))
-        return sparse_view(x_BVXY, operator, offset_B2, on_grid, on_view, gaps)[0]
+        view = sparse_view(x_BVXY, operator, offset_B2, on_grid, on_view, gaps)
+        return operator.encoder_input(*view)
 
     anchor = after = before = masked_input = None
     if fields.after is not None and fields.before is not None:
         crop = batch["crop"]
-        anchor, _ = sparse_view(fields.day, operator, crop[:, 0], gaps=gaps)
+        whole = sparse_view(fields.day, operator, crop[:, 0], gaps=gaps)
+        anchor = operator.encoder_input(*whole)
         after = masked(fields.after, "neighbour_masks", 0, crop[:, 1])
         before = masked(fields.before, "neighbour_masks", 1, crop[:, 2])
     if "input_mask" in batch or "input_mask_on_grid" in batch:

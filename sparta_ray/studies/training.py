@@ -105,7 +105,8 @@ def _train(
     if _is_over(run):
         return
     with turn_to_train(run) as begun:
-        train_watched(run, show.within(run.name, begun), stop, [_EpochReports(run, judged)])
+        reports = _EpochReports(run, judged)
+        train_watched(run, show.within(run.name, begun), stop, callbacks=[reports])
 
 
 class _EpochReports(TuneReportCallback):  # type: ignore[misc]  # Ray is not typed here

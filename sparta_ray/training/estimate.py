@@ -100,7 +100,7 @@ def example_step(
 ) -> tuple[StageModule, Views]:
     """Return what a training step works on: the stage's module, fresh, and a batch of noise."""
     variables = len(run.data.variables)
-    view = torch.randn(rows, variables, *run.views.crop)
+    view = torch.randn(rows, run.model.channels(variables), *run.views.crop)
     field = torch.randn(rows, variables, *grid)
     wanted = needs(stage, run.training.contrastive)
     pair = view if wanted.contrastive else None

@@ -16,7 +16,7 @@ from sparta_ray.data.compact import CompactBatch
 from sparta_ray.data.view_operator import ViewOperator
 from sparta_ray.run import Run
 from sparta_ray.training.loop import batch_losses, norm_of_gradient
-from sparta_ray.training.precision import Precision
+from sparta_ray.training.precision import Precision, weights_type
 from sparta_ray.training.stages import StageModule, build_model, model_kind
 
 
@@ -33,6 +33,7 @@ class Failure:
         seed: Of its dropout.
         precision: The networks ran in.
         days: Date of each row's day.
+        latitude: Degrees north of the fields' grid.
         weights: The model's, before the step.
         batch: The compact batch, the rows of all ranks.
     """
@@ -45,6 +46,7 @@ class Failure:
     seed: int
     precision: Precision
     days: list[str]
+    latitude: list[float]
     weights: dict[str, Tensor]
     batch: dict[str, Tensor]
 
@@ -97,13 +99,16 @@ def replay(failure: Failure, precision: Precision | None = None) -> Iterator[str
     size = batch["day"].shape[2], batch["day"].shape[3]
     model = build_model(model_kind(stage), run.data.variables, size, run.model)
     model.load_state_dict(failure.weights)
-    module = StageModule(stage, model, run.training.contrastive).train(failure.training)
+    taken = precision or failure.precision
+    area_Y = run.training.latitude_weights(np.array(failure.latitude))
+    module = StageModule(stage, model, run.training.contrastive, area_Y).train(failure.training)
+    module = module.to(weights_type(taken))
+    operator = ViewOperator(size, run.views, run.model.mask_channels).to(weights_type(taken))
     yield failure.error
     yield from _extremes(failure)
     broken = _watch_outputs(model)
     terms = batch_losses(
-        module, ViewOperator(size, run.views), batch, failure.epoch, failure.seed,
-        precision or failure.precision,
+        module, operator, batch, failure.epoch, failure.seed, taken
     )  # fmt: skip
     yield from (f"loss {name}: {float(value.detach()):.6g}" for name, value in terms.items())
     yield f"first layer whose output is not finite: {broken[0] if broken else 'none'}"

@@ -5,16 +5,17 @@ Legend: B rows, V variables, X × Y grid, I × J view, D embedding, P projection
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass as plain_dataclass
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field
+from pydantic import Discriminator, Field, field_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from sparta_ray.config import STRICT
 from sparta_ray.data.compact import Needs
-from sparta_ray.data.expand import Views
-from sparta_ray.losses.cycle import cycle_consistency
+from sparta_ray.data.expand import Fields, Views
+from sparta_ray.losses.cycle import cycle_consistency, cycle_consistency_of_directions
 from sparta_ray.losses.kinds import (
     ContrastiveLoss,
     NtXent,
@@ -41,14 +42,41 @@ class ContrastiveConfig:
         loss: Of the projections: ``nt_xent``, ``supervised``, ``barlow_twins``, ``soft`` or
             ``adjacent``.
         cycle_weight: Factor on the cycle-consistency loss; 0 leaves it out.
+        cycle_normalise: Whether that loss compares the embeddings' directions alone. As published
+            it falls with their size, so they may shrink where they should move smoothly.
     """
 
     loss: ContrastiveLoss = Field(default_factory=NtXent)
     cycle_weight: float = Field(default=1.0, ge=0)
+    cycle_normalise: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class PretrainStage:
+class _WholeBatch:
+    """A stage whose encoder trains, and so normalises by the whole batch.
+
+    Attributes:
+        accumulate: 1; only the decode stage can take a batch in parts.
+    """
+
+    accumulate: int = 1
+
+    @field_validator("accumulate")
+    @classmethod
+    def _refuse_parts(cls, parts: int) -> int:
+        if parts != 1:
+            raise ValueError(
+                f"{parts}: leave it at 1. This stage trains the encoder, whose first batch norm "
+                "takes mean and variance of the whole batch (and so do the projection head's), and "
+                "a contrastive loss compares all of its rows: parts of a batch would give another "
+                "loss. Only stage decode, whose encoder is frozen, can accumulate. For less memory "
+                "use more workers, which share one batch exactly"
+            )
+        return parts
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PretrainStage(_WholeBatch):
     """Stage 1: encoder and projection head on the contrastive loss."""
 
     kind: Literal["pretrain"] = "pretrain"
@@ -57,7 +85,7 @@ class PretrainStage:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class JointStage:
+class JointStage(_WholeBatch):
     """Stage 2: all parts, moving from the contrastive to the reconstruction loss.
 
     Attributes:
@@ -72,15 +100,21 @@ class JointStage:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class DecodeStage:
-    """Stage 3: the decoder alone, on embeddings of the frozen encoder."""
+    """Stage 3: the decoder alone, on embeddings of the frozen encoder.
+
+    Attributes:
+        accumulate: Parts in which each rank takes its rows of a batch, one after the other, to need
+            less memory; loss and gradient remain those of the whole batch.
+    """
 
     kind: Literal["decode"] = "decode"
     epochs: int = Field(default=200, ge=1)
     lr: float = Field(default=1e-4, gt=0)
+    accumulate: int = Field(default=1, ge=1)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class AutoencoderStage:
+class AutoencoderStage(_WholeBatch):
     """The baseline: its own encoder and decoder on the reconstruction loss."""
 
     kind: Literal["autoencoder"] = "autoencoder"
@@ -121,6 +155,19 @@ def alpha(stage: JointStage, epoch: int) -> float:
     return math.exp(-stage.alpha_decay * epoch)
 
 
+@plain_dataclass(frozen=True)
+class BatchPart:
+    """Some of a rank's rows of a batch, whose loss is a share of the whole batch's.
+
+    Attributes:
+        first_row: Number of the first of them, among the rank's.
+        weight: Weight of each variable's present values in the whole batch, on all ranks, (V,).
+    """
+
+    first_row: int
+    weight: Tensor
+
+
 class StageModule(nn.Module):
     """A model with one stage's loss on top; the part that is trained requires gradients.
 
@@ -128,9 +175,18 @@ class StageModule(nn.Module):
     training alike. Its losses are those of the whole batch, on every rank the same.
     """
 
-    def __init__(self, stage: StageConfig, model: Model, contrastive: ContrastiveConfig):
-        """Prepare `model` for `stage`."""
+    area: Tensor | None
+
+    def __init__(
+        self,
+        stage: StageConfig,
+        model: Model,
+        contrastive: ContrastiveConfig,
+        area_Y: Tensor | None = None,
+    ):
+        """Prepare `model` for `stage`; `area_Y` weighs latitudes in reconstruction losses."""
         super().__init__()
+        self.register_buffer("area", area_Y, persistent=False)
         self.stage, self.model = stage, model
         self._contrastive = contrastive
         for name, part in model.named_children():
@@ -152,15 +208,17 @@ class StageModule(nn.Module):
             self.model.encoder.eval()
         return self
 
-    def forward(self, views: Views, epoch: int, rows: int) -> Terms:
+    def forward(self, views: Views, epoch: int, rows: int, part: BatchPart | None = None) -> Terms:
         """Return the stage's loss under ``loss`` and its terms, of the rows of all ranks.
 
         Args:
             views: One batch; of several ranks, this rank's rows.
             epoch: From 0; stage 2 fades by it.
             rows: Rows of the batch, on all ranks.
+            part: Of decode: which part of the rank's rows the views are; the losses of all parts
+                add up to that of the batch.
         """
-        self._number_rows(rows)
+        self._number_rows(rows, 0 if part is None else part.first_row)
         match self.stage:
             case PretrainStage():
                 terms, _ = self._contrastive_terms(views, rows)
@@ -168,15 +226,15 @@ class StageModule(nn.Module):
             case JointStage():
                 return self._joint_terms(self.stage, views, epoch, rows)
             case _:
-                decoded = self._reconstruction_term(views)
+                decoded = self._reconstruction_term(views, part)
                 return {"loss": decoded, "reconstruction": decoded}
 
-    def _number_rows(self, rows: int) -> None:
+    def _number_rows(self, rows: int, first_row: int) -> None:
         """Tell dropout which of the batch's rows come next."""
         mine = rank_rows(slice(0, rows), *world())
         for part in self.modules():
             if isinstance(part, RowDropout):
-                part.first_row = mine.start
+                part.first_row = mine.start + first_row
 
     def _contrastive_loss(self, terms: Mapping[str, Tensor]) -> Tensor:
         kind, weight = self._contrastive.loss.kind, self._contrastive.cycle_weight
@@ -196,17 +254,19 @@ class StageModule(nn.Module):
             *(None if x is None else gather_rows(x, rows) for x in (views.step, views.season)),
         )
         loss = self._contrastive.loss
-        cycle = cycle_consistency(h_before_BD, h_BD, h_after_BD)
+        normalise = self._contrastive.cycle_normalise
+        cycle_loss = cycle_consistency_of_directions if normalise else cycle_consistency
+        cycle = cycle_loss(h_before_BD, h_BD, h_after_BD)
         return {loss.kind: loss(projected), "cycle": cycle}, (h_after_BD, h_before_BD)
 
     def _joint_terms(self, stage: JointStage, views: Views, epoch: int, rows: int) -> Terms:
         """Return α L_c + (1 - α) L_r and what it is made of (Eq. 16 and 17)."""
         terms, (h_after_BD, h_before_BD) = self._contrastive_terms(views, rows)
-        assert views.fields.after is not None
-        assert views.fields.before is not None
-        decoder, gaps = self.model.decoder, views.fields.gaps
-        later = reconstruction(decoder(h_after_BD), views.fields.after, gaps)
-        neighbours = later + reconstruction(decoder(h_before_BD), views.fields.before, gaps)
+        decoder, fields = self.model.decoder, views.fields
+        assert fields.after is not None
+        assert fields.before is not None
+        later = self._reconstruction(decoder(h_after_BD), fields.after, fields)
+        neighbours = later + self._reconstruction(decoder(h_before_BD), fields.before, fields)
         day = self._reconstruction_term(views)
         a = alpha(stage, epoch)
         loss = a * (self._contrastive_loss(terms) + neighbours) + (1 - a) * day
@@ -217,10 +277,20 @@ class StageModule(nn.Module):
             "reconstruction": day,
         }
 
-    def _reconstruction_term(self, views: Views) -> Tensor:
+    def _reconstruction_term(self, views: Views, part: BatchPart | None = None) -> Tensor:
         assert views.input is not None
         decoded = self.model.decoder(self.model.encoder(views.input))
-        return reconstruction(decoded, views.fields.day, views.fields.gaps)
+        return self._reconstruction(decoded, views.fields.day, views.fields, part)
+
+    def _reconstruction(
+        self,
+        decoded_BVXY: Tensor,
+        truth_BVXY: Tensor,
+        fields: Fields,
+        part: BatchPart | None = None,
+    ) -> Tensor:
+        weight_V = None if part is None else part.weight
+        return reconstruction(decoded_BVXY, truth_BVXY, fields.gaps, self.area, weight_V)
 
 
 def build_model(
