@@ -13,14 +13,20 @@ from torch import nn
 from sparta_ray.data.seasons import season_of
 from sparta_ray.data.splits import Split, SplitName
 from sparta_ray.data.store import Store
+from sparta_ray.downstream.anomaly_regression import (
+    AnomalyRegressionConfig,
+    train_anomaly_regression,
+    year_phase,
+)
 from sparta_ray.downstream.classification import (
     ClassificationConfig,
     SeasonClassifier,
     train_classifier,
 )
 from sparta_ray.downstream.diffusion import DiffusionConfig, LatentDiffusion, train_diffusion
-from sparta_ray.downstream.forecast import ForecastConfig, Forecaster, train_forecaster
+from sparta_ray.downstream.forecast import ForecastConfig, build_forecaster
 from sparta_ray.downstream.latents import Latents
+from sparta_ray.downstream.lstm_forecast import LSTMForecastConfig, train_lstm_forecaster
 from sparta_ray.downstream.training import OnEpoch
 from sparta_ray.embedder import Embedder
 from sparta_ray.run import Run, downstream_splits
@@ -94,7 +100,7 @@ def fresh_model(run: Run, trial: Trial) -> nn.Module:
     downstream, embedding = run.downstream, run.model.embedding
     match trial.task:
         case "forecast":
-            return Forecaster(embedding, downstream.forecast[trial.setting])
+            return build_forecaster(embedding, downstream.forecast[trial.setting])
         case "diffusion":
             assert downstream.diffusion is not None
             return LatentDiffusion(embedding, downstream.diffusion)
@@ -130,14 +136,17 @@ def _train_forecaster(
     seed: int,
     on_epoch: OnEpoch,
 ) -> nn.Module:
-    mask = run.downstream.mask
-    return train_forecaster(
-        latents.of_epochs(parts["train"], mask, "train"),
-        latents.masked(parts["validation"], mask, "validation").to(latents.embedder.device),
-        run.downstream.forecast[trial.setting],
-        seed,
-        on_epoch,
-    )
+    mask, store = run.downstream.mask, latents.store
+    train = latents.of_epochs(parts["train"], mask, "train")
+    validation = latents.masked(parts["validation"], mask, "validation").to(latents.embedder.device)
+    match config := run.downstream.forecast[trial.setting]:
+        case LSTMForecastConfig():
+            return train_lstm_forecaster(train, validation, config, seed, on_epoch)
+        case AnomalyRegressionConfig():
+            phases = [year_phase(store.days[p.start : p.stop]) for p in parts.values()]
+            return train_anomaly_regression(
+                train, phases[0], validation, phases[1], config, on_epoch
+            )
 
 
 def _train_diffusion(

@@ -1,10 +1,13 @@
 """Forecasts of days whose fields tell which day they are; computed again here, by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from sparta_ray.downstream.trial import load_trial
+from sparta_ray.downstream.anomaly_regression import AnomalyRegressionConfig, seasonal, year_phase
+from sparta_ray.downstream.trial import Trial, fresh_model, load_trial, save_trial
 from sparta_ray.embedder import Embedder
 from sparta_ray.evaluation.forecasting import (
     _valid_days,
@@ -13,6 +16,7 @@ from sparta_ray.evaluation.forecasting import (
     shown_lead,
 )
 from sparta_ray.evaluation.forecasting import test_windows as windows_of
+from sparta_ray.evaluation.setup import Setup
 from sparta_ray.grids import area_weights
 from sparta_ray.run_folder import RunFolder
 from sparta_ray.seeding import derive_seed
@@ -142,3 +146,63 @@ def test_scores_name_whose_they_are_and_the_papers_number(setup, save_random):
     rrmse = [s.lead_days for s in scores if s.metric == "rrmse"]
     assert rrmse == list(range(1, 27))
     assert {s.lead_days for s in scores if s.metric == "acc"} == {1, 3, 25, 26}
+
+
+@pytest.fixture(scope="module")
+def about_climatology(setup):
+    """The same run with a forecaster of anomalies, whose weights are random."""
+    setting = AnomalyRegressionConfig(
+        kind="anomaly_regression", look_back=2, stride=3, components=4, harmonics=1, lead_days=4
+    )
+    downstream = replace(setup.run.downstream, forecast={"anomalies": setting})
+    run = replace(setup.run, downstream=downstream)
+    trial = Trial("sparta", "forecast", "anomalies", seed=7)
+    model, generator = fresh_model(run, trial), torch.Generator().manual_seed(6)
+    for parameter in model.parameters():
+        parameter.copy_(torch.randn(parameter.shape, generator=generator))
+    save_trial(RunFolder(run.path), trial, model)
+    return Setup(run, setup.device), trial, model
+
+
+def test_a_forecast_of_anomalies_is_climatology_and_what_they_change(
+    about_climatology, offsets, value_of
+):
+    setup, trial, model = about_climatology
+    results = evaluate_forecast(setup, trial)
+    starts, days = range(0, 40 - 2 - 4 + 1, 3), np.arange(460, 500)
+    embedder = Embedder.from_pretrained(setup.run.path, "sparta")
+    seed = derive_seed(derive_seed(setup.run.seed, "evaluation"), "test", 0)
+    h = embedder.encode_masked(
+        setup.store.read_standardised(days), setup.run.downstream.mask, seed, days
+    )
+    average = seasonal(year_phase(setup.store.days[days]), 1).float() @ model.climatology_ND
+    anomalies = (h - average) @ model.components_DK
+    weights = area_weights(setup.store.latitude)
+    for lead in (1, 4):
+        errors = []
+        for start in starts:
+            past = torch.cat([anomalies[start + 1], anomalies[start]])
+            valid = start + 1 + lead
+            anomaly = past @ model.weights_FPK[lead - 1] @ model.components_DK.T
+            pair = torch.stack([average[valid] + anomaly, average[valid]])
+            changed, usual = embedder.decode_physical(pair)
+            errors.append(changed - usual - 365)  # the climatology is a year behind the truth
+        for channel, label in enumerate(offsets):
+            bias = (weights * np.stack(errors)[:, channel]).mean() / weights.mean()
+            found = value_of(results.scores, "bias", variable=label, lead_days=lead)
+            assert found == pytest.approx(bias, abs=2e-2)
+            assert abs(bias + 365) > 1  # the anomalies do change the forecast
+
+
+def test_without_an_anomaly_the_forecast_is_the_climatology(about_climatology, value_of):
+    setup, trial, model = about_climatology
+    still = replace(trial, seed=8)
+    quiet = fresh_model(setup.run, trial)
+    quiet.load_state_dict(model.state_dict() | {"weights_FPK": 0 * model.weights_FPK + 1e-7})
+    save_trial(RunFolder(setup.run.path), still, quiet)
+    found = evaluate_forecast(setup, still).scores
+    baseline = evaluate_forecast_baselines(setup, "anomalies").scores
+    for lead in range(1, 5):
+        same = {"variable": "2m_temperature", "lead_days": lead}
+        climatology = value_of(baseline, "rmse", "climatology", **same)
+        assert value_of(found, "rmse", **same) == pytest.approx(climatology, abs=1e-2)
