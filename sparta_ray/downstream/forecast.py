@@ -32,10 +32,16 @@ PUBLISHED: dict[str, ForecastConfig] = {
 """The three settings of the published forecasts."""
 
 
-def build_forecaster(embedding: int, config: ForecastConfig) -> Forecaster:
-    """Return the forecaster that a setting describes, untrained, for embeddings of size D."""
+def build_forecaster(embedding: int, points: int, config: ForecastConfig) -> Forecaster:
+    """Return the untrained forecaster of a setting.
+
+    Args:
+        embedding: Components D of an embedding.
+        points: Values G of a field, all variables together.
+        config: The setting.
+    """
     match config:
         case LSTMForecastConfig():
             return LSTMForecaster(embedding, config)
         case AnomalyRegressionConfig():
-            return AnomalyRegression(embedding, config)
+            return AnomalyRegression(embedding, points, config)

@@ -10,8 +10,9 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from sparta_ray.downstream.anomaly_regression import AnomalyRegression, year_phase
+from sparta_ray.downstream.anomaly_regression import AnomalyRegression
 from sparta_ray.downstream.lstm_forecast import LSTMForecaster
+from sparta_ray.downstream.seasonal_cycle import year_phase
 from sparta_ray.downstream.trial import Trial
 from sparta_ray.downstream.windows import window_starts
 from sparta_ray.embedder import Embedder
@@ -91,21 +92,25 @@ def _decoded(setup: Setup, embedder: Embedder, h_WFD: Tensor) -> FieldsAtLead:
 def _about_climatology(
     setup: Setup, setting: str, embedder: Embedder, model: AnomalyRegression, past_WLD: Tensor
 ) -> FieldsAtLead:
-    """Return the function of the lead that adds decoded anomalies to the fields' climatology.
+    """Return the function of the lead that adds forecast anomalies to the fields' climatology.
 
-    The field is climatology + decoded(c + a) - decoded(c), with c the embeddings' climatology and a
-    the forecast anomaly: what the decoder gets wrong of an average day cancels, and a forecast that
-    knows nothing, a = 0, is the climatology that every forecast is compared with.
+    Anomalies of embeddings become decoded(c + a) - decoded(c), with c their seasonal cycle and a
+    the forecast: what the decoder gets wrong of an average day cancels. A forecast that knows
+    nothing, a = 0, is the climatology that every forecast is compared with.
     """
     days_WL = _valid_days(setup, setting, lead=0)[:, None] - np.arange(past_WLD.shape[1])[::-1]
     phase_WL = year_phase(setup.store.days[days_WL]).to(setup.device)
-    y_WFK = model.regress(model.predictors(past_WLD, phase_WL))
+    x_WP = model.predictors(past_WLD, phase_WL)
+    std_V11 = setup.store.statistics.std[:, None, None].astype(np.float32)
 
     def fields(lead: int) -> xr.DataArray:
-        days = _valid_days(setup, setting, lead)
-        c_WD = model.climatology(year_phase(setup.store.days[days]).to(setup.device))
-        a_WD = y_WFK[:, lead - 1] @ model.components_DK.T
-        change = embedder.decode_physical(c_WD + a_WD) - embedder.decode_physical(c_WD)
+        days, a_WG = _valid_days(setup, setting, lead), model.anomalies(x_WP, lead)
+        if model.target == "fields":
+            change = a_WG.cpu().numpy().reshape(len(days), len(std_V11), *setup.store.grid)
+            change *= std_V11
+        else:
+            c_WD = model.at(year_phase(setup.store.days[days]).to(setup.device), model.cycle_ND)
+            change = embedder.decode_physical(c_WD + a_WG) - embedder.decode_physical(c_WD)
         return setup.truth.climatology(days) + setup.truth.labelled(change)
 
     return fields

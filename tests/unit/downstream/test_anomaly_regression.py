@@ -5,23 +5,26 @@ A^f a(t), whose share of the variance explained is DAMPING^2f.
 """
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
 from sparta_ray.config import ConfigError
-from sparta_ray.downstream.anomaly_regression import (
-    AnomalyRegressionConfig,
-    seasonal,
-    train_anomaly_regression,
-    year_phase,
-)
+from sparta_ray.downstream.anomaly_regression import AnomalyRegressionConfig
+from sparta_ray.downstream.anomaly_training import KnownDays, train_anomaly_regression
 from sparta_ray.downstream.lstm_forecast import LSTMForecastConfig, train_lstm_forecaster
+from sparta_ray.downstream.seasonal_cycle import waves, year_phase
 
 D, DAMPING, LEADS = 7, 0.9, 40
 CONFIG = AnomalyRegressionConfig(
-    kind="anomaly_regression", harmonics=1, components=2, lead_days=LEADS, epochs=2
+    kind="anomaly_regression",
+    target="embedding",
+    harmonics=1,
+    components=2,
+    lead_days=LEADS,
+    epochs=2,
 )
 TRAIN, VALIDATION, TEST = 1500, 200, 900
 
@@ -49,7 +52,7 @@ def weather(rotation):
         state = rotation @ state + kick
         states.append(state)
     phase = year_phase(np.datetime64("1990-03-01") + np.arange(days))
-    season = seasonal(phase, 1) @ torch.randn(3, D, generator=generator, dtype=torch.float64)
+    season = waves(phase, 1) @ torch.randn(3, D, generator=generator, dtype=torch.float64)
     anomalies = torch.stack(states) @ plane.T
     return (season + anomalies).float(), phase, anomalies.float()
 
@@ -58,11 +61,14 @@ def split(series):
     return torch.split(series, [TRAIN, VALIDATION, TEST])
 
 
-def trained(weather, config=CONFIG, on_epoch=lambda epoch, losses: None):
+def ignore(epoch, losses):
+    pass
+
+
+def trained(weather, config=CONFIG, fields=(None, None, None), on_epoch=ignore):
     (h, h_validation, _), (phase, phase_validation, _) = map(split, weather[:2])
-    return train_anomaly_regression(
-        lambda epoch: h, phase, h_validation, phase_validation, config, on_epoch
-    )
+    days, later = KnownDays(phase, fields[0]), KnownDays(phase_validation, fields[1])
+    return train_anomaly_regression(lambda epoch: h, days, h_validation, later, config, 0, on_epoch)
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +83,14 @@ def windows(weather, model):
     length = CONFIG.look_back + LEADS
     h_windows, phases = h.unfold(0, length, 1).mT, phase.unfold(0, length, 1)
     past, future = h_windows[:, : CONFIG.look_back], h_windows[:, CONFIG.look_back :]
-    climatology = model.climatology(phases[:, CONFIG.look_back :])
-    components = model.regress(model.predictors(past, phases[:, : CONFIG.look_back]))
-    return past, future, climatology, climatology + components @ model.components_DK.T
+    climatology = model.at(phases[:, CONFIG.look_back :], model.cycle_ND)
+    return past, future, climatology, climatology + forecast_anomalies(model, past, phases)
+
+
+def forecast_anomalies(model, past, phases):
+    """Return the anomalies (B, F, G) that follow windows whose first days are `past`."""
+    x = model.predictors(past, phases[:, : CONFIG.look_back])
+    return torch.stack([model.anomalies(x, lead) for lead in range(1, LEADS + 1)], dim=1)
 
 
 def error(forecast, truth):
@@ -92,9 +103,9 @@ def test_phase_goes_round_once_a_year():
     year = 365.2425
     expected = 2 * math.pi * np.array([0, (year - 1) / year, 182.625 / year])
     np.testing.assert_allclose(year_phase(dates).numpy(), expected)
-    waves = seasonal(torch.tensor([[0.0, math.pi / 2]]), 2)
-    assert waves.shape == (1, 2, 5)
-    torch.testing.assert_close(waves[0, 1], torch.tensor([1.0, 0.0, -1.0, 1.0, 0.0]))
+    found = waves(torch.tensor([[0.0, math.pi / 2]]), 2)
+    assert found.shape == (1, 2, 5)
+    torch.testing.assert_close(found[0, 1], torch.tensor([1.0, 0.0, -1.0, 1.0, 0.0]))
 
 
 def test_the_damped_rotation_is_found(weather, model, rotation):
@@ -104,7 +115,8 @@ def test_the_damped_rotation_is_found(weather, model, rotation):
     kept = (anomalies @ plane).square().sum() / anomalies.square().sum()
     assert kept > 0.999
     for lead in (1, 3, 6):
-        weights = model.weights_FPK[lead - 1].double()
+        # Patterns of the target may be turned or mirrored against those of the past.
+        weights = model.weights_FPM[lead - 1].double() @ (model.patterns_GM.T.double() @ plane)
         last, before = weights[:2], weights[2:]
         power = torch.linalg.matrix_power(rotation, lead)
         assert float(last.trace()) == pytest.approx(float(power.trace()), abs=0.12)
@@ -137,20 +149,53 @@ def test_it_beats_persistence_and_the_published_form(weather, windows):
     assert from_lstm[-1] > 1.1 * ours[-1]
 
 
+def test_fields_are_forecast_straight_from_embeddings(weather):
+    """Fields are another linear picture of the same rotation, with a noise of their own."""
+    h, phase, anomalies = weather
+    generator = torch.Generator().manual_seed(5)
+    picture = torch.randn(D, 11, generator=generator)
+    noise = 0.05 * torch.randn(len(h), 11, generator=generator)
+    fields = split(anomalies @ picture + noise + 2 + waves(phase, 1)[:, 1:2].float())
+    model = trained(weather, replace(CONFIG, target="fields", epochs=1), fields)
+    assert model.patterns_GM.shape == (11, 2)
+    length = CONFIG.look_back + LEADS
+    past = split(h)[2].unfold(0, length, 1).mT[:, : CONFIG.look_back]
+    phases = split(phase)[2].unfold(0, length, 1)
+    future = fields[2].unfold(0, length, 1).mT[:, CONFIG.look_back :]
+    average = model.at(phases[:, CONFIG.look_back :], model.target_cycle_NG)
+    forecast = average + forecast_anomalies(model, past, phases)
+    skill = 1 - error(forecast, future) / error(average, future)
+    for lead in (1, 2, 4, 8):
+        assert float(skill[lead - 1]) == pytest.approx(DAMPING ** (2 * lead), abs=0.06)
+    assert abs(float(skill[-1])) < 0.02
+
+
+def test_fields_with_gaps_are_refused(weather):
+    fields = torch.ones(TRAIN, 4)
+    fields[7, 2] = torch.nan
+    with pytest.raises(ConfigError, match=r"1 of 6000 values.*target to embedding"):
+        KnownDays(split(weather[1])[0], fields)
+
+
 def test_masks_are_drawn_once_an_epoch_and_losses_reported(weather):
     drawn, reported = [], []
     h, phase, _ = (split(part)[0] for part in weather)
 
     def latents(epoch):
         drawn.append(epoch)
-        return h + 0.5 * torch.randn(h.shape, generator=torch.Generator().manual_seed(epoch))
+        return h
 
-    def on_epoch(epoch, losses):
-        reported.append((epoch, losses))
-
-    train_anomaly_regression(latents, phase, h[:200], phase[:200], CONFIG, on_epoch)
-    assert drawn == [epoch for epoch, _ in reported] == [0, 1]
-    assert all(set(losses) == {"loss", "validation_loss"} for _, losses in reported)
+    train_anomaly_regression(
+        latents, KnownDays(phase), h[:200], KnownDays(phase[:200]), CONFIG, 0,
+        lambda epoch, losses: reported.append((epoch, losses)),
+    )  # fmt: skip
+    assert drawn == [0, 1]
+    ((epoch, losses),) = reported
+    assert epoch == 1
+    # Of two patterns, each of half the variance 1, what the mean lead leaves unexplained.
+    left = 1 - sum(DAMPING ** (2 * lead) for lead in range(1, LEADS + 1)) / LEADS
+    assert losses["loss"] == pytest.approx(left, abs=0.15)
+    assert losses["validation_loss"] == pytest.approx(left, abs=0.4)
 
 
 def test_noise_on_the_past_shrinks_the_forecast(weather, model):
@@ -160,26 +205,28 @@ def test_noise_on_the_past_shrinks_the_forecast(weather, model):
     def noisy(epoch):
         return h + torch.randn(h.shape, generator=torch.Generator().manual_seed(epoch))
 
-    shrunk = train_anomaly_regression(
-        noisy, phase, h[:200], phase[:200], CONFIG, lambda epoch, losses: None
-    )
-    assert shrunk.weights_FPK[0].norm() < 0.8 * model.weights_FPK[0].norm()
+    days, later = KnownDays(phase), KnownDays(phase[:200])
+    shrunk = train_anomaly_regression(noisy, days, h[:200], later, CONFIG, 0, ignore)
+    assert shrunk.weights_FPM[0].norm() < 0.8 * model.weights_FPM[0].norm()
 
 
-def test_the_embedding_may_be_smaller_than_the_components(weather):
-    config = AnomalyRegressionConfig(
-        kind="anomaly_regression", components=50, lead_days=3, epochs=1, harmonics=0
-    )
+def test_there_may_be_fewer_patterns_than_asked_for(weather):
+    config = replace(CONFIG, components=50, lead_days=3, epochs=1, harmonics=0)
     assert trained(weather, config).components_DK.shape == (D, D)
+    h, phase, _ = (part[:6] for part in weather)
+    model = train_anomaly_regression(
+        lambda epoch: h, KnownDays(phase), h, KnownDays(phase), config, 0, ignore
+    )
+    assert model.components_DK[:, 6:].abs().max() == 0
+    assert model.weights_FPM.isfinite().all()
 
 
 @pytest.mark.parametrize("short", ["train", "validation"])
 def test_a_split_without_a_window_is_an_error(weather, short):
     h, phase, _ = (split(part)[0] for part in weather)
     days = {"train": 200, "validation": 200} | {short: 41}
-    train, validation = days["train"], days["validation"]
+    train, validation = (
+        (h[:length], KnownDays(phase[:length])) for length in (days["train"], days["validation"])
+    )
     with pytest.raises(ConfigError, match="2 past and 40 future days do not fit in 41 days"):
-        train_anomaly_regression(
-            lambda epoch: h[:train], phase[:train], h[:validation], phase[:validation], CONFIG,
-            lambda epoch, losses: None,
-        )  # fmt: skip
+        train_anomaly_regression(lambda epoch: train[0], train[1], *validation, CONFIG, 0, ignore)
