@@ -9,13 +9,17 @@ from sparta_ray.run import Run
 DEMANDING = ("train", "downstream")
 """The links that need more than one CPU at the same time."""
 
+UNITS_AHEAD = 3
+"""Batches of one worker in shared memory at a time beside its builders': in training and next."""
+
 
 @dataclass(frozen=True)
 class Node:
-    """The CPUs and GPUs of one machine, used or not."""
+    """The CPUs and GPUs of one machine, used or not, and its object store in bytes."""
 
     cpus: float
     gpus: float = 0
+    store: float = float("inf")
 
 
 @dataclass(frozen=True)
@@ -52,14 +56,18 @@ def asks(run: Run) -> list[Ask]:
 
 
 def training_ask(run: Run) -> Ask:
-    """Return what training needs: all of it at the same time, or it waits for ever."""
+    """Return what training needs: all of it at the same time, or it waits for ever.
+
+    Of an elastic run, what its fewest workers need.
+    """
     scaling = run.scaling
-    workers, gpus = scaling.num_workers, scaling.num_workers if scaling.use_gpu else 0
+    workers, gpus = scaling.fewest_workers, scaling.fewest_workers if scaling.use_gpu else 0
     each = f"{scaling.cpus_per_worker:g} CPUs" + (" and 1 GPU" if gpus else "")
     builders = workers * scaling.builders_per_worker
-    return Ask(
-        "train", scaling.cpus, gpus, f"{workers} workers of {each}, {builders} builders of 1 CPU"
-    )
+    made_of = f"{workers} workers of {each}, {builders} builders of 1 CPU"
+    if scaling.elastic:
+        made_of += f" beside them; where there is room, up to {scaling.most_workers} workers"
+    return Ask("train", scaling.cpus, gpus, made_of)
 
 
 def check_resources(run: Run, nodes: Sequence[Node], links: Collection[str] = DEMANDING) -> None:
@@ -90,13 +98,13 @@ def _check_training(run: Run, nodes: Sequence[Node]) -> None:
         )
     if scaling.cpus > cpus:
         raise ConfigError(
-            f"scaling asks for {scaling.cpus:g} CPUs ({scaling.num_workers} workers of "
+            f"scaling asks for {scaling.cpus:g} CPUs ({scaling.fewest_workers} workers of "
             f"{scaling.cpus_per_worker:g}, each with {scaling.builders_per_worker} builders of 1) "
             f"but the cluster has {cpus:g}; lower scaling.num_workers or scaling.cpus_per_worker"
         )
-    if scaling.use_gpu and scaling.num_workers > gpus:
+    if scaling.use_gpu and scaling.fewest_workers > gpus:
         raise ConfigError(
-            f"scaling asks for {scaling.num_workers} GPUs but the cluster has {gpus:g}; lower "
+            f"scaling asks for {scaling.fewest_workers} GPUs but the cluster has {gpus:g}; lower "
             "scaling.num_workers, or set scaling.use_gpu=false"
         )
     _check_places(run, nodes)
@@ -124,20 +132,50 @@ def fitting_trials(run: Run, nodes: Sequence[Node]) -> int:
 def _check_places(run: Run, nodes: Sequence[Node]) -> None:
     """Refuse a run whose totals are there, but not in pieces that its parts fit into."""
     scaling = run.scaling
-    left, workers = [], scaling.num_workers
+    # The builders of an elastic run sit in what their worker reserves.
+    cpus = scaling.cpus_with_builders if scaling.elastic else scaling.cpus_per_worker
+    left, workers = [], scaling.fewest_workers
     # Workers go to GPU nodes first, as Ray packs them; builders take whole CPUs that are left.
     for node in sorted(nodes, key=lambda node: (node.gpus, node.cpus), reverse=True):
-        placed = min(workers, _fits(node, scaling.cpus_per_worker, 1 if scaling.use_gpu else 0))
+        placed = min(workers, _fits(node, cpus, 1 if scaling.use_gpu else 0))
         workers -= placed
-        left.append(int(node.cpus - placed * scaling.cpus_per_worker))
-    builders = scaling.num_workers * scaling.builders_per_worker
+        left.append(int(node.cpus - placed * cpus))
+    builders = 0 if scaling.elastic else scaling.fewest_workers * scaling.builders_per_worker
     if workers > 0 or sum(left) < builders:
         sizes = ", ".join(f"{node.cpus:g} CPUs and {node.gpus:g} GPUs" for node in nodes)
         raise ConfigError(
-            f"scaling asks for {scaling.num_workers} workers of {scaling.cpus_per_worker:g} CPUs"
+            f"scaling asks for {scaling.fewest_workers} workers of {cpus:g} CPUs"
             f"{' and 1 GPU' if scaling.use_gpu else ''} and {builders} builders of 1 CPU; they do "
             f"not fit into nodes of {sizes}; lower scaling.num_workers, scaling.cpus_per_worker "
             "or scaling.builders_per_worker"
+        )
+
+
+def check_object_store(run: Run, row_bytes: int, nodes: Sequence[Node]) -> None:
+    """Refuse batches that a node's shared memory cannot hold: they would never come.
+
+    Args:
+        run: What is to be trained.
+        row_bytes: Of one compact row.
+        nodes: Where its workers and builders may be.
+
+    Raises:
+        ConfigError: Names both sizes, and what to change.
+    """
+    scaling, sampling = run.scaling, run.sampling
+    rows = -(-sampling.anchors_per_batch * sampling.rows_per_anchor // scaling.fewest_workers)
+    units = scaling.builders_per_worker + UNITS_AHEAD
+    for node in nodes:
+        fit = _fits(node, scaling.cpus_per_worker, 1 if scaling.use_gpu else 0)
+        workers = min(scaling.fewest_workers, fit)
+        need = workers * units * rows * row_bytes
+        if need <= node.store:
+            continue
+        raise ConfigError(
+            f"the object store of a node has {node.store / 1e6:,.0f} MB, but for {workers} workers "
+            f"there, {units} batches of {rows} rows each (one of each builder, {UNITS_AHEAD} ahead "
+            f"of training) take {need / 1e6:,.0f} MB; raise scaling.object_store_gb (on a cluster "
+            "that you join, --object-store-memory of `ray start`), or lower sampling.rows_per_batch"
         )
 
 
