@@ -24,41 +24,56 @@ class Ask:
 
     Attributes:
         link: Name of the link.
-        cpus: CPUs at the same time.
-        gpus: GPUs at the same time.
+        pieces: What it needs at the same time; each piece is of one node.
         made_of: The same in words.
     """
 
     link: str
-    cpus: float
-    gpus: float
+    pieces: tuple[Node, ...]
     made_of: str
+
+    @property
+    def cpus(self) -> float:
+        """CPUs of all pieces."""
+        return sum(piece.cpus for piece in self.pieces)
+
+    @property
+    def gpus(self) -> float:
+        """GPUs of all pieces."""
+        return sum(piece.gpus for piece in self.pieces)
 
 
 def asks(run: Run) -> list[Ask]:
     """Return what each link of a run needs; links run one after the other."""
-    downstream = run.downstream
-    return [
-        Ask("prepare", 1, 0, "1 CPU a shard, as many at a time as there are"),
-        training_ask(run),
-        Ask(
-            "downstream",
-            downstream.cpus_per_trial,
-            downstream.gpus_per_trial,
-            f"{downstream.cpus_per_trial:g} CPUs and {downstream.gpus_per_trial:g} GPUs a trial, "
-            f"at most {downstream.max_concurrent or 'as many as fit'} at a time",
-        ),
-    ]
+    return [shard_ask(), training_ask(run), trial_ask(run)]
+
+
+def shard_ask() -> Ask:
+    """Return what preparing needs: one CPU; it takes more as they come."""
+    return Ask("prepare", (Node(1),), "1 CPU a shard, as many at a time as there are")
 
 
 def training_ask(run: Run) -> Ask:
     """Return what training needs: all of it at the same time, or it waits for ever."""
     scaling = run.scaling
-    workers, gpus = scaling.num_workers, scaling.num_workers if scaling.use_gpu else 0
-    each = f"{scaling.cpus_per_worker:g} CPUs" + (" and 1 GPU" if gpus else "")
-    builders = workers * scaling.builders_per_worker
+    worker = Node(scaling.cpus_per_worker, 1 if scaling.use_gpu else 0)
+    each = f"{worker.cpus:g} CPUs" + (" and 1 GPU" if scaling.use_gpu else "")
+    builders = scaling.num_workers * scaling.builders_per_worker
     return Ask(
-        "train", scaling.cpus, gpus, f"{workers} workers of {each}, {builders} builders of 1 CPU"
+        "train",
+        (worker,) * scaling.num_workers + (Node(1),) * builders,
+        f"{scaling.num_workers} workers of {each}, {builders} builders of 1 CPU",
+    )
+
+
+def trial_ask(run: Run) -> Ask:
+    """Return what downstream training needs: room for one trial; it takes more as they come."""
+    trial = Node(run.downstream.cpus_per_trial, run.downstream.gpus_per_trial)
+    return Ask(
+        "downstream",
+        (trial,),
+        f"{trial.cpus:g} CPUs and {trial.gpus:g} GPUs a trial, "
+        f"at most {run.downstream.max_concurrent or 'as many as fit'} at a time",
     )
 
 
@@ -123,22 +138,36 @@ def fitting_trials(run: Run, nodes: Sequence[Node]) -> int:
 
 def _check_places(run: Run, nodes: Sequence[Node]) -> None:
     """Refuse a run whose totals are there, but not in pieces that its parts fit into."""
-    scaling = run.scaling
-    left, workers = [], scaling.num_workers
-    # Workers go to GPU nodes first, as Ray packs them; builders take whole CPUs that are left.
-    for node in sorted(nodes, key=lambda node: (node.gpus, node.cpus), reverse=True):
-        placed = min(workers, _fits(node, scaling.cpus_per_worker, 1 if scaling.use_gpu else 0))
-        workers -= placed
-        left.append(int(node.cpus - placed * scaling.cpus_per_worker))
-    builders = scaling.num_workers * scaling.builders_per_worker
-    if workers > 0 or sum(left) < builders:
-        sizes = ", ".join(f"{node.cpus:g} CPUs and {node.gpus:g} GPUs" for node in nodes)
-        raise ConfigError(
-            f"scaling asks for {scaling.num_workers} workers of {scaling.cpus_per_worker:g} CPUs"
-            f"{' and 1 GPU' if scaling.use_gpu else ''} and {builders} builders of 1 CPU; they do "
-            f"not fit into nodes of {sizes}; lower scaling.num_workers, scaling.cpus_per_worker "
-            "or scaling.builders_per_worker"
+    if holds(nodes, training_ask(run).pieces):
+        return
+    sizes = ", ".join(f"{node.cpus:g} CPUs and {node.gpus:g} GPUs" for node in nodes)
+    raise ConfigError(
+        f"scaling asks for {training_ask(run).made_of}; they do not fit into nodes of {sizes}; "
+        "lower scaling.num_workers, scaling.cpus_per_worker or scaling.builders_per_worker"
+    )
+
+
+def holds(nodes: Sequence[Node], pieces: Sequence[Node]) -> bool:
+    """Return whether the nodes, if empty, have room for all pieces at the same time.
+
+    The largest pieces go first, and GPU nodes are filled first, as Ray packs them.
+
+    >>> holds([Node(3), Node(3)], [Node(2), Node(2), Node(2)])
+    False
+    """
+    left = sorted(nodes, key=_size, reverse=True)
+    for piece in sorted(pieces, key=_size, reverse=True):
+        place = next(
+            (i for i, node in enumerate(left) if _fits(node, piece.cpus, piece.gpus)), None
         )
+        if place is None:
+            return False
+        left[place] = Node(left[place].cpus - piece.cpus, left[place].gpus - piece.gpus)
+    return True
+
+
+def _size(node: Node) -> tuple[float, float]:
+    return node.gpus, node.cpus
 
 
 def _fits(node: Node, cpus: float, gpus: float) -> int:

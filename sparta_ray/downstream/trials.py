@@ -21,9 +21,10 @@ from sparta_ray.downstream.trial import (
     trials,
 )
 from sparta_ray.metrics_export import MetricsExport
-from sparta_ray.placement import fitting_trials
+from sparta_ray.placement import fitting_trials, trial_ask
 from sparta_ray.run import Run
 from sparta_ray.run_folder import RunFolder
+from sparta_ray.turns import wait_for_room
 
 
 def train_downstream(run: Run) -> None:
@@ -36,6 +37,7 @@ def train_downstream(run: Run) -> None:
     pending = [trial for trial in trials(run) if not is_finished(folder, trial)]
     if not pending:
         return
+    wait_for_room(trial_ask(run))
     resources = {"cpu": run.downstream.cpus_per_trial, "gpu": run.downstream.gpus_per_trial}
     with watched() as show, own_interrupt():
         trainable = tune.with_parameters(_train, run=to_tree(run), show=show)
@@ -49,7 +51,7 @@ def train_downstream(run: Run) -> None:
             ),
             run_config=tune.RunConfig(
                 name=f"tune-{time.strftime('%Y%m%d-%H%M%S')}",
-                storage_path=folder.child("downstream"),
+                **folder.for_ray("downstream"),
                 failure_config=tune.FailureConfig(max_failures=run.scaling.max_failures),
                 verbose=0,
             ),

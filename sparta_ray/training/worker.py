@@ -7,7 +7,6 @@ import ray
 import ray.train.torch
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 
-from sparta_ray.capacity import turn_to_train
 from sparta_ray.cluster import own_interrupt, quieten, watched
 from sparta_ray.config import ConfigError, from_tree, to_tree
 from sparta_ray.ranks import gather_objects
@@ -16,6 +15,7 @@ from sparta_ray.run_folder import RunFolder
 from sparta_ray.training.checkpoint import has_model
 from sparta_ray.training.rank import Worker
 from sparta_ray.training.stopping import stop_on_terminate
+from sparta_ray.turns import turn_to_train
 
 
 def train(run: Run) -> None:
@@ -49,7 +49,7 @@ def train(run: Run) -> None:
             ),
             run_config=RunConfig(
                 name="checkpoints",
-                storage_path=folder.url,
+                **folder.for_ray(),
                 failure_config=FailureConfig(max_failures=scaling.max_failures),
                 checkpoint_config=CheckpointConfig(num_to_keep=run.training.keep_checkpoints),
                 logging_config=ray.LoggingConfig(log_level="WARNING"),
