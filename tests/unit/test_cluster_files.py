@@ -162,7 +162,7 @@ def test_grafana_draws_metrics_that_are_exported():
     board = json.loads((CLUSTER / "grafana.json").read_text())
     expressions = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
     drawn = {name for text in expressions for name in re.findall(r"ray_sparta_(\w+)", text)}
-    assert drawn == set(_GAUGES)
+    assert {"rows_per_second", "wait_share"} <= drawn <= set(_GAUGES)
 
 
 def test_the_upload_of_a_job_is_small(tmp_path, monkeypatch):
