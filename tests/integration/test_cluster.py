@@ -18,6 +18,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -50,7 +51,7 @@ TOKEN = "a-token-of-this-test-" + "0" * 32
 
 pytestmark = [
     pytest.mark.cluster,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1200),
     pytest.mark.skipif(
         not (shutil.which("sshd", path="/usr/sbin:/usr/bin") and shutil.which("rsync")),
         reason="needs openssh-server and rsync (Debian: apt install openssh-server rsync)",
@@ -79,7 +80,7 @@ class Lab:
     def ray(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [*RAY, *arguments], env=self.environment | environment, cwd=ROOT, text=True,
-            timeout=280, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            timeout=600, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
     def submit(
@@ -147,6 +148,14 @@ class Lab:
                 continue
         return found
 
+    def kill(self, of: str = "") -> int:
+        """Kill these processes at once; return how many there were."""
+        processes = self.processes(of)
+        for process in processes:
+            with suppress(ProcessLookupError):  # it has ended with another
+                os.kill(process, signal.SIGKILL)
+        return len(processes)
+
 
 def submission(job: str, *more: str, options: tuple[str, ...] = ()) -> list[str]:
     """Return the arguments of `ray` that submit a job of the smoke run."""
@@ -176,8 +185,7 @@ def lab() -> Iterator[Lab]:
                 time.sleep(1)
             yield lab
         finally:
-            for process in lab.processes():
-                os.kill(process, signal.SIGKILL)
+            lab.kill()
             server.terminate()
             server.wait(timeout=10)
             shutil.rmtree(folder, ignore_errors=True)
@@ -295,11 +303,11 @@ def trained(lab: Lab) -> dict[str, str]:
     while not lab.has("first"):
         assert follower.poll() is None
         time.sleep(1)
-    lab.wait_for("first", lambda: "train queued" in lab.logs("first"), 150)
+    lab.wait_for("first", lambda: "train queued" in lab.logs("first"), 300)
     follower.kill()  # the submitter is gone, the job goes on
     held.unlink()
-    lab.wait_for("first", lambda: sum(is_epoch(record) for record in lab.history()) >= 2, 150)
-    lab.wait_for("first", lambda: "ray_sparta_wait_share" in lab.metrics(), 60)
+    lab.wait_for("first", lambda: sum(is_epoch(record) for record in lab.history()) >= 2, 400)
+    lab.wait_for("first", lambda: "ray_sparta_wait_share" in lab.metrics(), 120)
     metrics = lab.metrics()
     assert lab.ray("job", "stop", "first").returncode == 0
     assert lab.status("first") == "STOPPED"
@@ -359,11 +367,8 @@ def test_a_sweep_outlives_a_worker(lab: Lab, trained: dict[str, str]) -> None:
     started = lab.submit("train_downstream.py", options=("--no-wait", "--submission-id", "sweep"))
     assert started.returncode == 0, started.stdout
     trials = lab.run / "downstream"
-    lab.wait_for("sweep", lambda: any(trials.glob("*/trial.json")), 120)
-    killed = lab.processes(f"node_ip_address={WORKER}")
-    assert killed
-    for process in killed:
-        os.kill(process, signal.SIGKILL)
-    lab.wait_for("sweep", lambda: lab.status("sweep") == "SUCCEEDED", 200)
+    lab.wait_for("sweep", lambda: any(trials.glob("*/trial.json")), 300)
+    assert lab.kill(f"node_ip_address={WORKER}") > 0
+    lab.wait_for("sweep", lambda: lab.status("sweep") == "SUCCEEDED", 400)
     assert len(list(trials.glob("*/trial.json"))) == 8
     assert "_print_lines" not in lab.logs("sweep")  # what the driver holds outlives the node too
