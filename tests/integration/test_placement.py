@@ -236,7 +236,7 @@ def test_a_node_of_another_image_is_named_with_what_differs(
             stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while len(ray.nodes()) == nodes:
             assert time.monotonic() < deadline, (tmp_path / "node.log").read_text()
             time.sleep(0.5)
