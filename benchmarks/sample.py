@@ -17,7 +17,8 @@ from sparta_ray.data.sampling import Plan, SamplingConfig, make_plan
 from sparta_ray.data.shards import finish, lay_out, plan_store, write_shard
 from sparta_ray.data.splits import Split
 from sparta_ray.data.store import Store
-from sparta_ray.data.views import ViewConfig, ViewOperator
+from sparta_ray.data.view_operator import ViewOperator
+from sparta_ray.data.views import ViewConfig
 
 JOINT = Needs(contrastive=True, input=True)
 """What stage 2 looks at: all of a row."""

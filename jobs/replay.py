@@ -11,7 +11,9 @@ def main() -> None:
     """Read a failed step's file and print what its replay finds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", help="the file that the run's error names")
-    parser.add_argument("--precision", choices=("float32", "bfloat16"), help="instead of the run's")
+    parser.add_argument(
+        "--precision", choices=("float32", "bfloat16", "float64"), help="instead of the run's"
+    )
     arguments = parser.parse_args()
     try:
         for line in replay(Failure.read(arguments.file), arguments.precision):

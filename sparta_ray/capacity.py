@@ -33,7 +33,10 @@ def beside_driver() -> dict[str, Any]:
 def nodes_now() -> list[Node]:
     """Return the nodes that are there."""
     alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return [Node(node.get("CPU", 0), node.get("GPU", 0)) for node in alive]
+    return [
+        Node(node.get("CPU", 0), node.get("GPU", 0), node.get("object_store_memory", 0))
+        for node in alive
+    ]
 
 
 def nodes_at_most(launched: Path = _LAUNCHED) -> list[Node] | None:

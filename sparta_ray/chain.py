@@ -15,33 +15,38 @@ from sparta_ray.evaluation.evaluate import evaluate
 from sparta_ray.evaluation.page import write_page
 from sparta_ray.placement import asks, shard_ask
 from sparta_ray.run import Run, check_run, downstream_splits, schedule, splits
-from sparta_ray.run_folder import RunFolder
+from sparta_ray.run_folder import NOTHING, Allowed, RunFolder
 from sparta_ray.training.checkpoint import has_model
 from sparta_ray.training.estimate import step_flop
 
 LINKS = ("prepare", "train", "downstream", "evaluate", "report")
 
 
-def run_chain(run: Run, links: tuple[str, ...] = LINKS) -> None:
+def run_chain(run: Run, links: tuple[str, ...] = LINKS, allowed: Allowed = NOTHING) -> None:
     """Do those links of a run's chain that are not done yet, in order.
+
+    Args:
+        run: What to do.
+        links: Which part of it.
+        allowed: How it may differ from the run that its folder holds.
 
     Raises:
         ConfigError: The run does not fit its data, the cluster, or its folder; nothing was begun.
     """
-    check_before(run)
+    check_before(run, allowed)
     if not joins_cluster():
         check_local(run, links)
     folder = RunFolder(run.path)
     if "downstream" in links and "train" not in links and not _is_trained(run, folder):
         raise ConfigError(f"{run.path} has no trained models; run jobs/train_sparta.py first")
     if links == ("prepare",):
-        _do(run, links)
+        _do(run, links, allowed)
         return
     with folder.held():
-        _do(run, links)
+        _do(run, links, allowed)
 
 
-def check_before(run: Run) -> StoreLayout:
+def check_before(run: Run, allowed: Allowed = NOTHING) -> StoreLayout:
     """Refuse what cannot work, before anything is started or spent.
 
     A finished store is all that a run needs: its source is not opened again.
@@ -54,14 +59,19 @@ def check_before(run: Run) -> StoreLayout:
     check_run(run, layout.days, (len(layout.longitude), len(layout.latitude)))
     if run.data.mode == "stream":
         check_stream(run.data.stream, run.sampling, layout)
-    RunFolder(run.path).check_owner(run, None if meta is None else meta.get("fingerprint"))
+    fingerprint = None if meta is None else meta.get("fingerprint")
+    RunFolder(run.path).check_owner(run, fingerprint, allowed)
     return layout
 
 
-def _do(run: Run, links: tuple[str, ...]) -> None:
+def _do(run: Run, links: tuple[str, ...], allowed: Allowed) -> None:
     if _needs_ray(run, links):
         with ray_session(run, links):
-            _do_with_ray(run, links)
+            _do_with_ray(run, links, allowed)
+    elif "train" in links:
+        print(f"train: finished before; its models are in {run.path}/models", flush=True)
+        if "evaluate" in links:
+            evaluate(run)
     elif "evaluate" in links:
         evaluate(run)
     if "report" in links:
@@ -86,7 +96,7 @@ def _is_trained(run: Run, folder: RunFolder) -> bool:
     return all(has_model(folder.child("models", kind)) for kind in run.models)
 
 
-def _do_with_ray(run: Run, links: tuple[str, ...]) -> None:
+def _do_with_ray(run: Run, links: tuple[str, ...], allowed: Allowed) -> None:
     # Only here is Ray needed; a finished run's report is written without it.
     from sparta_ray.data.prepare import prepare
     from sparta_ray.downstream.trials import train_downstream
@@ -97,9 +107,9 @@ def _do_with_ray(run: Run, links: tuple[str, ...]) -> None:
         wait_for_room(shard_ask())
     store = prepare(run.data)
     if links != ("prepare",):
-        RunFolder(run.path).claim(run, store.fingerprint)
+        RunFolder(run.path).claim(run, store.fingerprint, allowed)
     if "train" in links:
-        train(run)
+        train(run, allowed)
     if "downstream" in links:
         train_downstream(run)
     if "evaluate" in links:

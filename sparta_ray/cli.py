@@ -7,8 +7,16 @@ from collections.abc import Sequence
 from sparta_ray.chain import LINKS, describe, run_chain
 from sparta_ray.config import ConfigError, load
 from sparta_ray.run import Run, located
+from sparta_ray.run_folder import Allowed
 
 DEMO = "conf/demo.yaml"
+
+_ALLOWANCES = {
+    "changed-config": "continue a run under settings that change what its weights become",
+    "changed-data": "continue a run on another store",
+    "older-checkpoint": "if the last checkpoint is damaged, continue from the one before",
+}
+"""What a user may say of a run that is continued, in the order of `Allowed`."""
 
 
 def main(description: str, links: Sequence[str] = LINKS) -> None:
@@ -32,6 +40,8 @@ def main(description: str, links: Sequence[str] = LINKS) -> None:
     )
     if len(links) > 1:
         parser.add_argument("--until", choices=links, default=links[-1], help="the last link to do")
+        for flag, meaning in _ALLOWANCES.items():
+            parser.add_argument(f"--allow-{flag}", action="store_true", help=meaning)
     arguments = parser.parse_args()
     wanted = tuple(links)
     if len(links) > 1:
@@ -41,7 +51,8 @@ def main(description: str, links: Sequence[str] = LINKS) -> None:
         if arguments.dry_run:
             print(describe(run))
         else:
-            run_chain(run, wanted)
+            flags = [f"allow_{flag.replace('-', '_')}" for flag in _ALLOWANCES]
+            run_chain(run, wanted, Allowed(*(getattr(arguments, f, False) for f in flags)))
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -195,23 +195,30 @@ def _is_short(value: Any) -> bool:
 
 
 def _nearest(problem: Any, schema: Any) -> str:
-    """Suggest the closest field of any config section for a misspelt key."""
-    known = sorted(_field_names(schema, set()))
-    close = difflib.get_close_matches(str(problem["loc"][-1]), known, n=3)
-    return f"; did you mean {' or '.join(close)}?" if close else ""
+    """Suggest what a misspelt key may have meant, among the keys of the section it stands in."""
+    *section, key = problem["loc"]
+    known = _keys_at(schema, section)
+    close = difflib.get_close_matches(str(key), known, n=3)
+    return f"; did you mean {' or '.join(close)}?" if close else f"; known here: {', '.join(known)}"
 
 
-def _field_names(schema: Any, seen: set[Any]) -> set[str]:
-    if schema in seen:
-        return set()
-    seen.add(schema)
-    names: set[str] = set()
-    if dataclasses.is_dataclass(schema):
-        hints = get_type_hints(schema)
-        names |= hints.keys()
-        for hint in hints.values():
-            names |= _field_names(hint, seen)
-    for part in get_args(schema):
-        if isinstance(part, type) or get_args(part):
-            names |= _field_names(part, seen)
-    return names
+def _keys_at(schema: Any, path: Sequence[str | int]) -> list[str]:
+    """Return the keys that a section may have; a path names fields, list entries and kinds."""
+    sections = _sections(schema)
+    for key in path:
+        of_kind = [part for part in sections if key in get_args(get_type_hints(part).get("kind"))]
+        inner = [
+            part
+            for section in sections
+            if key in (hints := get_type_hints(section))
+            for part in _sections(hints[str(key)])
+        ]
+        sections = of_kind or inner or sections  # else an entry of a list or mapping of sections
+    return sorted({name for section in sections for name in get_type_hints(section)})
+
+
+def _sections(hint: Any) -> list[Any]:
+    """Return the dataclasses that a type is made of, such as the kinds of a union."""
+    if dataclasses.is_dataclass(hint):
+        return [hint]
+    return [section for part in get_args(hint) for section in _sections(part)]

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sparta_ray.data.expand import sparse_view
-from sparta_ray.data.masking import MaskConfig, draw_mask, packed_size, unpack_mask
-from sparta_ray.data.views import ViewOperator
+from sparta_ray.data.masking import MaskConfig, draw_mask, packed_size
+from sparta_ray.data.unmasking import unpack_mask
+from sparta_ray.data.view_operator import ViewOperator
 from sparta_ray.models.sparta import Model
 from sparta_ray.seeding import derive_seed
 from sparta_ray.training.checkpoint import ModelCard, load_model
@@ -60,7 +61,7 @@ class Embedder:
             covers, half a cell either way.
 
         Raises:
-            ValueError: Variables or grid are not the model's.
+            ValueError: Dims, variables or grid are not the model's, or there is no day.
         """
         ordered = self._checked(fields)
         x_TVXY = self._standardise(ordered.values)
@@ -68,7 +69,17 @@ class Embedder:
         return xr.DataArray(h_TD, dims=("time", "component"), coords={"time": fields.time})
 
     def decode(self, h_TD: xr.DataArray) -> xr.DataArray:
-        """Return physical fields of embeddings with dims (time, component)."""
+        """Return physical fields of embeddings with dims (time, component).
+
+        Raises:
+            ValueError: Dims or components are not the model's, or there is no day.
+        """
+        _check_dims(h_TD, ("time", "component"))
+        if h_TD.sizes["component"] != self.card.config.embedding:
+            raise ValueError(
+                f"the embeddings have {h_TD.sizes['component']} components, this model's have "
+                f"{self.card.config.embedding}; decode them with the model that encoded them"
+            )
         values = h_TD.transpose("time", "component").values.astype(np.float32)
         fields = self.decode_physical(torch.from_numpy(values))
         return xr.DataArray(
@@ -165,8 +176,9 @@ class Embedder:
         return h_BD.float().cpu()
 
     def _checked(self, fields: xr.DataArray) -> xr.DataArray:
-        ordered = fields.transpose("time", "variable", "longitude", "latitude")
-        for name in ("variable", "longitude", "latitude"):
+        _check_dims(fields, ("time", *_CARD))
+        ordered = fields.transpose("time", *_CARD)
+        for name in _CARD:
             found, wanted = ordered[name].values.tolist(), list(getattr(self.card, _CARD[name]))
             same = found == wanted if name == "variable" else np.array_equal(found, wanted)
             if not same:
@@ -175,6 +187,21 @@ class Embedder:
                     f"{_shown(wanted)}; select, reorder or regrid to match"
                 )
         return ordered
+
+
+def _check_dims(given: xr.DataArray, dims: tuple[str, ...]) -> None:
+    """Refuse an array of other dims, of days without dates, or of none."""
+    if missing := [name for name in dims if name not in given.dims]:
+        raise ValueError(
+            f"the array has dims {given.dims} and lacks {missing}; it takes {dims}, and one day is "
+            "array.expand_dims('time')"
+        )
+    if more := [name for name in given.dims if name not in dims]:
+        raise ValueError(f"the array has further dims {more}; select one entry of each")
+    if unlabelled := [name for name in dims if name != "component" and name not in given.coords]:
+        raise ValueError(f"the array has no coordinates along {unlabelled}; assign_coords them")
+    if given.sizes["time"] == 0:
+        raise ValueError("the array has no day; was a selection of `time` outside of the data?")
 
 
 _CARD = {"variable": "variables", "longitude": "longitude", "latitude": "latitude"}

@@ -7,6 +7,11 @@ from ray.util.metrics import Gauge
 _GAUGES = {
     "rows_per_second": "Rows a second through training.",
     "wait_share": "Share of the time that training waited for data.",
+    "expand_share": "Share of the time that went into views.",
+    "forward_share": "Share of the time that went into networks and losses.",
+    "backward_share": "Share of the time that went into gradients.",
+    "optimiser_share": "Share of the time that went into changing the weights.",
+    "report_share": "Share of the time that went into progress, records and checkpoints.",
     "position": "Steps done in the stage.",
     "loss": "The loss of the last step or epoch.",
 }

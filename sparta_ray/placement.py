@@ -9,13 +9,17 @@ from sparta_ray.run import Run
 DEMANDING = ("train", "downstream")
 """The links that need more than one CPU at the same time."""
 
+UNITS_AHEAD = 3
+"""Batches of one worker in shared memory at a time beside its builders': in training and next."""
+
 
 @dataclass(frozen=True)
 class Node:
-    """The CPUs and GPUs of one machine, used or not."""
+    """The CPUs and GPUs of one machine, used or not, and its object store in bytes."""
 
     cpus: float
     gpus: float = 0
+    store: float = float("inf")
 
 
 @dataclass(frozen=True)
@@ -54,16 +58,22 @@ def shard_ask() -> Ask:
 
 
 def training_ask(run: Run) -> Ask:
-    """Return what training needs: all of it at the same time, or it waits for ever."""
+    """Return what training needs: all of it at the same time, or it waits for ever.
+
+    Of an elastic run, what its fewest workers need.
+    """
     scaling = run.scaling
     worker = Node(scaling.cpus_per_worker, 1 if scaling.use_gpu else 0)
     each = f"{worker.cpus:g} CPUs" + (" and 1 GPU" if scaling.use_gpu else "")
-    builders = scaling.num_workers * scaling.builders_per_worker
-    return Ask(
-        "train",
-        (worker,) * scaling.num_workers + (Node(1),) * builders,
-        f"{scaling.num_workers} workers of {each}, {builders} builders of 1 CPU",
-    )
+    workers = scaling.fewest_workers
+    builders = workers * scaling.builders_per_worker
+    made_of = f"{workers} workers of {each}, {builders} builders of 1 CPU"
+    if scaling.elastic:  # whose builders sit in what their worker reserves
+        made_of += f" beside them; where there is room, up to {scaling.most_workers} workers"
+        pieces = (Node(scaling.cpus_with_builders, worker.gpus),) * workers
+    else:
+        pieces = (worker,) * workers + (Node(1),) * builders
+    return Ask("train", pieces, made_of)
 
 
 def trial_ask(run: Run) -> Ask:
@@ -105,13 +115,13 @@ def _check_training(run: Run, nodes: Sequence[Node]) -> None:
         )
     if scaling.cpus > cpus:
         raise ConfigError(
-            f"scaling asks for {scaling.cpus:g} CPUs ({scaling.num_workers} workers of "
+            f"scaling asks for {scaling.cpus:g} CPUs ({scaling.fewest_workers} workers of "
             f"{scaling.cpus_per_worker:g}, each with {scaling.builders_per_worker} builders of 1) "
             f"but the cluster has {cpus:g}; lower scaling.num_workers or scaling.cpus_per_worker"
         )
-    if scaling.use_gpu and scaling.num_workers > gpus:
+    if scaling.use_gpu and scaling.fewest_workers > gpus:
         raise ConfigError(
-            f"scaling asks for {scaling.num_workers} GPUs but the cluster has {gpus:g}; lower "
+            f"scaling asks for {scaling.fewest_workers} GPUs but the cluster has {gpus:g}; lower "
             "scaling.num_workers, or set scaling.use_gpu=false"
         )
     _check_places(run, nodes)
@@ -168,6 +178,34 @@ def holds(nodes: Sequence[Node], pieces: Sequence[Node]) -> bool:
 
 def _size(node: Node) -> tuple[float, float]:
     return node.gpus, node.cpus
+
+
+def check_object_store(run: Run, row_bytes: int, nodes: Sequence[Node]) -> None:
+    """Refuse batches that a node's shared memory cannot hold: they would never come.
+
+    Args:
+        run: What is to be trained.
+        row_bytes: Of one compact row.
+        nodes: Where its workers and builders may be.
+
+    Raises:
+        ConfigError: Names both sizes, and what to change.
+    """
+    scaling, sampling = run.scaling, run.sampling
+    rows = -(-sampling.anchors_per_batch * sampling.rows_per_anchor // scaling.fewest_workers)
+    units = scaling.builders_per_worker + UNITS_AHEAD
+    for node in nodes:
+        fit = _fits(node, scaling.cpus_per_worker, 1 if scaling.use_gpu else 0)
+        workers = min(scaling.fewest_workers, fit)
+        need = workers * units * rows * row_bytes
+        if need <= node.store:
+            continue
+        raise ConfigError(
+            f"the object store of a node has {node.store / 1e6:,.0f} MB, but for {workers} workers "
+            f"there, {units} batches of {rows} rows each (one of each builder, {UNITS_AHEAD} ahead "
+            f"of training) take {need / 1e6:,.0f} MB; raise scaling.object_store_gb (on a cluster "
+            "that you join, --object-store-memory of `ray start`), or lower sampling.rows_per_batch"
+        )
 
 
 def _fits(node: Node, cpus: float, gpus: float) -> int:

@@ -1,4 +1,4 @@
-"""Training processes: how a batch's rows are shared among the ranks, and joined again.
+"""Training processes: the rows of a batch that the ranks share, joined again.
 
 Every join carries gradients. Where each rank takes the same loss of what was joined, the average
 that DDP takes over the ranks is the gradient of that loss. Without a process group there is one
@@ -12,6 +12,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn import functional
 
+from sparta_ray.shares import rank_rows
+
 T = TypeVar("T")
 
 
@@ -20,12 +22,6 @@ def world() -> tuple[int, int]:
     if not (dist.is_available() and dist.is_initialized()):
         return 0, 1
     return dist.get_rank(), dist.get_world_size()
-
-
-def rank_rows(rows: slice, rank: int, ranks: int) -> slice:
-    """Return rank's part of a batch's rows; parts differ by at most one row."""
-    count = rows.stop - rows.start
-    return slice(rows.start + rank * count // ranks, rows.start + (rank + 1) * count // ranks)
 
 
 def gather_rows(x_B: Tensor, rows: int) -> Tensor:

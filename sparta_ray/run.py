@@ -176,11 +176,12 @@ def _check_rows_of_ranks(run: Run, parts: dict[SplitName, Split]) -> None:
     for name in ("train", "validation"):
         last = len(anchors(parts[name], run.sampling)) % run.sampling.anchors_per_batch
         rows = (last or run.sampling.anchors_per_batch) * run.sampling.rows_per_anchor
-        if rows < max(2, run.scaling.num_workers):
+        workers = run.scaling.most_workers
+        if rows < max(2, workers):
             fewer = f", or at most {rows} workers" if rows > 1 else ""
             raise ConfigError(
                 f"the last {name} batch of an epoch has {rows} rows, too few for "
-                f"scaling.num_workers {run.scaling.num_workers}; use another "
+                f"scaling.num_workers {workers}; use another "
                 f"sampling.rows_per_batch{fewer}"
             )
 

@@ -3,8 +3,9 @@
 import fcntl
 import json
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,9 @@ _FREE_TO_CHANGE = (
     "data.stream",
     "data.memory_mb",
     "training.keep_checkpoints",
+    "training.report_seconds",
+    "training.stall_seconds",
+    "training.compile",
     "training.health",
     "training.checkpoint_every_epochs",
     "training.checkpoint_every_steps",
@@ -36,6 +40,24 @@ _FREE_TO_CHANGE = (
     "downstream.max_concurrent",
 )
 """Settings that do not change what the trained weights are."""
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """What a user has said may differ from the run that the folder holds.
+
+    Attributes:
+        changed_config: Settings that change what the weights become.
+        changed_data: The store's fingerprint.
+        older_checkpoint: The last checkpoint; if it is damaged, the one before is taken.
+    """
+
+    changed_config: bool = False
+    changed_data: bool = False
+    older_checkpoint: bool = False
+
+
+NOTHING = Allowed()
 
 _VERSIONS = ("ray", "torch", "numpy", "xarray", "zarr")
 
@@ -100,6 +122,18 @@ class RunFolder:
         """Return a file's bytes."""
         return bytes(self._filesystem.cat_file(f"{self._root}/{name}"))
 
+    def names(self, name: str) -> list[str]:
+        """Return the names of what lies in a folder; none if it is not there."""
+        if not self.exists(name):
+            return []
+        self._filesystem.invalidate_cache()
+        found = self._filesystem.ls(f"{self._root}/{name}", detail=False)
+        return sorted(str(path).rstrip("/").rpartition("/")[2] for path in found)
+
+    def remove(self, name: str) -> None:
+        """Delete a file, or a folder with all that lies in it."""
+        self._filesystem.rm(f"{self._root}/{name}", recursive=True)
+
     def append_records(self, name: str, records: Iterable[Mapping[str, Any]]) -> None:
         """Add one JSON line for each record."""
         lines = "".join(json.dumps(record) + "\n" for record in records)
@@ -150,45 +184,64 @@ class RunFolder:
         lines = self.read(name).splitlines(keepends=True)
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
-    def claim(self, run: Run, fingerprint: str) -> None:
+    def claim(self, run: Run, fingerprint: str, allowed: Allowed = NOTHING) -> None:
         """Take the folder for a run, or refuse if it is another's.
+
+        What is allowed to have changed is printed, and recorded beside the run's new settings.
 
         Raises:
             ConfigError: As of `check_owner`.
         """
-        self.check_owner(run, fingerprint)
+        changes = self.check_owner(run, fingerprint, allowed)
         if not self.exists("run.yaml"):
-            self.write("run.yaml", _run_record(run, fingerprint))
+            self.write("run.yaml", _run_record(run, fingerprint, []))
+        elif changes:
+            print("continued with changes:", *changes, sep="\n  ", flush=True)
+            before = yaml.safe_load(self.read("run.yaml")).get("changes", [])
+            self.write("run.yaml", _run_record(run, fingerprint, [*before, *changes]))
 
-    def check_owner(self, run: Run, fingerprint: str | None) -> None:
+    def check_owner(
+        self, run: Run, fingerprint: str | None, allowed: Allowed = NOTHING
+    ) -> list[str]:
         """Refuse a folder that another run has taken; `fingerprint` of the data, if it is known.
+
+        Returns:
+            Differences that matter, and are allowed.
 
         Raises:
             ConfigError: It holds a run of other settings or other data; lists the differences.
         """
         if not self.exists("run.yaml"):
-            return
+            return []
         recorded = yaml.safe_load(self.read("run.yaml"))
-        changed = [
+        config = [
             line
             for line in differences(recorded["config"], to_tree(run))
             if not line.startswith(_FREE_TO_CHANGE)
         ]
+        data = []
         if fingerprint is not None and recorded["data_fingerprint"] != fingerprint:
-            changed.append(f"data fingerprint: {recorded['data_fingerprint']} -> {fingerprint}")
-        if changed:
+            data = [f"data fingerprint: {recorded['data_fingerprint']} -> {fingerprint}"]
+        refused_config = [] if allowed.changed_config else config
+        refused_data = [] if allowed.changed_data else data
+        if refused_config or refused_data:
+            flags = ["--allow-changed-config"] * bool(refused_config)
+            flags += ["--allow-changed-data"] * bool(refused_data)
             raise ConfigError(
                 f"the run folder {self.path} belongs to another run:\n  "
-                + "\n  ".join(changed)
-                + "\nchoose another name (--set name=…), or delete that folder"
+                + "\n  ".join(refused_config + refused_data)
+                + "\nchoose another name (--set name=…), or delete that folder; if you mean to "
+                f"continue it so: {' '.join(flags)}"
             )
+        return config + data
 
 
-def _run_record(run: Run, fingerprint: str) -> str:
+def _run_record(run: Run, fingerprint: str, changes: Sequence[str]) -> str:
     record = {
         "data_fingerprint": fingerprint,
         "git_revision": _git_revision(),
         "versions": {"sparta-ray": __version__} | {name: version(name) for name in _VERSIONS},
+        **({"changes": list(changes)} if changes else {}),
         "config": to_tree(run),
     }
     return yaml.safe_dump(record, sort_keys=False)

@@ -7,11 +7,15 @@ on the way, and a stream can start at any unit.
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import ray
-from ray.data import ActorPoolStrategy
+from ray.data import ActorPoolStrategy, Datasource, ReadTask
+from ray.data.block import BlockMetadata
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sparta_ray.data.compact import BatchConfig, CompactBatch, Needs, build_batch
 from sparta_ray.data.locality import Days
@@ -21,7 +25,7 @@ from sparta_ray.data.schedule import Schedule
 from sparta_ray.data.splits import Split, SplitName
 from sparta_ray.data.store import Store
 from sparta_ray.data.views import ViewConfig
-from sparta_ray.ranks import rank_rows
+from sparta_ray.shares import rank_rows
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ class BatchBuilder:
 
 
 def stream(
-    recipe: BatchRecipe, start: int, rank: int, ranks: int, builders: int
+    recipe: BatchRecipe, start: int, rank: int, ranks: int, builders: int, beside: bool = False
 ) -> Iterator[CompactBatch]:
     """Yield one rank's batches of a stage from position `start` on, in order.
 
@@ -111,6 +115,7 @@ def stream(
         rank: Whose rows.
         ranks: Number of ranks.
         builders: CPU actors that build for this rank, one CPU each.
+        beside: Whether they stay on this process's node, in CPUs that it holds for them.
 
     Yields:
         Read-only arrays in shared memory, see `build_batch`.
@@ -125,16 +130,52 @@ def stream(
     context.execution_options.preserve_order = True
     context.custom_execution_callback_classes = [_Pause]
     with ray.data.DataContext.current(context):
-        units = ray.data.range(total - start, override_num_blocks=total - start)
+        place = _on_this_node() if beside else {"num_cpus": 1}
+        units = ray.data.read_datasource(
+            _Units(total - start), override_num_blocks=total - start, **place
+        )
         batches = units.map_batches(
             _BuilderActor,
             fn_constructor_args=(recipe, rank, ranks, start),
             batch_size=None,
             compute=ActorPoolStrategy(size=builders),
-            num_cpus=1,
+            **place,
         )
         iterator = batches.iterator()
     yield from iterator.iter_batches(batch_size=None, prefetch_batches=2)
+
+
+def _on_this_node() -> dict[str, Any]:
+    """Return options of what runs on this node without reserving any of it."""
+    node = ray.get_runtime_context().get_node_id()
+    return {
+        "num_cpus": 0,
+        "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False),
+    }
+
+
+class _Units(Datasource):  # type: ignore[misc]  # Ray is not typed here
+    """The numbers from 0 on, each a block of its own, read where they are mapped.
+
+    `ray.data.range` would do, but for the CPU that its reading takes.
+    """
+
+    def __init__(self, count: int):
+        super().__init__()
+        self._count = count
+
+    def estimate_inmemory_data_size(self) -> int:
+        return 8 * self._count
+
+    def get_read_tasks(
+        self, parallelism: int, per_task_row_limit: int | None = None, data_context: Any = None
+    ) -> list[ReadTask]:
+        metadata = BlockMetadata(num_rows=1, size_bytes=8, input_files=None, exec_stats=None)
+        return [ReadTask(partial(_unit, n), metadata) for n in range(self._count)]
+
+
+def _unit(number: int) -> list[pa.Table]:
+    return [pa.table({"id": [number]})]
 
 
 class _Pause:

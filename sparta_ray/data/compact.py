@@ -48,6 +48,23 @@ class Needs:
     labels: bool = False
 
 
+def row_bytes(
+    variables: int,
+    grid: tuple[int, int],
+    views: ViewConfig,
+    mask: MaskConfig,
+    config: BatchConfig,
+) -> int:
+    """Return the bytes of a row that holds all parts: three fields, three masks, three crops.
+
+    >>> row_bytes(5, (64, 32), ViewConfig(), MaskConfig(), BatchConfig())
+    142332
+    """
+    field = variables * grid[0] * grid[1] * np.dtype(config.fields).itemsize
+    masked = packed_size(int(np.prod(mask.size(variables, grid, views.crop))))
+    return 3 * field + 3 * masked + 3 * 2 * np.dtype(np.int16).itemsize
+
+
 def build_batch(
     store: Store,
     plan: Plan,

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from sparta_ray.data.compact import CompactBatch
-from sparta_ray.data.masking import apply_mask, unpack_mask
-from sparta_ray.data.views import ViewOperator
+from sparta_ray.data.unmasking import apply_mask, unpack_mask
+from sparta_ray.data.view_operator import ViewOperator
 
 _BOOKKEEPING = ("position", "global_rows")
 
@@ -57,19 +57,29 @@ class Views:
     season: Tensor | None = None
 
 
-def to_device(batch: CompactBatch, device: torch.device) -> dict[str, Tensor]:
+def to_device(
+    batch: CompactBatch, device: torch.device, dtype: torch.dtype = torch.float32
+) -> dict[str, Tensor]:
     """Copy a batch's parts out of shared memory, where nothing may be changed, to a device.
 
-    Half-precision fields are float32 from here on; ``gaps`` is left out where no row has any.
+    Fields are at least of `dtype` from here on; ``gaps`` is left out where no row has any.
     """
+    return {
+        name: at_least(torch.tensor(array, device=device), dtype)
+        for name, array in looked_at(batch).items()
+    }
+
+
+def looked_at(batch: CompactBatch) -> CompactBatch:
+    """Return the parts of a batch that views are made from."""
     complete = not batch["gaps"].any() if "gaps" in batch else True
     unused = (*_BOOKKEEPING, "gaps") if complete else _BOOKKEEPING
-    parts = {name: array for name, array in batch.items() if name not in unused}
-    return {name: _at_least_single(torch.tensor(a, device=device)) for name, a in parts.items()}
+    return {name: array for name, array in batch.items() if name not in unused}
 
 
-def _at_least_single(x: Tensor) -> Tensor:
-    return x.float() if x.dtype == torch.float16 else x
+def at_least(x: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return fields in the finer of their own number format and `dtype`, all else as it is."""
+    return x.to(torch.promote_types(x.dtype, dtype)) if x.is_floating_point() else x
 
 
 def expand(batch: dict[str, Tensor], operator: ViewOperator) -> Views:

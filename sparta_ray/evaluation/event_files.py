@@ -19,11 +19,12 @@ from tensorboardX.summary import hparams
 from sparta_ray.config import ConfigError
 from sparta_ray.run_folder import RunFolder
 from sparta_ray.training.reporter import HISTORY
+from sparta_ray.training.timing import PARTS
 
 _GROUPS = {"step": "losses", "epoch": "epoch_means", "health": "embedding_health"}
 _OWN_GROUPS = {
     "rows_per_second": "throughput",
-    "wait_share": "throughput",
+    **{f"{part}_share": "throughput" for part in PARTS},
     "lr": "optimiser",
     "gradient_norm": "optimiser",
 }

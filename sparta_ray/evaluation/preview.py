@@ -19,7 +19,7 @@ from sparta_ray.data.expand import expand, to_device
 from sparta_ray.data.masking import MaskConfig
 from sparta_ray.data.sampling import Plan, make_plan
 from sparta_ray.data.store import Store
-from sparta_ray.data.views import ViewOperator
+from sparta_ray.data.view_operator import ViewOperator
 from sparta_ray.evaluation.display import display_of
 from sparta_ray.evaluation.maps import HIDDEN, colour_scale, draw_coastlines, longitude_edges
 from sparta_ray.evaluation.style import MUTED, headline, styled

@@ -7,7 +7,9 @@ from sparta_ray.losses.precision import at_least_float32
 from sparta_ray.ranks import sum_over_ranks
 
 
-def reconstruction(decoded_BVXY: Tensor, truth_BVXY: Tensor, gaps: bool = False) -> Tensor:
+def reconstruction(
+    decoded_BVXY: Tensor, truth_BVXY: Tensor, gaps: bool = False, count_V: Tensor | None = None
+) -> Tensor:
     """Return the sum over variables of the mean squared error (Eq. 17).
 
     The mean is over present values of all ranks; a variable without any adds nothing. Errors of 1
@@ -17,10 +19,18 @@ def reconstruction(decoded_BVXY: Tensor, truth_BVXY: Tensor, gaps: bool = False)
         decoded_BVXY: Decoded standardised fields.
         truth_BVXY: The unmasked, unaugmented fields of the same days.
         gaps: Whether the truth may hold NaN, which is a missing value.
+        count_V: Present values of a whole batch of which these rows are a part; None if they are
+            all of it. The losses of all parts add up to the batch's.
     """
-    sum_V, count_V = sum_over_ranks(torch.stack(squared_error(decoded_BVXY, truth_BVXY, gaps)))
-    loss: Tensor = (sum_V / count_V.clamp(min=1)).sum()
+    sum_V, own_V = sum_over_ranks(torch.stack(squared_error(decoded_BVXY, truth_BVXY, gaps)))
+    loss: Tensor = (sum_V / (own_V if count_V is None else count_V).clamp(min=1)).sum()
     return loss
+
+
+def present_values(truth_BVXY: Tensor, gaps: bool) -> Tensor:
+    """Return how many values of each variable are present on all ranks, shape (V,)."""
+    present = ~truth_BVXY.isnan() if gaps else torch.ones_like(truth_BVXY, dtype=torch.bool)
+    return sum_over_ranks(present.sum(dim=(0, 2, 3)).to(at_least_float32(truth_BVXY).dtype))
 
 
 def squared_error(

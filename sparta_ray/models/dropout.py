@@ -33,13 +33,18 @@ class RowDropout(nn.Module):
         """Return values of the same shape (B, …)."""
         if not self.training or self.rate == 0:
             return x_B
-        key = torch.randint(2**63 - 1, ())
-        dropped_B = draw_dropped(key, self.first_row, x_B, self.rate)
+        dropped_B = draw_dropped(_draw_key(), self.first_row, x_B, self.rate)
         return (x_B / (1 - self.rate)).masked_fill(dropped_B, 0)
 
     def extra_repr(self) -> str:
         """Return what ``print(model)`` shows."""
         return f"rate={self.rate}"
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def _draw_key() -> Tensor:
+    """Draw the key of a call; a compiled model would draw from a generator of its own."""
+    return torch.randint(2**63 - 1, ())
 
 
 def draw_dropped(key: Tensor, first_row: int, x_B: Tensor, rate: float) -> Tensor:

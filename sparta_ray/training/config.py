@@ -1,7 +1,7 @@
 """How a run is trained: its stages, precision, checkpoints and share of a cluster."""
 
 from itertools import pairwise
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
@@ -9,7 +9,10 @@ from pydantic.dataclasses import dataclass
 from sparta_ray.config import STRICT
 from sparta_ray.training.health import HealthConfig
 from sparta_ray.training.plateau import PlateauConfig
+from sparta_ray.training.precision import Precision
 from sparta_ray.training.stages import PUBLISHED_STAGES, ContrastiveConfig, StageConfig, model_kind
+
+WorkerCount = Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -21,21 +24,33 @@ class TrainingConfig:
         contrastive: Weights inside the contrastive loss.
         plateau: Learning-rate schedule of every stage.
         precision: ``bfloat16`` runs the networks under autocast, losses stay in float32; ``auto``
-            takes it where the device has instructions for it.
+            takes it where the device has instructions for it. ``float64`` is slow, and shows that
+            two runs compute the same.
+        compile: Compile encoder and decoder with ``torch.compile``; losses agree up to rounding.
         health: When the embeddings count as collapsed.
         checkpoint_every_epochs: Epochs between checkpoints; every stage also ends with one.
         checkpoint_every_steps: Batches between further checkpoints, for long epochs; None for none.
-        keep_checkpoints: Newest checkpoints to keep.
+        keep_checkpoints: Newest checkpoints to keep; each also holds its stage's best weights.
+        keep: Which weights are a stage's result: the ``last``, as published, or the ``best`` by
+            validation loss.
+        report_seconds: Least time between two progress lines, which are also recorded; 0 reports
+            every batch.
+        stall_seconds: A run in which no rank finishes a batch for so long ends with an error that
+            names the rank and what it does.
     """
 
     stages: tuple[StageConfig, ...] = PUBLISHED_STAGES
     contrastive: ContrastiveConfig = Field(default_factory=ContrastiveConfig)
     plateau: PlateauConfig = Field(default_factory=PlateauConfig)
-    precision: Literal["float32", "bfloat16", "auto"] = "float32"
+    precision: Precision | Literal["auto"] = "float32"
+    compile: bool = False
     health: HealthConfig = Field(default_factory=HealthConfig)
     checkpoint_every_epochs: int = Field(default=1, ge=1)
     checkpoint_every_steps: int | None = Field(default=None, ge=1)
     keep_checkpoints: int = Field(default=2, ge=1)
+    keep: Literal["last", "best"] = "last"
+    report_seconds: float = Field(default=3.0, ge=0)
+    stall_seconds: float = Field(default=900.0, gt=0)
 
     @field_validator("stages")
     @classmethod
@@ -57,24 +72,56 @@ class ScalingConfig:
     """What a run asks of a cluster.
 
     Attributes:
-        num_workers: Training processes; each takes its share of every batch's rows.
+        num_workers: Training processes; each takes its share of every batch's rows. A pair
+            [fewest, most] lets the run go on with fewer when a node is lost, and with more when one
+            comes.
         use_gpu: One GPU for each worker, with NCCL; otherwise CPU, with gloo.
         cpus_per_worker: CPUs reserved for each worker.
         threads_per_worker: Threads of torch in each worker; None for cpus_per_worker.
-        builders_per_worker: CPU actors that build batches for each worker.
+        builders_per_worker: CPU actors that build batches for each worker; between fewest and most
+            workers, on the worker's own node.
         max_failures: Times a failed worker group is started again from its last checkpoint.
         object_store_gb: Shared memory of a cluster started for this run alone.
+        resize_seconds: Time between two looks for nodes that have come.
     """
 
-    num_workers: int = Field(default=1, ge=1)
+    num_workers: WorkerCount | tuple[WorkerCount, WorkerCount] = 1
     use_gpu: bool = False
     cpus_per_worker: float = Field(default=1, gt=0)
     threads_per_worker: int | None = Field(default=None, ge=1)
     builders_per_worker: int = Field(default=1, ge=1)
     max_failures: int = Field(default=3, ge=0)
     object_store_gb: float = Field(default=1.0, ge=0.1)
+    resize_seconds: float = Field(default=60.0, ge=1)
+
+    @field_validator("num_workers")
+    @classmethod
+    def _check_range(cls, workers: int | tuple[int, int]) -> int | tuple[int, int]:
+        if isinstance(workers, tuple) and workers[0] > workers[1]:
+            raise ValueError(f"{list(workers)}: give the fewest workers first, then the most")
+        return workers
+
+    @property
+    def elastic(self) -> bool:
+        """Whether the number of workers may change while the run goes on."""
+        return isinstance(self.num_workers, tuple)
+
+    @property
+    def fewest_workers(self) -> int:
+        """Workers without which the run does not begin."""
+        return self.num_workers[0] if isinstance(self.num_workers, tuple) else self.num_workers
+
+    @property
+    def most_workers(self) -> int:
+        """Workers that the run never exceeds."""
+        return self.num_workers[1] if isinstance(self.num_workers, tuple) else self.num_workers
+
+    @property
+    def cpus_with_builders(self) -> float:
+        """CPUs of one worker and of its builders."""
+        return self.cpus_per_worker + self.builders_per_worker
 
     @property
     def cpus(self) -> float:
-        """CPUs that training and its data need at the same time."""
-        return self.num_workers * (self.cpus_per_worker + self.builders_per_worker)
+        """CPUs that training and its data need at the same time, with the fewest workers."""
+        return self.fewest_workers * self.cpus_with_builders

@@ -1,7 +1,6 @@
 """The training loop of one stage: batches in, weights changed, an epoch reported, and again."""
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from math import isfinite
 
@@ -11,15 +10,18 @@ from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from sparta_ray.data.compact import CompactBatch
-from sparta_ray.data.expand import expand, to_device
+from sparta_ray.data.expand import Views, expand, to_device
 from sparta_ray.data.schedule import Schedule, Unit
-from sparta_ray.data.views import ViewOperator
+from sparta_ray.data.view_operator import ViewOperator
 from sparta_ray.seeding import derive_seed
+from sparta_ray.training.accumulate import accumulate
 from sparta_ray.training.health import Health, measure_health
 from sparta_ray.training.metrics import RowMeans
 from sparta_ray.training.plateau import PlateauConfig, plateau_schedule
 from sparta_ray.training.precision import Precision
+from sparta_ray.training.prefetch import on_device
 from sparta_ray.training.stages import StageModule, Terms
+from sparta_ray.training.timing import Part, StepClock
 
 
 class NonFiniteError(FloatingPointError):
@@ -39,6 +41,21 @@ def no_means() -> dict[str, RowMeans]:
     return {"train": RowMeans(), "validation": RowMeans(), "gradient": RowMeans()}
 
 
+@dataclass(frozen=True)
+class Best:
+    """The weights of a stage's best epoch so far.
+
+    Attributes:
+        epoch: From 0.
+        loss: Its mean validation loss.
+        weights: State of the model after it, on the CPU.
+    """
+
+    epoch: int
+    loss: float
+    weights: dict[str, Tensor]
+
+
 @dataclass
 class StageState:
     """All that changes while a stage runs, and so all that a checkpoint of it holds.
@@ -49,6 +66,7 @@ class StageState:
         scheduler: Of its learning rate.
         position: Of the next batch in the schedule.
         means: Of the losses of the epoch so far, and of the gradient's norm.
+        best: Weights of the epoch with the least validation loss; None before the first.
     """
 
     module: StageModule
@@ -56,6 +74,7 @@ class StageState:
     scheduler: ReduceLROnPlateau
     position: int = 0
     means: dict[str, RowMeans] = field(default_factory=no_means)
+    best: Best | None = None
 
     @classmethod
     def start(cls, module: StageModule, lr: float, plateau: PlateauConfig) -> "StageState":
@@ -69,6 +88,13 @@ class StageState:
         """The current learning rate."""
         return float(self.optimiser.param_groups[0]["lr"])
 
+    def note_best(self, epoch: int, loss: float) -> None:
+        """Keep the present weights if no epoch before had so small a validation loss."""
+        if self.best is None or loss < self.best.loss:
+            weights = self.module.model.state_dict().items()
+            # Clones, for on a CPU `detach` and `cpu` would share memory with what goes on changing.
+            self.best = Best(epoch, loss, {name: w.detach().cpu().clone() for name, w in weights})
+
 
 @dataclass(frozen=True)
 class StepReport:
@@ -80,8 +106,7 @@ class StepReport:
         rows: Rows of the batch, on all ranks.
         terms: Its losses.
         gradient_norm: Length of the whole gradient; None in validation.
-        wait_seconds: Time that training waited for the batch.
-        seconds: Time in all.
+        seconds: Time since the report before, by what it went into.
     """
 
     unit: Unit
@@ -89,8 +114,7 @@ class StepReport:
     rows: int
     terms: Terms
     gradient_norm: Tensor | None
-    wait_seconds: float
-    seconds: float
+    seconds: Mapping[Part, float]
 
 
 @dataclass(frozen=True)
@@ -125,6 +149,7 @@ class StageLoop:
         on_step: Called after every batch.
         on_epoch: Called after every epoch, when the state is worth saving.
         after_step: Called last after every batch; may save the state, and ends the loop by True.
+        clock: Splits the time of steps.
     """
 
     schedule: Schedule
@@ -135,6 +160,7 @@ class StageLoop:
     on_step: Callable[[StepReport], None]
     on_epoch: Callable[[StageState, EpochReport], None]
     after_step: Callable[[StageState], bool] = lambda _: False
+    clock: StepClock = field(default_factory=lambda: StepClock(torch.device("cpu")))
 
     def run(self, state: StageState, forward: nn.Module, batches: Iterator[CompactBatch]) -> None:
         """Take every batch from the state's position on.
@@ -147,41 +173,67 @@ class StageLoop:
         Raises:
             NonFiniteError: On every rank alike.
         """
-        last = time.perf_counter()
-        for batch in batches:
-            arrived = time.perf_counter()
+        crop = self.operator.crop_x
+        for batch, arrive in on_device(batches, crop.device, crop.dtype):
+            self.clock.lap("wait")
             unit = self.schedule.unit_at(state.position)
             assert (batch["position"] == state.position).all(), "a batch out of order"
             rows = int(batch["global_rows"][0])
-            terms, gradient_norm = self._step(state, forward, unit, batch)
+            views = expand(arrive(), self.operator)
+            self.clock.lap("expand")
+            terms, gradient_norm = self._step(state, forward, unit, batch, views)
             state.means[unit.split].add(terms, rows)
             if gradient_norm is not None:
                 state.means["gradient"].add({"norm": gradient_norm}, rows)
             state.position += 1
-            waited, took = arrived - last, time.perf_counter() - last
-            self.on_step(StepReport(unit, state.position, rows, terms, gradient_norm, waited, took))
+            seconds = self.clock.take()
+            self.on_step(StepReport(unit, state.position, rows, terms, gradient_norm, seconds))
             if unit.split == "validation" and unit.ends_split:
                 self._end_epoch(state, unit.epoch)
-            if self.after_step(state):
+            stop = self.after_step(state)
+            self.clock.lap("report")
+            if stop:
                 return
-            last = time.perf_counter()
 
     def _step(
-        self, state: StageState, forward: nn.Module, unit: Unit, batch: CompactBatch
+        self, state: StageState, forward: nn.Module, unit: Unit, batch: CompactBatch, views: Views
     ) -> tuple[Terms, Tensor | None]:
         """Train or validate on one batch; return its losses and the norm of its gradient."""
         training = unit.split == "train"
         forward.train(training)
+        state.optimiser.zero_grad(set_to_none=True)
+        rows, parts = int(batch["global_rows"][0]), state.module.stage.accumulate
+
+        def losses(rows_of: Views, *arguments: object) -> Terms:
+            seed = derive_seed(self.seed, "dropout", state.position)
+            return seeded_losses(forward, seed, self.precision, rows_of, *arguments)
+
         with torch.set_grad_enabled(training):
-            terms = batch_losses(
-                forward, self.operator, batch, unit.epoch,
-                derive_seed(self.seed, "dropout", state.position), self.precision,
-            )  # fmt: skip
-        checked, gradient_norm = {"loss": terms["loss"]}, None
-        if training:
-            state.optimiser.zero_grad(set_to_none=True)
+            if training and parts > 1:
+                terms = accumulate(losses, forward, views, unit.epoch, rows, parts)
+            else:
+                terms = losses(views, unit.epoch, rows)
+        self.clock.lap("forward")
+        if training and parts == 1:
             terms["loss"].backward()  # type: ignore[no-untyped-call]
-            gradient_norm = norm_of_gradient(state.module)
+        gradient_norm = norm_of_gradient(state.module) if training else None
+        self._check_finite(state, unit, batch, terms["loss"], gradient_norm)
+        self.clock.lap("backward")
+        if training:
+            state.optimiser.step()
+        self.clock.lap("optimiser")
+        return {name: value.detach() for name, value in terms.items()}, gradient_norm
+
+    def _check_finite(
+        self,
+        state: StageState,
+        unit: Unit,
+        batch: CompactBatch,
+        loss: Tensor,
+        gradient_norm: Tensor | None,
+    ) -> None:
+        checked = {"loss": loss}
+        if gradient_norm is not None:
             checked["gradient norm"] = gradient_norm
         values = torch.stack([value.detach() for value in checked.values()])
         if not values.isfinite().all():
@@ -194,9 +246,6 @@ class StageLoop:
                 "float32 if this was bfloat16",
                 batch,
             )
-        if training:
-            state.optimiser.step()
-        return {name: value.detach() for name, value in terms.items()}, gradient_norm
 
     def _end_epoch(self, state: StageState, epoch: int) -> None:
         losses = {
@@ -205,11 +254,12 @@ class StageLoop:
             for name, value in state.means[split].result().items()
         }
         gradient_norm = state.means["gradient"].result()["norm"]
-        views = expand(to_device(self.watched, self.operator.crop_x.device), self.operator)
+        views = batch_views(self.watched, self.operator)
         health = measure_health(state.module.model, views, int(self.watched["global_rows"][0]))
         report = EpochReport(epoch, state.lr, losses, gradient_norm, health)
         state.means = no_means()
         state.scheduler.step(losses["validation_loss"])
+        state.note_best(epoch, losses["validation_loss"])
         self.on_epoch(state, report)
 
 
@@ -231,11 +281,23 @@ def batch_losses(
         seed: Of dropout, the same on every rank.
         precision: ``bfloat16`` for autocast.
     """
+    views = batch_views(batch, operator)
+    return seeded_losses(forward, seed, precision, views, epoch, int(batch["global_rows"][0]))
+
+
+def batch_views(batch: CompactBatch, operator: ViewOperator) -> Views:
+    """Return the views of a compact batch, on the operator's device and in its number format."""
+    return expand(to_device(batch, operator.crop_x.device, operator.crop_x.dtype), operator)
+
+
+def seeded_losses(
+    forward: nn.Module, seed: int, precision: Precision, views: Views, *arguments: object
+) -> Terms:
+    """Return what a stage's module makes of views, dropout drawn from the seed."""
     torch.manual_seed(seed)
-    device = operator.crop_x.device
-    views = expand(to_device(batch, device), operator)
+    device = views.fields.day.device
     with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-        terms: Terms = forward(views, epoch, int(batch["global_rows"][0]))
+        terms: Terms = forward(views, *arguments)
     return terms
 
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 import torch
 
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16", "float64"]
 
 
 def resolve_precision(wanted: Precision | Literal["auto"], device: torch.device) -> Precision:
@@ -19,3 +19,8 @@ def resolve_precision(wanted: Precision | Literal["auto"], device: torch.device)
     able = torch.cpu.get_capabilities()
     fast = any(able.get(feature) for feature in ("avx512_bf16", "amx_bf16", "bf16"))
     return "bfloat16" if fast else "float32"
+
+
+def weights_type(precision: Precision) -> torch.dtype:
+    """Return the number format of weights and views; under ``bfloat16`` only networks round."""
+    return torch.float64 if precision == "float64" else torch.float32

@@ -1,5 +1,7 @@
 """One rank of a run in training: its device, its share of the data, its checkpoints."""
 
+import os
+import socket
 import tempfile
 from pathlib import Path
 
@@ -10,15 +12,15 @@ from ray.train import Checkpoint
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from sparta_ray.config import to_tree
+from sparta_ray.config import ConfigError, to_tree
 from sparta_ray.data.batches import BatchBuilder, BatchRecipe, stream
 from sparta_ray.data.store import Store
-from sparta_ray.data.views import ViewOperator
+from sparta_ray.data.view_operator import ViewOperator
 from sparta_ray.metrics_export import MetricsExport
 from sparta_ray.models.sparta import Model
 from sparta_ray.ranks import gather_objects, sum_over_ranks
 from sparta_ray.run import Run, schedule, splits
-from sparta_ray.run_folder import RunFolder
+from sparta_ray.run_folder import Allowed, RunFolder
 from sparta_ray.seeding import derive_seed
 from sparta_ray.training.checkpoint import (
     ModelCard,
@@ -30,11 +32,13 @@ from sparta_ray.training.checkpoint import (
     save_state,
 )
 from sparta_ray.training.loop import EpochReport, NonFiniteError, StageLoop, StageState
-from sparta_ray.training.precision import resolve_precision
+from sparta_ray.training.precision import resolve_precision, weights_type
 from sparta_ray.training.replay import Failure, join_rows
 from sparta_ray.training.reporter import Show, StageReporter
 from sparta_ray.training.stages import ModelKind, StageModule, build_model, model_kind, needs
+from sparta_ray.training.stall import Pulse
 from sparta_ray.training.stopping import StopWish
+from sparta_ray.training.timing import StepClock
 
 _STEPS_BETWEEN_QUESTIONS = 16
 
@@ -56,14 +60,43 @@ class Worker:
         self._kind: ModelKind | None = None
         self._saved: tuple[int, int] | None = None
         self._preempted = False
+        self._clock = StepClock(self.device)
+        self._state: StageState | None = None
+        self._stage = run.training.stages[0].kind
 
-    def load(self) -> SavedState | None:
-        """Return the last checkpoint, if there is one."""
+    def pulse(self) -> Pulse:
+        """Return where this rank stands; asked from another thread, to see that it goes on."""
+        process = f"{os.getpid()} on {socket.gethostname()}"
+        position = 0 if self._state is None else self._state.position
+        return Pulse(self.rank, self.ranks, process, self._stage, position, self._clock.part)
+
+    def load(self, allowed: Allowed) -> SavedState | None:
+        """Return the last checkpoint, if there is one.
+
+        Raises:
+            ConfigError: It is damaged, or of other data or stages.
+        """
         checkpoint = ray.train.get_checkpoint()
         if checkpoint is None:
             return None
         with checkpoint.as_directory() as folder:
-            return load_state(Path(folder), self.store.fingerprint)
+            expected = None if allowed.changed_data else self.store.fingerprint
+            saved = load_state(Path(folder), expected)
+        self._check_position(saved)
+        return saved
+
+    def _check_position(self, saved: SavedState) -> None:
+        """Refuse a checkpoint of a stage, or of a step in it, that the run does not have."""
+        kinds = [stage.kind for stage in self.run.training.stages]
+        steps = 0
+        if saved.stage < len(kinds) and kinds[saved.stage] == saved.kind:
+            steps = len(self._recipe(saved.stage).schedule)
+        if saved.position > steps:
+            raise ConfigError(
+                f"the checkpoint is of step {saved.position} of stage {saved.kind}, number "
+                f"{saved.stage + 1}; the run as configured now has stages {kinds} and {steps} such "
+                "steps; set training.stages as they were, or choose another run name"
+            )
 
     def run_stage(self, index: int, saved: SavedState | None) -> bool:
         """Run one stage; return whether it came to its end, and was not stopped before.
@@ -74,10 +107,11 @@ class Worker:
         stage = stages[index]
         module = StageModule(
             stage, self._model_for(stage_kind := model_kind(stage)), self.run.training.contrastive
-        ).to(self.device)
+        ).to(self.device, weights_type(self.precision))
         state = StageState.start(module, stage.lr, self.run.training.plateau)
         if saved is not None:
             restore(state, saved)
+        self._stage, self._state, self._clock = stage.kind, state, StepClock(self.device)
         recipe = self._recipe(index)
         label = f"train {index + 1}/{len(stages)} {stage.kind}"
         reporter = StageReporter(
@@ -87,6 +121,7 @@ class Worker:
             label,
             recipe.schedule,
             self.run.training.health,
+            every=self.run.training.report_seconds,
             export=MetricsExport(self.run.name) if self.rank == 0 else None,
         )
         if self.rank == 0:
@@ -94,16 +129,24 @@ class Worker:
         builder = BatchBuilder(recipe, self.rank, self.ranks)
         loop = StageLoop(
             schedule=recipe.schedule,
-            operator=ViewOperator(self.store.grid, self.run.views).to(self.device),
+            operator=ViewOperator(self.store.grid, self.run.views).to(
+                self.device, weights_type(self.precision)
+            ),
             seed=recipe.seed,
             precision=self.precision,
             watched=builder.build(recipe.schedule.train_steps),  # validation's first
             on_step=reporter.step if self.rank == 0 else lambda _: None,
             on_epoch=lambda state, epoch: self._end_epoch(index, state, epoch, reporter),
             after_step=lambda state: self._after_step(index, state),
+            clock=self._clock,
         )
         batches = stream(
-            recipe, state.position, self.rank, self.ranks, self.run.scaling.builders_per_worker
+            recipe,
+            state.position,
+            self.rank,
+            self.ranks,
+            self.run.scaling.builders_per_worker,
+            beside=self.run.scaling.elastic,
         )
         try:
             loop.run(state, self._distributed(module), batches)
@@ -112,11 +155,23 @@ class Worker:
         if state.position < len(recipe.schedule):
             return False
         is_last = index + 1 == len(stages) or model_kind(stages[index + 1]) != stage_kind
-        if is_last and self.rank == 0:
-            card = ModelCard.describe(stage_kind, self.run.model, self.run.views, self.store)
-            weights = module.model.state_dict()
-            save_model(self.folder.child("models", stage_kind), card, weights)
+        self._finish(state, stage.kind, stage_kind if is_last else None)
         return True
+
+    def _finish(self, state: StageState, stage: str, model: ModelKind | None) -> None:
+        """Make the chosen weights the stage's result; leave its best ones, and a finished model."""
+        best = state.best
+        assert best is not None  # of its first epoch, at the least
+        if self.run.training.keep == "best":
+            state.module.model.load_state_dict(best.weights)
+        if self.rank > 0:
+            return
+        card = ModelCard.describe(
+            model_kind(state.module.stage), self.run.model, self.run.views, self.store
+        )
+        save_model(self.folder.child("best", stage), card, best.weights)
+        if model is not None:
+            save_model(self.folder.child("models", model), card, state.module.model.state_dict())
 
     def _model_for(self, kind: ModelKind) -> Model:
         """Return the model of the stage before, or a fresh one where another kind begins."""
@@ -124,6 +179,9 @@ class Worker:
             torch.manual_seed(derive_seed(self.run.seed, "weights", kind))
             self._kind = kind
             self._model = build_model(kind, self.store.variables, self.store.grid, self.run.model)
+            if self.run.training.compile:
+                for part in (self._model.encoder, self._model.decoder):
+                    part.compile()
         return self._model
 
     def _distributed(self, module: StageModule) -> nn.Module:

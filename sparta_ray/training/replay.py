@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from sparta_ray.config import ConfigError, from_tree
 from sparta_ray.data.compact import CompactBatch
-from sparta_ray.data.views import ViewOperator
+from sparta_ray.data.view_operator import ViewOperator
 from sparta_ray.run import Run
 from sparta_ray.training.loop import batch_losses, norm_of_gradient
-from sparta_ray.training.precision import Precision
+from sparta_ray.training.precision import Precision, weights_type
 from sparta_ray.training.stages import StageModule, build_model, model_kind
 
 
@@ -97,13 +97,15 @@ def replay(failure: Failure, precision: Precision | None = None) -> Iterator[str
     size = batch["day"].shape[2], batch["day"].shape[3]
     model = build_model(model_kind(stage), run.data.variables, size, run.model)
     model.load_state_dict(failure.weights)
+    taken = precision or failure.precision
     module = StageModule(stage, model, run.training.contrastive).train(failure.training)
+    module = module.to(weights_type(taken))
     yield failure.error
     yield from _extremes(failure)
     broken = _watch_outputs(model)
     terms = batch_losses(
-        module, ViewOperator(size, run.views), batch, failure.epoch, failure.seed,
-        precision or failure.precision,
+        module, ViewOperator(size, run.views).to(weights_type(taken)), batch, failure.epoch,
+        failure.seed, taken,
     )  # fmt: skip
     yield from (f"loss {name}: {float(value.detach()):.6g}" for name, value in terms.items())
     yield f"first layer whose output is not finite: {broken[0] if broken else 'none'}"

@@ -8,6 +8,7 @@ from sparta_ray.progress import clock
 from sparta_ray.run_folder import RunFolder
 from sparta_ray.training.health import HealthConfig, collapse
 from sparta_ray.training.loop import EpochReport, StepReport
+from sparta_ray.training.timing import PARTS
 
 Show = Callable[[str, int, int, str], None]
 """Shows (label, done, total, text) to whoever watches the run."""
@@ -45,14 +46,17 @@ class StageReporter:
         """Count a batch; every few seconds say how training goes."""
         self._batches += 1
         self._rows += report.rows
-        self._wait += report.wait_seconds
-        self._seconds += report.seconds
+        for part, seconds in report.seconds.items():
+            self._seconds[part] += seconds
         total = len(self._schedule)
         if time.monotonic() - self._began < self._every and report.position < total:
             return
         losses = {name: float(value) for name, value in report.terms.items()}
         norm = report.gradient_norm
-        remaining = (total - report.position) * self._seconds / self._batches
+        # Of a GPU's first batches nothing may be measured yet.
+        took = max(sum(self._seconds.values()), 1e-9)
+        remaining = (total - report.position) * took / self._batches
+        shares = {f"{part}_share": seconds / took for part, seconds in self._seconds.items()}
         shown = " ".join(f"{name} {value:.3g}" for name, value in losses.items())
         phase = "" if report.unit.split == "train" else " (validation)"
         self._show(
@@ -60,7 +64,7 @@ class StageReporter:
             report.position,
             total,
             f"epoch {report.unit.epoch + 1}/{self._schedule.epochs}{phase} {shown} | "
-            f"wait {self._wait / self._seconds:.0%} {self._rows / self._seconds:.0f} rows/s "
+            f"wait {shares['wait_share']:.0%} {self._rows / took:.0f} rows/s "
             f"eta {clock(remaining)}",
         )
         self._record(
@@ -68,8 +72,8 @@ class StageReporter:
             position=report.position,
             split=report.unit.split,
             epoch=report.unit.epoch,
-            rows_per_second=self._rows / self._seconds,
-            wait_share=self._wait / self._seconds,
+            rows_per_second=self._rows / took,
+            **shares,
             **losses,
             **({} if norm is None else {"gradient_norm": float(norm)}),
         )
@@ -103,4 +107,4 @@ class StageReporter:
     def _restart_interval(self) -> None:
         self._began = time.monotonic()
         self._batches = self._rows = 0
-        self._wait = self._seconds = 0.0
+        self._seconds = dict.fromkeys(PARTS, 0.0)

@@ -5,9 +5,10 @@ Legend: B rows, V variables, X × Y grid, I × J view, D embedding, P projection
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass as plain_dataclass
 from typing import Annotated, Literal
 
-from pydantic import Discriminator, Field
+from pydantic import Discriminator, Field, field_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
@@ -26,7 +27,8 @@ from sparta_ray.losses.precision import at_least_float32
 from sparta_ray.losses.reconstruction import reconstruction
 from sparta_ray.models.dropout import RowDropout
 from sparta_ray.models.sparta import Autoencoder, Model, ModelConfig, Sparta
-from sparta_ray.ranks import gather_rows, rank_rows, world
+from sparta_ray.ranks import gather_rows, world
+from sparta_ray.shares import rank_rows
 
 ModelKind = Literal["sparta", "autoencoder"]
 Terms = dict[str, Tensor]
@@ -47,7 +49,31 @@ class ContrastiveConfig:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class PretrainStage:
+class _WholeBatch:
+    """A stage whose encoder trains, and so normalises by the whole batch.
+
+    Attributes:
+        accumulate: 1; only the decode stage can take a batch in parts.
+    """
+
+    accumulate: int = 1
+
+    @field_validator("accumulate")
+    @classmethod
+    def _refuse_parts(cls, parts: int) -> int:
+        if parts != 1:
+            raise ValueError(
+                f"{parts}: leave it at 1. This stage trains the encoder, whose first batch norm "
+                "takes mean and variance of the whole batch (and so do the projection head's), and "
+                "a contrastive loss compares all of its rows: parts of a batch would give another "
+                "loss. Only stage decode, whose encoder is frozen, can accumulate. For less memory "
+                "use more workers, which share one batch exactly"
+            )
+        return parts
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PretrainStage(_WholeBatch):
     """Stage 1: encoder and projection head on the contrastive loss."""
 
     kind: Literal["pretrain"] = "pretrain"
@@ -56,7 +82,7 @@ class PretrainStage:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class JointStage:
+class JointStage(_WholeBatch):
     """Stage 2: all parts, moving from the contrastive to the reconstruction loss.
 
     Attributes:
@@ -71,15 +97,21 @@ class JointStage:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class DecodeStage:
-    """Stage 3: the decoder alone, on embeddings of the frozen encoder."""
+    """Stage 3: the decoder alone, on embeddings of the frozen encoder.
+
+    Attributes:
+        accumulate: Parts in which each rank takes its rows of a batch, one after the other, to need
+            less memory; loss and gradient remain those of the whole batch.
+    """
 
     kind: Literal["decode"] = "decode"
     epochs: int = Field(default=200, ge=1)
     lr: float = Field(default=1e-4, gt=0)
+    accumulate: int = Field(default=1, ge=1)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class AutoencoderStage:
+class AutoencoderStage(_WholeBatch):
     """The baseline: its own encoder and decoder on the reconstruction loss."""
 
     kind: Literal["autoencoder"] = "autoencoder"
@@ -120,6 +152,19 @@ def alpha(stage: JointStage, epoch: int) -> float:
     return math.exp(-stage.alpha_decay * epoch)
 
 
+@plain_dataclass(frozen=True)
+class BatchPart:
+    """Some of a rank's rows of a batch, whose loss is a share of the whole batch's.
+
+    Attributes:
+        first_row: Number of the first of them, among the rank's.
+        present: Present values of each variable in the whole batch, on all ranks, (V,).
+    """
+
+    first_row: int
+    present: Tensor
+
+
 class StageModule(nn.Module):
     """A model with one stage's loss on top; the part that is trained requires gradients.
 
@@ -151,15 +196,17 @@ class StageModule(nn.Module):
             self.model.encoder.eval()
         return self
 
-    def forward(self, views: Views, epoch: int, rows: int) -> Terms:
+    def forward(self, views: Views, epoch: int, rows: int, part: BatchPart | None = None) -> Terms:
         """Return the stage's loss under ``loss`` and its terms, of the rows of all ranks.
 
         Args:
             views: One batch; of several ranks, this rank's rows.
             epoch: From 0; stage 2 fades by it.
             rows: Rows of the batch, on all ranks.
+            part: Of decode: which part of the rank's rows the views are; the losses of all parts
+                add up to that of the batch.
         """
-        self._number_rows(rows)
+        self._number_rows(rows, 0 if part is None else part.first_row)
         match self.stage:
             case PretrainStage():
                 terms, _ = self._contrastive_terms(views, rows)
@@ -167,15 +214,15 @@ class StageModule(nn.Module):
             case JointStage():
                 return self._joint_terms(self.stage, views, epoch, rows)
             case _:
-                decoded = self._reconstruction_term(views)
+                decoded = self._reconstruction_term(views, part)
                 return {"loss": decoded, "reconstruction": decoded}
 
-    def _number_rows(self, rows: int) -> None:
+    def _number_rows(self, rows: int, first_row: int) -> None:
         """Tell dropout which of the batch's rows come next."""
         mine = rank_rows(slice(0, rows), *world())
         for part in self.modules():
             if isinstance(part, RowDropout):
-                part.first_row = mine.start
+                part.first_row = mine.start + first_row
 
     def _contrastive_loss(self, terms: Mapping[str, Tensor]) -> Tensor:
         kind, weight = self._contrastive.loss.kind, self._contrastive.cycle_weight
@@ -216,10 +263,11 @@ class StageModule(nn.Module):
             "reconstruction": day,
         }
 
-    def _reconstruction_term(self, views: Views) -> Tensor:
+    def _reconstruction_term(self, views: Views, part: BatchPart | None = None) -> Tensor:
         assert views.input is not None
         decoded = self.model.decoder(self.model.encoder(views.input))
-        return reconstruction(decoded, views.fields.day, views.fields.gaps)
+        count_V = None if part is None else part.present
+        return reconstruction(decoded, views.fields.day, views.fields.gaps, count_V)
 
 
 def build_model(

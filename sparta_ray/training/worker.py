@@ -7,32 +7,44 @@ import ray
 import ray.train.torch
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 
+from sparta_ray.capacity import nodes_now
 from sparta_ray.cluster import own_interrupt, quieten, watched
 from sparta_ray.config import ConfigError, from_tree, to_tree
+from sparta_ray.data.compact import row_bytes
+from sparta_ray.data.store import Store
+from sparta_ray.placement import check_object_store
 from sparta_ray.ranks import gather_objects
 from sparta_ray.run import Run
-from sparta_ray.run_folder import RunFolder
-from sparta_ray.training.checkpoint import has_model
+from sparta_ray.run_folder import NOTHING, Allowed, RunFolder
+from sparta_ray.training.checkpoint import SavedState, has_model
+from sparta_ray.training.config import ScalingConfig as Scaling
 from sparta_ray.training.rank import Worker
+from sparta_ray.training.registry import FOLDER, settle
 from sparta_ray.training.stopping import stop_on_terminate
+from sparta_ray.training.watchdog import Watch
 from sparta_ray.turns import turn_to_train
 
 
-def train(run: Run) -> None:
+def train(run: Run, allowed: Allowed = NOTHING) -> None:
     """Train every stage that is not finished and leave the models in the run folder.
 
     Interrupted at any moment, the same call continues from the last checkpoint. SIGTERM makes one
     first.
 
     Raises:
-        ConfigError: A step gave no finite loss or gradient, or a worker cannot begin.
+        ConfigError: A step gave no finite loss or gradient, a worker cannot begin, no step was made
+            for too long, or the last checkpoint is damaged.
         KeyboardInterrupt: It was told to stop.
     """
     folder = RunFolder(run.path)
     if all(has_model(folder.child("models", kind)) for kind in run.models):
+        print(f"train: finished before; its models are in {folder.child('models')}", flush=True)
         return
-    scaling = run.scaling
-    gpu = {"GPU": 1} if scaling.use_gpu else {}
+    settle(folder, allowed.older_checkpoint)
+    store = Store(run.data.store)
+    row = row_bytes(len(store.variables), store.grid, run.views, run.mask, run.batches)
+    check_object_store(run, row, nodes_now())
+    scaling, watch = run.scaling, Watch(run.training.stall_seconds)
     with (
         turn_to_train(run) as begun,
         watched(begun) as show,
@@ -41,28 +53,48 @@ def train(run: Run) -> None:
     ):
         trainer = ray.train.torch.TorchTrainer(
             _train_worker,
-            train_loop_config={"run": to_tree(run), "show": show, "stop": stop},
+            train_loop_config={
+                "run": to_tree(run),
+                "show": show,
+                "stop": stop,
+                "ward": watch.ward,
+                "allowed": allowed,
+            },
             scaling_config=ScalingConfig(
                 num_workers=scaling.num_workers,
                 use_gpu=scaling.use_gpu,
-                resources_per_worker={"CPU": scaling.cpus_per_worker, **gpu},
+                resources_per_worker=_resources(scaling),
+                elastic_resize_monitor_interval_s=scaling.resize_seconds,
             ),
             run_config=RunConfig(
-                name="checkpoints",
+                name=FOLDER,
                 **folder.for_ray(),
                 failure_config=FailureConfig(max_failures=scaling.max_failures),
                 checkpoint_config=CheckpointConfig(num_to_keep=run.training.keep_checkpoints),
                 logging_config=ray.LoggingConfig(log_level="WARNING"),
             ),
         )
-        _fit(trainer)
+        _fit(trainer, watch)
 
 
-def _fit(trainer: "ray.train.torch.TorchTrainer") -> None:
+def _resources(scaling: Scaling) -> dict[str, float]:
+    """Return what Train reserves for a worker.
+
+    Between fewest and most workers, Train starts as many as fit; so each reserves for its builders
+    too, or workers would take the CPUs that their builders need.
+    """
+    cpus = scaling.cpus_with_builders if scaling.elastic else scaling.cpus_per_worker
+    return {"CPU": cpus, "GPU": 1} if scaling.use_gpu else {"CPU": cpus}
+
+
+def _fit(trainer: "ray.train.torch.TorchTrainer", watch: Watch) -> None:
     """Run the trainer; what only a user can mend is one error, and the run ends there."""
     try:
-        end: _End = trainer.fit().return_value
-    except SystemExit as stopped:  # how Train answers an interrupt
+        with watch.watching():
+            end: _End = trainer.fit().return_value
+    except (SystemExit, KeyboardInterrupt) as stopped:  # how Train answers an interrupt
+        if watch.verdict is not None:
+            raise ConfigError(watch.verdict) from stopped
         raise KeyboardInterrupt from stopped
     if end.error is not None:
         raise ConfigError(end.error)
@@ -87,16 +119,23 @@ def _train_worker(config: dict[str, Any]) -> _End:
     problem = None
     try:
         worker = Worker(from_tree(Run, config["run"], "run"), config["show"], config["stop"])
-        saved = worker.load()
+        saved = worker.load(config["allowed"])
     except ConfigError as error:
         problem = str(error)
     problems = list(filter(None, gather_objects(problem)))
     if problems:
         return _End(error=problems[0])
     try:
-        for index in range(0 if saved is None else saved.stage, len(worker.run.training.stages)):
-            if not worker.run_stage(index, saved if saved and saved.stage == index else None):
-                return _End(stopped=True)
-    except FloatingPointError as error:
+        with config["ward"].beating(worker.pulse):
+            return _End(stopped=not _run_stages(worker, saved))
+    except (ConfigError, FloatingPointError) as error:  # of all ranks alike
         return _End(error=str(error))
-    return _End()
+
+
+def _run_stages(worker: Worker, saved: SavedState | None) -> bool:
+    """Run all stages from the checkpoint's on; return whether they came to their end."""
+    first = 0 if saved is None else saved.stage
+    return all(
+        worker.run_stage(index, saved if index == first else None)
+        for index in range(first, len(worker.run.training.stages))
+    )

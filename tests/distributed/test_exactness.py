@@ -12,12 +12,14 @@ from torch.testing import assert_close
 
 from sparta_ray.data.expand import Fields, Views
 from sparta_ray.data.schedule import Schedule
-from sparta_ray.data.views import ViewConfig, ViewOperator
+from sparta_ray.data.view_operator import ViewOperator
+from sparta_ray.data.views import ViewConfig
 from sparta_ray.losses.kinds import SoftContrastive, SupervisedContrastive
 from sparta_ray.models.attention_fusion import AttentionFusionConfig
 from sparta_ray.models.graph_fusion import GraphFusionConfig
 from sparta_ray.models.sparta import ModelConfig
-from sparta_ray.ranks import gather_objects, gather_rows, mean_over_ranks, rank_rows, world
+from sparta_ray.ranks import gather_objects, gather_rows, mean_over_ranks, world
+from sparta_ray.shares import rank_rows
 from sparta_ray.training.loop import StageLoop, StageState
 from sparta_ray.training.plateau import PlateauConfig
 from sparta_ray.training.stages import (

@@ -15,7 +15,8 @@ from sparta_ray.data.sampling import SamplingConfig
 from sparta_ray.data.schedule import Schedule
 from sparta_ray.data.splits import Split
 from sparta_ray.data.store import Store
-from sparta_ray.data.views import ViewConfig, ViewOperator
+from sparta_ray.data.view_operator import ViewOperator
+from sparta_ray.data.views import ViewConfig
 from sparta_ray.models.sparta import ModelConfig
 from sparta_ray.training.loop import StageLoop, StageState
 from sparta_ray.training.plateau import PlateauConfig

@@ -142,9 +142,27 @@ def test_an_unknown_key_is_named_with_the_nearest_known_one(write):
     assert "unknown key; did you mean patience" in str(error.value)
 
 
-def test_an_unknown_key_unlike_any_other_gets_no_suggestion():
-    with pytest.raises(ConfigError, match=r"  zzzzzz: unknown key$"):
+def test_an_unknown_key_unlike_any_other_is_told_those_of_its_section():
+    with pytest.raises(ConfigError, match=r"  zzzzzz: unknown key; known here: name, section$"):
         load(Example, None, ["name=a", "zzzzzz=1"])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("mask.patience=3", "known here: on, ratio, shape$"),  # not the one of training.plateau
+        (
+            "data.source={kind: zarr, url: b, paths: a}",
+            "known here: .*, url$",
+        ),  # not that of netcdf
+        ("training.stages=[{kind: joint, alpha_dekay: 1}]", r"did you mean alpha_decay\?$"),
+        ("training.stages=[{kind: decode, alpha_decay: 1}]", "known here: epochs, kind, lr$"),
+        ("downstream.forecast={mine: {lookback: 3}}", r"did you mean look_back\?$"),
+    ],
+)
+def test_suggestions_are_keys_of_the_same_section(override, message):
+    with pytest.raises(ConfigError, match=rf"unknown key; {message}"):
+        load(Run, None, [override])
 
 
 @pytest.mark.parametrize(

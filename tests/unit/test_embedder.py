@@ -99,6 +99,24 @@ def test_other_variables_or_another_grid_are_refused(embedder, fields):
         embedder.encode(fields.rename(latitude="lat"))
 
 
+def test_arrays_of_other_shapes_are_refused_with_the_remedy(embedder, fields):
+    with pytest.raises(ValueError, match=r"lacks \['time'\]; .* array\.expand_dims\('time'\)"):
+        embedder.encode(fields.isel(time=0))
+    one_day = embedder.encode(fields.isel(time=0).expand_dims("time"))
+    assert_array_equal(one_day.time, fields.time[:1])
+    with pytest.raises(ValueError, match="the array has no day"):
+        embedder.encode(fields.sel(time=slice("2050", None)))
+    with pytest.raises(ValueError, match=r"further dims \['member'\]"):
+        embedder.encode(fields.expand_dims("member"))
+    with pytest.raises(ValueError, match=r"no coordinates along \['variable'\]"):
+        embedder.encode(fields.drop_vars("variable"))
+    h = embedder.encode(fields)
+    with pytest.raises(ValueError, match=r"15 components, this model's have 16"):
+        embedder.decode(h.isel(component=slice(15)))
+    with pytest.raises(ValueError, match="the array has no day"):
+        embedder.decode(h.isel(time=slice(0)))
+
+
 def test_gaps_are_hidden_points(embedder, store, fields):
     gappy = fields.copy()
     gappy[2, 1] = np.nan  # a whole variable

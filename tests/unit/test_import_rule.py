@@ -20,7 +20,7 @@ ROOMS = {
 }
 """The rooms that each room may import."""
 
-FOUNDATION = {"config", "seeding", "variables", "grids", "progress", "ranks"}
+FOUNDATION = {"config", "seeding", "variables", "grids", "progress", "ranks", "shares"}
 """Modules that everything may import, and that import only each other."""
 
 COMPOSITION_USERS = (
@@ -31,6 +31,8 @@ COMPOSITION_USERS = (
     "training/checkpoint.py",
     "training/replay.py",
     "training/stopping.py",
+    "training/registry.py",
+    "training/watchdog.py",
     "downstream/trial*.py",
     "downstream/latents.py",
     "evaluation/*.py",
@@ -43,6 +45,7 @@ RAY_USERS = {
     "training/worker.py",
     "training/rank.py",
     "training/stopping.py",
+    "training/watchdog.py",
     "downstream/trials.py",
     "cluster.py",
     "capacity.py",
@@ -105,5 +108,14 @@ def test_the_library_works_without_ray():
     program = (
         "import sys, sparta_ray.embedder, sparta_ray.evaluation.preview, sparta_ray.run_folder\n"
         "sys.exit('ray' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_batches_are_built_without_torch():
+    """Every builder is a process of its own: torch would double its start and its memory."""
+    program = (
+        "import sys, sparta_ray.data.batches, sparta_ray.data.prepare\n"
+        "sys.exit('torch' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 
 from sparta_ray.config import ConfigError, load
-from sparta_ray.placement import Node, asks, check_resources, fitting_trials, training_ask
+from sparta_ray.placement import (
+    Node,
+    asks,
+    check_object_store,
+    check_resources,
+    fitting_trials,
+    training_ask,
+)
 from sparta_ray.run import Run
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +56,45 @@ def test_a_run_that_would_wait_for_ever_is_refused(changes, nodes, message):
         return
     with pytest.raises(ConfigError, match=message):
         check_resources(run_of(*changes), nodes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "nodes", "message"),
+    [
+        (["scaling.num_workers=[1, 8]"], [Node(2)], None),
+        (["scaling.num_workers=[2, 8]"], [Node(2), Node(2)], None),
+        (["scaling.num_workers=[2, 8]"], [Node(2)], "asks for 4 CPUs"),
+        # A worker and its builders hold CPUs of one node.
+        (["scaling.num_workers=[2, 8]"], [Node(3), Node(1)], "2 builders of 1 CPU beside them"),
+        (["scaling.num_workers=[2, 4]", "scaling.use_gpu=true"], [Node(8, 1)], "2 GPUs but"),
+        (["scaling.num_workers=[1, 4]", "scaling.use_gpu=true"], [Node(8, 1)], None),
+    ],
+)
+def test_an_elastic_run_needs_room_for_its_fewest_workers(changes, nodes, message):
+    test_a_run_that_would_wait_for_ever_is_refused(changes, nodes, message)
+
+
+def test_what_an_elastic_run_may_grow_to_is_said():
+    ask = training_ask(run_of("scaling.num_workers=[2, 8]"))
+    assert (ask.cpus, ask.gpus) == (4, 0)
+    assert ask.made_of == (
+        "2 workers of 1 CPUs, 2 builders of 1 CPU beside them; where there is room, up to 8 workers"
+    )
+
+
+def test_batches_that_the_object_store_cannot_hold_are_refused_with_both_sizes():
+    row, run = 142_332, run_of()
+    check_object_store(run, row, [Node(2, store=80e6), Node(0, store=1)])
+    message = (
+        "a node has 60 MB, but for 1 workers there, 4 batches of 126 rows each .* take 72 MB; "
+        "raise scaling.object_store_gb"
+    )
+    with pytest.raises(ConfigError, match=message):
+        check_object_store(run, row, [Node(2, store=60e6)])
+    check_object_store(run_of("scaling.num_workers=2"), row, [Node(2, store=80e6)])
+    several = run_of("scaling.num_workers=2", "scaling.builders_per_worker=2")
+    with pytest.raises(ConfigError, match="for 2 workers there, 5 batches of 63 rows"):
+        check_object_store(several, row, [Node(6, store=80e6)])
 
 
 def test_trials_fit_into_nodes_not_into_the_sum():

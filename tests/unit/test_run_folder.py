@@ -6,7 +6,7 @@ import yaml
 
 from sparta_ray.config import ConfigError, from_tree, load
 from sparta_ray.run import Run
-from sparta_ray.run_folder import RunFolder
+from sparta_ray.run_folder import Allowed, RunFolder
 
 
 @pytest.fixture(params=["local", "memory"])
@@ -111,6 +111,10 @@ def test_other_data_are_refused_with_both_fingerprints(folder):
         "scaling.use_gpu=true",
         "evaluation.smoothness_days=100",
         "training.keep_checkpoints=5",
+        "scaling.num_workers=[1, 3]",
+        "training.checkpoint_every_steps=10",
+        "training.report_seconds=0",
+        "training.stall_seconds=5",
         "data.store=elsewhere/copy.zarr",
         "folder=elsewhere",
     ],
@@ -121,12 +125,45 @@ def test_what_does_not_change_the_weights_is_free_to_change(folder, override):
 
 
 @pytest.mark.parametrize(
-    "override", ["model.width=0.5", "sampling.negatives=false", "training.precision=bfloat16"]
+    "override",
+    [
+        "model.width=0.5",
+        "sampling.negatives=false",
+        "training.precision=bfloat16",
+        "training.keep=best",
+    ],
 )
 def test_what_changes_the_weights_is_not(folder, override):
     folder.claim(Run(), "abc")
     with pytest.raises(ConfigError, match=override.partition("=")[0]):
         folder.claim(load(Run, None, [override]), "abc")
+
+
+def test_what_a_user_means_to_change_is_recorded(folder, capsys):
+    folder.claim(Run(), "abc")
+    other = load(Run, None, ["seed=1"])
+    with pytest.raises(ConfigError, match=r"--allow-changed-config --allow-changed-data$"):
+        folder.claim(other, "xyz", Allowed(older_checkpoint=True))
+    with pytest.raises(ConfigError, match=r"continue it so: --allow-changed-data$") as error:
+        folder.claim(other, "xyz", Allowed(changed_config=True))
+    assert "seed" not in str(error.value)
+    folder.claim(other, "xyz", Allowed(changed_config=True, changed_data=True))
+    assert "seed: 0 -> 1" in capsys.readouterr().out
+    record = yaml.safe_load(folder.read("run.yaml"))
+    assert (record["config"]["seed"], record["data_fingerprint"]) == (1, "xyz")
+    assert record["changes"] == ["seed: 0 -> 1", "data fingerprint: abc -> xyz"]
+    folder.claim(other, "xyz")
+    with pytest.raises(ConfigError, match="seed: 1 -> 0"):
+        folder.claim(Run(), "xyz")
+
+
+def test_names_and_removal(folder):
+    folder.write("a/one/file", "x")
+    folder.write("a/two", "y")
+    assert folder.names("a") == ["one", "two"]
+    assert folder.names("b") == []
+    folder.remove("a/one")
+    assert folder.names("a") == ["two"]
 
 
 def test_a_held_folder_is_not_held_twice(tmp_path):

@@ -6,13 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from sparta_ray.data.batches import BatchBuilder, BatchRecipe, rank_rows
+from sparta_ray.data.batches import BatchBuilder, BatchRecipe
 from sparta_ray.data.compact import Needs
 from sparta_ray.data.masking import MaskConfig
 from sparta_ray.data.sampling import SamplingConfig
 from sparta_ray.data.schedule import Schedule
 from sparta_ray.data.splits import Split
 from sparta_ray.data.views import ViewConfig
+from sparta_ray.shares import rank_rows
 
 
 @given(st.integers(0, 90), st.integers(0, 200), st.integers(1, 9))

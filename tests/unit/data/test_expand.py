@@ -13,7 +13,8 @@ from sparta_ray.data.masking import MaskConfig
 from sparta_ray.data.sampling import SamplingConfig, make_plan
 from sparta_ray.data.splits import Split
 from sparta_ray.data.store import Store
-from sparta_ray.data.views import ViewConfig, ViewOperator
+from sparta_ray.data.view_operator import ViewOperator
+from sparta_ray.data.views import ViewConfig
 
 GRID, CONFIG = (24, 13), ViewConfig(resize=(60, 31), crop=(54, 27), filter=5)
 SAMPLING = SamplingConfig(hard_days=(3, 9), min_soft_days=6)

@@ -9,14 +9,8 @@ from numpy.testing import assert_array_equal
 
 from sparta_ray.config import ConfigError, from_tree
 from sparta_ray.data.mask_shapes import Points, Stations, Variables
-from sparta_ray.data.masking import (
-    MaskConfig,
-    apply_mask,
-    check_mask,
-    draw_mask,
-    packed_size,
-    unpack_mask,
-)
+from sparta_ray.data.masking import MaskConfig, check_mask, draw_mask, packed_size
+from sparta_ray.data.unmasking import apply_mask, unpack_mask
 
 VALUES = 3 * 5 * 7  # fits neither bytes nor words
 

@@ -11,7 +11,8 @@ from sparta_ray.data.masking import MaskConfig
 from sparta_ray.data.sampling import SamplingConfig, make_plan
 from sparta_ray.data.splits import Split
 from sparta_ray.data.store import Store
-from sparta_ray.data.views import ViewConfig, ViewOperator, bicubic_matrix, mean_filter_matrix
+from sparta_ray.data.view_operator import ViewOperator
+from sparta_ray.data.views import ViewConfig, bicubic_matrix, mean_filter_matrix
 
 MASK = MaskConfig()
 

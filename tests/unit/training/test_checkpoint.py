@@ -70,8 +70,7 @@ def test_a_checkpoint_restores_everything_exactly(tmp_path):
 
 def test_it_is_read_without_running_code(tmp_path):
     save_state(tmp_path, capture(state_of(0, steps=1), 0, "abc"))
-    (file,) = tmp_path.iterdir()
-    tree = torch.load(file, weights_only=True)
+    tree = torch.load(tmp_path / "state.pt", weights_only=True)
     assert tree.keys() == set(SavedState.__dataclass_fields__)
 
 
@@ -92,6 +91,33 @@ def test_a_checkpoint_that_holds_code_is_refused_and_not_run(tmp_path):
     assert not trace.exists()
 
 
+def test_a_damaged_checkpoint_is_refused(tmp_path):
+    save_state(tmp_path, capture(state_of(0, steps=0), 0, "abc"))
+    content = (tmp_path / "state.pt").read_bytes()
+    (tmp_path / "state.pt").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ConfigError, match=r"is damaged: state\.pt has [\d,]+ bytes"):
+        load_state(tmp_path, "abc")
+
+
+def test_the_best_weights_are_kept_in_it(tmp_path):
+    state, other = state_of(0, steps=1), state_of(1, steps=0)
+    state.note_best(4, 0.5)
+    before = {name: w.clone() for name, w in state.module.model.state_dict().items()}
+    with torch.no_grad():
+        next(state.module.parameters()).zero_()
+    state.note_best(5, 0.75)
+    save_state(tmp_path, capture(state, 0, "abc"))
+    restore(other, load_state(tmp_path, "abc"))
+    assert (other.best.epoch, other.best.loss) == (4, 0.5)
+    for name, weight in before.items():
+        assert torch.equal(other.best.weights[name], weight)
+
+
+def test_another_store_s_checkpoint_is_taken_when_that_is_allowed(tmp_path):
+    save_state(tmp_path, capture(state_of(0, steps=0), 0, "abc"))
+    assert load_state(tmp_path, None).fingerprint == "abc"
+
+
 def test_a_checkpoint_of_other_data_is_refused_with_both_fingerprints(tmp_path):
     save_state(tmp_path, capture(state_of(0, steps=0), 0, "abc"))
     with pytest.raises(ConfigError, match=r"trained on data abc, not on this store's xyz; choose"):
@@ -104,7 +130,7 @@ def test_a_checkpoint_of_another_size_does_not_fit(tmp_path):
     model = build_model("sparta", "abc", (64, 32), larger)
     module = StageModule(PretrainStage(), model, ContrastiveConfig())
     state = StageState.start(module, 1e-2, PlateauConfig())
-    with pytest.raises(RuntimeError, match="size mismatch"):
+    with pytest.raises(ConfigError, match=r"(?s)do not fit the model.*size mismatch"):
         restore(state, load_state(tmp_path, "abc"))
 
 
@@ -137,6 +163,24 @@ def test_a_model_is_written_and_read_exactly(tmp_path, store, kind, remote):
     assert read_card.grid == (64, 32)
     assert_array_equal(read_card.statistics.mean, store.statistics.mean)
     assert_array_equal(read_card.statistics.std, store.statistics.std)
+
+
+def test_damaged_weights_are_refused_in_words(tmp_path, store):
+    card = ModelCard.describe("sparta", CONFIG, VIEWS, store)
+    save_model(str(tmp_path), card, card.build().state_dict())
+    weights = tmp_path / "weights.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(ConfigError, match=r"weights of the model at .* are damaged"):
+        load_model(str(tmp_path))
+
+
+def test_weights_trained_in_float64_are_left_in_float32(tmp_path, store):
+    card = ModelCard.describe("sparta", CONFIG, VIEWS, store)
+    model = card.build().double()
+    save_model(str(tmp_path), card, model.state_dict())
+    read = load_model(str(tmp_path))[1].state_dict()
+    for name, value in model.state_dict().items():
+        assert torch.equal(read[name], value.float() if value.is_floating_point() else value)
 
 
 def test_a_model_counts_only_when_its_card_is_there(tmp_path, store):

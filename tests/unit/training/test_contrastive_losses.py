@@ -13,7 +13,8 @@ from sparta_ray.data.sampling import SamplingConfig, make_plan
 from sparta_ray.data.seasons import season_of
 from sparta_ray.data.splits import Split
 from sparta_ray.data.store import Store
-from sparta_ray.data.views import ViewConfig, ViewOperator
+from sparta_ray.data.view_operator import ViewOperator
+from sparta_ray.data.views import ViewConfig
 from sparta_ray.losses.cycle import cycle_consistency
 from sparta_ray.losses.kinds import (
     AdjacentPositives,

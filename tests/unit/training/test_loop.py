@@ -10,12 +10,14 @@ from sparta_ray.data.sampling import SamplingConfig, batches_per_epoch
 from sparta_ray.data.schedule import Schedule
 from sparta_ray.data.splits import Split
 from sparta_ray.data.store import Store
-from sparta_ray.data.views import ViewConfig, ViewOperator
+from sparta_ray.data.view_operator import ViewOperator
+from sparta_ray.data.views import ViewConfig
 from sparta_ray.models.dropout import RowDropout
 from sparta_ray.models.sparta import ModelConfig
 from sparta_ray.training.checkpoint import capture, load_state, restore, save_state
 from sparta_ray.training.loop import NonFiniteError, StageLoop, StageState
 from sparta_ray.training.plateau import PlateauConfig
+from sparta_ray.training.precision import weights_type
 from sparta_ray.training.stages import (
     ContrastiveConfig,
     DecodeStage,
@@ -25,6 +27,7 @@ from sparta_ray.training.stages import (
     build_model,
     needs,
 )
+from sparta_ray.training.timing import PARTS
 
 VIEWS = ViewConfig(resize=(40, 22), crop=(36, 20), filter=3)
 SAMPLING = SamplingConfig(
@@ -55,12 +58,13 @@ class Training:
         )  # fmt: skip
         torch.manual_seed(1)
         model = build_model("sparta", "abc", (64, 32), MODEL)
-        module = StageModule(stage, model, ContrastiveConfig())
+        dtype = weights_type(precision)
+        module = StageModule(stage, model, ContrastiveConfig()).to(dtype)
         self.state = StageState.start(module, stage.lr, plateau or PlateauConfig())
         self.steps, self.epochs, self.saved = [], [], []
         self.loop = StageLoop(
             schedule=schedule,
-            operator=ViewOperator(Store(path).grid, VIEWS),
+            operator=ViewOperator(Store(path).grid, VIEWS).to(dtype),
             seed=5,
             precision=precision,
             watched=BatchBuilder(self.recipe).build(schedule.train_steps),
@@ -127,7 +131,12 @@ def test_dropout_takes_part(path, unbroken):
 def test_steps_report_where_they_stand_and_what_they_cost(unbroken):
     units = [step.unit for step in unbroken.steps[:STEPS]]
     assert [unit.split for unit in units] == ["train"] * 6 + ["validation"] * 4
-    assert all(0 <= step.wait_seconds <= step.seconds for step in unbroken.steps)
+    for step in unbroken.steps:
+        assert step.seconds.keys() == set(PARTS)
+        assert all(seconds >= 0 for seconds in step.seconds.values())
+        assert step.seconds["wait"] > 0
+    first, second = (step.seconds for step in unbroken.steps[:2])
+    assert first["report"] == 0 < second["report"]  # what the step before took to tell
     assert not any(term.requires_grad for term in unbroken.steps[0].terms.values())
 
 
@@ -264,6 +273,41 @@ def test_bfloat16_networks_come_close_and_leave_weights_in_float32(path, unbroke
     assert training.losses != unbroken.losses[:3]
     state = training.state.module.model.state_dict()
     assert all(v.dtype == torch.float32 for v in state.values() if v.is_floating_point())
+
+
+def test_float64_begins_as_float32_up_to_rounding(path, unbroken):
+    training = Training(path, JOINT, precision="float64").run(batches=2)
+    assert training.losses[0] == pytest.approx(unbroken.losses[0], rel=1e-3)
+    assert training.losses[0] != unbroken.losses[0]
+    state = training.state.module.model.state_dict()
+    assert all(v.dtype == torch.float64 for v in state.values() if v.is_floating_point())
+
+
+def test_accumulated_steps_give_the_same_losses(path):
+    stages = [DecodeStage(epochs=1, lr=1e-3, accumulate=parts) for parts in (1, 3)]
+    whole, parts = (Training(path, stage, precision="float64").run(batches=8) for stage in stages)
+    assert parts.losses == pytest.approx(whole.losses, rel=1e-9)
+    norms = [[float(step.gradient_norm) for step in t.steps[:6]] for t in (whole, parts)]
+    assert norms[1] == pytest.approx(norms[0], rel=1e-9)
+
+
+def test_the_best_epoch_is_kept_while_worse_ones_follow(path):
+    training = Training(path, replace(JOINT, lr=1e-2))
+    losses, weights = [], []
+
+    def spoil(state, report):
+        losses.append(report.losses["validation_loss"])
+        weights.append({n: v.clone() for n, v in state.module.model.state_dict().items()})
+        with torch.no_grad():  # what follows is worse than what was
+            state.module.model.decoder.output.bias.fill_(9.0)
+
+    training.loop = replace(training.loop, on_epoch=spoil)
+    training.run()
+    best = training.state.best
+    assert losses[0] < min(losses[1:])
+    assert (best.epoch, best.loss) == (0, losses[0])
+    for name, value in weights[0].items():
+        assert torch.equal(best.weights[name], value)
 
 
 def test_another_seed_is_another_training(path, unbroken):

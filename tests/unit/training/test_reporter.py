@@ -25,7 +25,8 @@ def reported(tmp_path):
             terms = {"loss": torch.tensor(2.5 - position), "cycle": torch.tensor(0.25)}
             unit = SCHEDULE.unit_at(position)
             norm = torch.tensor(1.5) if unit.split == "train" else None
-            reporter.step(StepReport(unit, position + 1, 12, terms, norm, 0.5, 2.0))
+            seconds = {"wait": 0.5, "forward": 0.75, "backward": 0.75}
+            reporter.step(StepReport(unit, position + 1, 12, terms, norm, seconds))
         losses = {"train_loss": 0.5, "validation_loss": 0.75}
         for epoch in (1, 2):
             rank = {"embedding_effective_rank": 2.5 / epoch}
@@ -44,6 +45,7 @@ def test_every_step_when_asked_for(reported):
     assert len(records) == 12
     first = {"stage": "joint", "event": "step", "position": 1, "split": "train", "epoch": 0}
     first |= {"rows_per_second": 6.0, "wait_share": 0.25, "loss": 2.5, "cycle": 0.25}
+    first |= {"expand_share": 0, "forward_share": 0.375, "optimiser_share": 0, "report_share": 0}
     assert (first | {"gradient_norm": 1.5}).items() <= records[0].items()
     assert "gradient_norm" not in records[3]
     last = {"event": "epoch", "epoch": 1, "lr": 1e-4, "train_loss": 0.5, "validation_loss": 0.75}

@@ -1,0 +1,64 @@
+"""A run whose cluster shrinks and grows has the losses of one that stays as it is."""
+
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+from conftest import Job
+from ray.cluster_utils import Cluster
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
+
+# In float64 and at a small rate two orders of adding do not part ways.
+SETTINGS = (
+    "training.stages=[{kind: joint, epochs: 4000, lr: 1e-5}]",
+    "training.precision=float64",
+    "training.checkpoint_every_steps=10",
+    "training.report_seconds=0",
+    "scaling.resize_seconds=1",
+)
+
+
+def ranks(job: Job) -> list[int]:
+    """Return how many ranks each start had."""
+    return [record["ranks"] for record in job.history() if record["event"] == "start"]
+
+
+def test_a_node_added_and_one_killed(
+    make_job: Callable[..., Job], join: Callable[[Job, int], Cluster]
+) -> None:
+    job = make_job("elastic", *SETTINGS, "scaling.num_workers=[1, 2]")
+    cluster = join(job, 2)  # room for one worker and its builder
+    job.start()
+    assert job.wait_for(lambda: len(job.steps()) > 12), job.end()
+    node = cluster.add_node(num_cpus=2, object_store_memory=100 * 2**20)
+    assert job.wait_for(lambda: ranks(job)[-1] == 2 and steps_since_start(job) > 12), job.end()
+    raylet = node.all_processes["raylet"][0].process.pid
+    os.kill(raylet, signal.SIGKILL)
+    assert job.wait_for(lambda: ranks(job)[-1] == 1 and steps_since_start(job) > 12), job.end()
+    assert job.process is not None
+    job.process.terminate()
+    status, output = job.end()
+    assert status == 130, output
+    assert ranks(job) == [1, 2, 1]
+
+    last = max(record["position"] for record in job.steps())
+    unbroken = make_job("steady", *SETTINGS)
+    unbroken.start()
+    assert unbroken.wait_for(
+        lambda: bool(unbroken.steps()) and unbroken.steps()[-1]["position"] >= last
+    )
+    unbroken.process.terminate()
+    assert unbroken.end()[0] == 130
+    expected = {record["position"]: record for record in unbroken.steps()}
+    for record in job.steps():
+        theirs = expected[record["position"]]
+        for name in ("loss", "nt_xent", "reconstruction"):
+            assert record[name] == pytest.approx(theirs[name], rel=1e-5)
+    assert {record["position"] for record in job.steps()} == set(range(1, last + 1))
+
+
+def steps_since_start(job: Job) -> int:
+    events = [record["event"] for record in job.history()]
+    return events[::-1].index("start") if "start" in events else 0
