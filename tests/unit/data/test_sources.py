@@ -533,10 +533,10 @@ def test_blocks_are_cut_where_chunks_end(zarred, make_dataset, monkeypatch):
     dataset = make_dataset(days=40)
     source, _ = zarred(dataset, encoding=CHUNKS)
     channels = source.parts[0].channels[:1]
-    monkeypatch.setattr(reading, "BLOCK_BYTES", 9 * 20 * 4)  # nine samples: two chunks
+    monkeypatch.setattr(reading, "LOCAL_BYTES", 9 * 20 * 4)  # nine samples: two chunks
     assert list(reading.blocks(channels, 3, 21)) == [(3, 8), (8, 16), (16, 21)]
     assert_allclose(source.read_steps(3, 21), expected(dataset)[3:21], rtol=1e-6)
-    monkeypatch.setattr(reading, "BLOCK_BYTES", 1)  # never less than a chunk
+    monkeypatch.setattr(reading, "LOCAL_BYTES", 1)  # never less than a chunk
     assert list(reading.blocks(channels, 3, 9)) == [(3, 4), (4, 8), (8, 9)]
 
 
