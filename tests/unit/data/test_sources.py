@@ -642,3 +642,19 @@ def test_licences():
     assert "Copernicus" in licence_text(ZarrSource(kind="zarr", url=era5))
     assert licence_text(ZarrSource(kind="zarr", url="mine")) == ""
     assert licence_text(NetCDFSource(kind="netcdf", paths="mine")) == ""
+
+
+def test_several_patterns_make_one_source(tmp_path, make_dataset):
+    dataset = make_dataset(days=6)
+    for year, days in (("a", slice(0, 2)), ("b", slice(2, 6))):
+        dataset.isel(time=days).to_netcdf(tmp_path / f"{year}.nc", engine="h5netcdf")
+    tree = {"kind": "netcdf", "paths": [f"{tmp_path}/b.nc", f"{tmp_path}/*.nc"]}
+    source = open_source(from_tree(NetCDFSource, tree, "test"), VARIABLES)
+    assert len(source.parts) == 2  # b.nc, which both match, is read once
+    assert_allclose(source.read_steps(0, 6), expected(dataset), rtol=1e-6)
+    for paths, message in (
+        ([], "paths"),
+        ([f"{tmp_path}/a.nc", f"{tmp_path}/c.nc"], "c.nc' match"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            open_source(from_tree(NetCDFSource, tree | {"paths": paths}, "test"), VARIABLES)
