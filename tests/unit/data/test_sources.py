@@ -498,6 +498,25 @@ def test_a_shard_that_was_cut_short_is_an_error(zarred, make_dataset):
         source.read_steps(6, 7)
 
 
+@pytest.mark.parametrize("steps", [(6, 12), (7, 8)])  # the whole shard; a chunk of it
+def test_a_chunk_that_a_shard_lacks_is_no_fill_value(zarred, make_dataset, steps):
+    dataset = make_dataset(days=14)
+    whole = dataset.copy(deep=True)
+    dataset["2m_temperature"][8] = np.nan  # as its writer leaves out what is all fill value
+    encoding = {"2m_temperature": {"chunks": (1, 4, 5), "shards": (6, 4, 5), "_FillValue": np.nan}}
+    source, path = zarred(dataset, encoding=encoding)
+    assert_allclose(source.read_steps(0, 6), expected(whole)[:6], rtol=1e-6)
+    assert_allclose(source.read_steps(12, 14), expected(whole)[12:], rtol=1e-6)  # a shard's half
+    message = (
+        r"1 of the chunks in the shard .*2m_temperature/c/1/0/0 were not .*missing_chunks=fill"
+    )
+    with pytest.raises(ReadError, match=message):
+        source.read_steps(*steps)
+    config = ZarrSource(kind="zarr", url=str(path), missing_chunks="fill")
+    filled = open_source(config, VARIABLES).read_steps(6, 12)
+    assert_array_equal(np.isnan(filled).all(axis=(2, 3))[:, 0], np.arange(6, 12) == 8)
+
+
 # Zarr, chunks and costs
 
 
