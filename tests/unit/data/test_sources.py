@@ -548,6 +548,25 @@ def test_steps_that_touch_whole_chunks(zarred, make_dataset):
     )
 
 
+@pytest.mark.parametrize(
+    ("first_day", "offset"), [(None, 0), ("1979-01-02", 1), ("1979-01-03", 2), ("1979-01-04", 0)]
+)
+def test_where_the_first_step_lies_in_its_chunk(zarred, make_dataset, first_day, offset):
+    encoding = {"2m_temperature": {"chunks": (12, 4, 5)}, "geopotential": {"chunks": (2, 2, 4, 5)}}
+    _, path = zarred(make_dataset(days=24, per_day=4), encoding=encoding)
+    source = open_source(ZarrSource(kind="zarr", url=str(path)), VARIABLES, first_day)
+    assert (source.read_chunk, source.chunk_offset) == (3, offset)
+
+
+def test_no_step_begins_where_a_chunk_does(zarred, make_dataset):
+    dataset = make_dataset(days=25)
+    encoding = {name: {"chunks": (5, *dataset[name].shape[1:])} for name in dataset.data_vars}
+    _, path = zarred(dataset, encoding=encoding)
+    config = ZarrSource(kind="zarr", url=str(path))
+    offsets = [open_source(config, VARIABLES, "1979-01-02", step="5d", last_day="1979-01-21")]
+    assert [source.chunk_offset for source in offsets] == [0]
+
+
 def test_blocks_are_cut_where_chunks_end(zarred, make_dataset, monkeypatch):
     dataset = make_dataset(days=40)
     source, _ = zarred(dataset, encoding=CHUNKS)
