@@ -148,8 +148,9 @@ class Recipe:
     def _read_with_gaps(self, start: int, stop: int) -> Fields:
         """Take the means of whole fields, as many at a time as memory_mb holds, then regrid."""
         fields = np.empty((stop - start, *self.layout.shape[1:]), dtype=np.float32)
+        offset = self.source.chunk_offset
         while start < stop:
-            end = min(stop, (start // self.block_steps + 1) * self.block_steps)
+            end = min(stop, ((start + offset) // self.block_steps + 1) * self.block_steps - offset)
             row = len(fields) - (stop - start)
             fields[row : row + end - start] = self._read_block(start, end)
             start = end
@@ -212,6 +213,7 @@ def describe_recipe(recipe: Recipe) -> Iterator[str]:
     """Yield what was found in the source, and what preparing it takes."""
     config, layout = recipe.config, recipe.layout
     yield describe_source(recipe.source)
+    yield from _read_twice(recipe)
     if not recipe.regridder.is_identity:
         longitudes, latitudes = layout.shape[2:]
         yield f"grid: {longitudes}x{latitudes}, by conservative regridding"
@@ -221,6 +223,20 @@ def describe_recipe(recipe: Recipe) -> Iterator[str]:
         yield (
             f"store: {layout.bytes / 1e6:,.0f} MB to write in {layout.shards} shards of "
             f"{layout.shard_steps} steps, at {config.store}"
+        )
+
+
+def _read_twice(recipe: Recipe) -> Iterator[str]:
+    """Say what is read twice because shards, counted from the first day, end inside chunks."""
+    source, layout = recipe.source, recipe.layout
+    if offset := source.chunk_offset:
+        once = source.bytes_to_read(0, len(source.days))
+        shards = (source.bytes_to_read(*layout.shard_days(n)) for n in range(layout.shards))
+        begins = source.days[min(source.read_chunk - offset, len(source.days) - 1)]
+        yield (
+            f"chunks: the first step is number {offset + 1} of its chunk of {source.read_chunk}; "
+            f"{(sum(shards) - once) / 1e6:,.0f} MB are read twice, none with "
+            f"data.first_day={begins.astype('datetime64[D]')}"
         )
 
 
@@ -280,6 +296,7 @@ def _provenance(config: DataConfig, source: Source) -> dict[str, Any]:
         "last_day": str(source.days[-1]),
         "samples_per_step": source.samples_per_step,
         "read_chunk": source.read_chunk,
+        "chunk_offset": source.chunk_offset,
         "signature": source.signature,
         "description": describe_source(source),
         "prepared_by": f"sparta-ray {__version__}",

@@ -18,6 +18,7 @@ from sparta_ray.config import ConfigError
 from sparta_ray.data.retry import ONCE, RetryConfig, retried
 from sparta_ray.data.sources.config import NetCDFSource, SampleSource, SourceConfig, ZarrSource
 from sparta_ray.data.sources.guard import GuardedStore
+from sparta_ray.data.sources.shard_index import ShardIndex
 
 # gcsfs would ask another service about every bucket, which hangs for minutes where there is none.
 # It looks at this when it is imported, so this comes before any bucket is opened.
@@ -98,6 +99,10 @@ def _open_zarr(config: ZarrSource) -> Opened:
         raise ConfigError(f"data.source.url {config.url!r}: no Zarr store there") from error
 
     group = cache(lambda: zarr.open_group(store, mode="r"))
+    for name, variable in dataset.data_vars.items():
+        array = group()[str(name)] if variable.encoding.get("shards") else None
+        if isinstance(array, zarr.Array) and (index := ShardIndex.of(array)):
+            store.indices[str(name)] = index
 
     def stamp(name: str, indices: tuple[int, ...]) -> str:
         array = group()[name]

@@ -96,6 +96,17 @@ class Source:
         samples = math.lcm(self.samples_per_step, *chunks)
         return min(samples // self.samples_per_step, len(self.days))
 
+    @property
+    def chunk_offset(self) -> int:
+        """Steps of the first chunk that come before the first step; 0 where no step begins one.
+
+        Step s begins a chunk of all arrays where ``(s + chunk_offset) % read_chunk`` is 0.
+        """
+        part, each, steps = self.parts[0], self.samples_per_step, self.read_chunk
+        chunk = math.lcm(*(time_chunk(channels[0]) for channels in self._arrays(part)))
+        begins = (s for s in range(steps) if (part.start + s * each) % chunk == 0)
+        return -next(begins, 0) % steps
+
     @cached_property
     def signature(self) -> str:
         """An identity that changes when the source does, found without reading a field."""

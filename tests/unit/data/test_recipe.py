@@ -153,6 +153,19 @@ def test_a_dry_run_says_what_is_there_and_what_will_be(config):
     assert "fields stream from the source" in stream
 
 
+def test_a_first_day_inside_a_chunk_is_pointed_out(dataset, tmp_path):
+    chunked = {name: {"chunksizes": (40, *dataset[name].shape[1:])} for name in dataset.data_vars}
+    dataset.to_netcdf(tmp_path / "source.nc", engine="h5netcdf", encoding=chunked)
+    source = NetCDFSource(kind="netcdf", paths=str(tmp_path / "source.nc"))
+    recipe = read_recipe(DataConfig(source=source, variables=LABELS, first_day="1979-01-04"))
+    recipe = replace(recipe, layout=replace(recipe.layout, shard_steps=10))
+    lines = "\n".join(describe_recipe(recipe))
+    assert "chunks: the first step is number 4 of its chunk of 10; " in lines
+    assert "none with data.first_day=1979-01-11" in lines
+    whole = replace(recipe.config, first_day="1979-01-11")
+    assert "chunks: the first" not in "\n".join(describe_recipe(read_recipe(whole)))
+
+
 def test_a_store_of_other_settings_is_refused_and_the_difference_listed(config):
     meta = {"provenance": read_recipe(config).layout.provenance}
     check_settings(meta, config)
