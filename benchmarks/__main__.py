@@ -13,6 +13,7 @@ from benchmarks import (
     fusion,
     losses,
     prepare,
+    ranks,
     regrid,
     report,
     steps,
@@ -30,6 +31,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "losses": losses.measure,
     "steps": steps.measure,
     "fusion": fusion.measure,
+    "ranks": ranks.measure,
     "forecast": forecast.measure,
 }
 

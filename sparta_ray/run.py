@@ -156,8 +156,8 @@ def check_run(run: Run, dates: NDArray[np.datetime64], grid: tuple[int, int]) ->
     downstream = downstream_splits(run, days)
     for name, setting in run.downstream.forecast.items():
         horizons: dict[SplitName, int] = {
-            "train": setting.target_days,
-            "validation": setting.target_days,
+            "train": setting.training_horizon,
+            "validation": setting.training_horizon,
             "test": setting.lead_days,
         }
         for split, horizon in horizons.items():

@@ -76,24 +76,38 @@ def _stage_cost(run: Run, stage: StageConfig, days: int, grid: tuple[int, int]) 
     )
 
 
-def step_flop(run: Run, stage: StageConfig, grid: tuple[int, int]) -> int:
-    """Return the floating-point operations of one full training step of a stage.
+def step_flop(run: Run, stage: StageConfig, grid: tuple[int, int], rows: int | None = None) -> int:
+    """Return the floating-point operations of one training step of a stage.
 
     Forward and backward passes of the networks and losses; views and optimiser are left out.
+
+    Args:
+        run: The run.
+        stage: One of its stages.
+        grid: Longitudes and latitudes.
+        rows: Of the batch; None for a full one.
     """
-    rows, variables = _rows(run), len(run.data.variables)
+    rows = rows or _rows(run)
     with FakeTensorMode():
-        module = _module(run, stage, grid)
-        view = torch.empty(rows, run.model.channels(variables), *run.views.crop)
-        field = torch.empty(rows, variables, *grid)
-        wanted = needs(stage, run.training.contrastive)
-        pair = view if wanted.contrastive else None
-        fields = Fields(field, field, field)
-        label = torch.empty(rows, dtype=torch.int64) if wanted.labels else None
-        views = Views(pair, pair, pair, view if wanted.input else None, fields, label, label)
+        module, views = example_step(run, stage, grid, rows)
         with FlopCounterMode(display=False) as counter:
             module.train()(views, epoch=0, rows=rows)["loss"].backward()
     return int(counter.get_total_flops())
+
+
+def example_step(
+    run: Run, stage: StageConfig, grid: tuple[int, int], rows: int
+) -> tuple[StageModule, Views]:
+    """Return what a training step works on: the stage's module, fresh, and a batch of noise."""
+    variables = len(run.data.variables)
+    view = torch.randn(rows, run.model.channels(variables), *run.views.crop)
+    field = torch.randn(rows, variables, *grid)
+    wanted = needs(stage, run.training.contrastive)
+    pair = view if wanted.contrastive else None
+    fields = Fields(field, field, field)
+    label = torch.arange(rows) % 4 if wanted.labels else None
+    views = Views(pair, pair, pair, view if wanted.input else None, fields, label, label)
+    return _module(run, stage, grid), views
 
 
 def _module(run: Run, stage: StageConfig, grid: tuple[int, int]) -> StageModule:

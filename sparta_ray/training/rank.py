@@ -214,7 +214,7 @@ class Worker:
         epochs = self.run.training.stages[stage].epochs
         done = epoch.epoch + 1
         if done % self.run.training.checkpoint_every_epochs == 0 or done == epochs:
-            self._checkpoint(stage, state, epoch.losses)
+            self._checkpoint(stage, state, {**epoch.losses, **epoch.health}, epoch.epoch)
 
     def _after_step(self, stage: int, state: StageState) -> bool:
         """Make a checkpoint where one is due, and return whether training is to stop."""
@@ -237,12 +237,19 @@ class Worker:
         self._preempted = ray.train.get_preemption_info() is not None
         return self._preempted
 
-    def _checkpoint(self, stage: int, state: StageState, losses: dict[str, float]) -> None:
-        """Let all ranks report; the first brings the checkpoint, unless the last is the same."""
+    def _checkpoint(
+        self, stage: int, state: StageState, measures: dict[str, float], epoch: int | None = None
+    ) -> None:
+        """Let all ranks report; the first brings the checkpoint, unless the last is the same.
+
+        Where an epoch has ended, it and its measures are reported with it.
+        """
         if self._saved == (stage, state.position):
             return
         self._saved = stage, state.position
-        metrics = {"stage": stage, "position": state.position, **losses}
+        metrics = {"stage": stage, "position": state.position, **measures}
+        if epoch is not None:
+            metrics["epoch"] = epoch
         if self.rank > 0:
             ray.train.report(metrics)
             return
