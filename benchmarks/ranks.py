@@ -14,7 +14,7 @@ from benchmarks.harness import Row, Setting
 from benchmarks.sample import Sample, sample
 from benchmarks.steps import batch_of, model_of
 from sparta_ray.data.compact import CompactBatch
-from sparta_ray.data.views import ViewOperator
+from sparta_ray.data.view_operator import ViewOperator
 from sparta_ray.ranks import rank_rows
 from sparta_ray.training.loop import batch_losses
 from sparta_ray.training.stages import ContrastiveConfig, PretrainStage, StageModule
