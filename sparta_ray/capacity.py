@@ -6,7 +6,6 @@ and one run at a time begins.
 """
 
 import os
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -120,17 +119,23 @@ def turn_to_train(run: Run, every: float = 60.0) -> Iterator[Callable[[], None]]
             said = time.monotonic()
             print(f"train queued: {_reason(run)}", flush=True)
         time.sleep(2)
-    given_back = threading.Event()
-
-    def give_back() -> None:
-        if not given_back.is_set():
-            given_back.set()
-            ray.kill(turn)
-
+    give_back = _GiveBack(turn)
     try:
         yield give_back
     finally:
         give_back()
+
+
+class _GiveBack:
+    """Gives a turn back, once, from any process of the cluster."""
+
+    def __init__(self, turn: "ray.actor.ActorHandle[_Turn]"):
+        self._turn: ray.actor.ActorHandle[_Turn] | None = turn
+
+    def __call__(self) -> None:
+        if self._turn is not None:
+            ray.kill(self._turn)  # nothing happens if it is gone already
+            self._turn = None
 
 
 class _Turn:

@@ -166,12 +166,26 @@ def own_interrupt() -> Iterator[None]:
 class Show:
     """Sends progress from any process of the cluster to the one that started the run."""
 
-    def __init__(self, board: "ray.actor.ActorHandle[_Board]"):
-        self._board = board
+    def __init__(
+        self,
+        board: "ray.actor.ActorHandle[_Board]",
+        within: str = "",
+        begun: Callable[[], None] = lambda: None,
+    ):
+        """Show on a board; lines are labelled as `within` something, the first calls `begun`."""
+        self._board, self._within, self._begun = board, within, begun
+        self._called = False
 
     def __call__(self, label: str, done: int, total: int, text: str) -> None:
         """Show how far an activity has come; does not wait."""
-        self._board.put.remote((label, done, total, text))
+        if not self._called:
+            self._called = True
+            self._begun()
+        self._board.put.remote((f"{self._within}{label}", done, total, text))
+
+    def within(self, what: str, begun: Callable[[], None] = lambda: None) -> "Show":
+        """Return the same for a part, whose first line calls `begun` where it is shown."""
+        return Show(self._board, f"{what} ", begun)
 
 
 @contextmanager

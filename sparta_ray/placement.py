@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sparta_ray.config import ConfigError
 from sparta_ray.run import Run
+from sparta_ray.training.config import ScalingConfig
 
 DEMANDING = ("train", "downstream")
 """The links that need more than one CPU at the same time."""
@@ -129,19 +130,36 @@ def fitting_trials(run: Run, nodes: Sequence[Node]) -> int:
     return sum(_fits(node, downstream.cpus_per_trial, downstream.gpus_per_trial) for node in nodes)
 
 
-def _check_places(run: Run, nodes: Sequence[Node]) -> None:
-    """Refuse a run whose totals are there, but not in pieces that its parts fit into."""
-    scaling = run.scaling
-    # The builders of an elastic run sit in what their worker reserves.
+def fitting_trainings(run: Run, nodes: Sequence[Node]) -> int:
+    """Return how many trainings such as this run's the nodes hold at a time, with their data."""
+    count = 0
+    while _has_places(run.scaling, (count + 1) * run.scaling.most_workers, nodes):
+        count += 1
+    return count
+
+
+def _has_places(scaling: ScalingConfig, workers: int, nodes: Sequence[Node]) -> bool:
+    """Return whether some workers and their builders find room at the same time.
+
+    Workers go to GPU nodes first, as Ray packs them; builders take whole CPUs that are left. Those
+    of an elastic run sit in what their worker reserves.
+    """
     cpus = scaling.cpus_with_builders if scaling.elastic else scaling.cpus_per_worker
-    left, workers = [], scaling.fewest_workers
-    # Workers go to GPU nodes first, as Ray packs them; builders take whole CPUs that are left.
+    builders = 0 if scaling.elastic else workers * scaling.builders_per_worker
+    left = 0
     for node in sorted(nodes, key=lambda node: (node.gpus, node.cpus), reverse=True):
         placed = min(workers, _fits(node, cpus, 1 if scaling.use_gpu else 0))
         workers -= placed
-        left.append(int(node.cpus - placed * cpus))
-    builders = 0 if scaling.elastic else scaling.fewest_workers * scaling.builders_per_worker
-    if workers > 0 or sum(left) < builders:
+        left += int(node.cpus - placed * cpus)
+    return workers == 0 and left >= builders
+
+
+def _check_places(run: Run, nodes: Sequence[Node]) -> None:
+    """Refuse a run whose totals are there, but not in pieces that its parts fit into."""
+    scaling = run.scaling
+    if not _has_places(scaling, scaling.fewest_workers, nodes):
+        cpus = scaling.cpus_with_builders if scaling.elastic else scaling.cpus_per_worker
+        builders = 0 if scaling.elastic else scaling.fewest_workers * scaling.builders_per_worker
         sizes = ", ".join(f"{node.cpus:g} CPUs and {node.gpus:g} GPUs" for node in nodes)
         raise ConfigError(
             f"scaling asks for {scaling.fewest_workers} workers of {cpus:g} CPUs"

@@ -112,10 +112,12 @@ def downstream_splits(run: Run, days: int) -> dict[SplitName, Split]:
 def schedule(run: Run, stage: StageConfig, days: int) -> Schedule:
     """Return the positions of a stage."""
     parts = splits(run, days)
+    plan_steps = batches_per_epoch(parts["train"], run.sampling)
     return Schedule(
         stage.epochs,
-        batches_per_epoch(parts["train"], run.sampling),
+        run.training.steps_per_epoch or plan_steps,
         batches_per_epoch(parts["validation"], run.sampling),
+        plan_steps,
     )
 
 
