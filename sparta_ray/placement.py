@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sparta_ray.config import ConfigError
 from sparta_ray.run import Run
+from sparta_ray.training.config import ScalingConfig
 
 DEMANDING = ("train", "downstream")
 """The links that need more than one CPU at the same time."""
@@ -63,17 +64,22 @@ def training_ask(run: Run) -> Ask:
     Of an elastic run, what its fewest workers need.
     """
     scaling = run.scaling
-    worker = Node(scaling.cpus_per_worker, 1 if scaling.use_gpu else 0)
-    each = f"{worker.cpus:g} CPUs" + (" and 1 GPU" if scaling.use_gpu else "")
+    each = f"{scaling.cpus_per_worker:g} CPUs" + (" and 1 GPU" if scaling.use_gpu else "")
     workers = scaling.fewest_workers
     builders = workers * scaling.builders_per_worker
     made_of = f"{workers} workers of {each}, {builders} builders of 1 CPU"
-    if scaling.elastic:  # whose builders sit in what their worker reserves
+    if scaling.elastic:
         made_of += f" beside them; where there is room, up to {scaling.most_workers} workers"
-        pieces = (Node(scaling.cpus_with_builders, worker.gpus),) * workers
-    else:
-        pieces = (worker,) * workers + (Node(1),) * builders
-    return Ask("train", pieces, made_of)
+    return Ask("train", _training_pieces(scaling, workers), made_of)
+
+
+def _training_pieces(scaling: ScalingConfig, workers: int) -> tuple[Node, ...]:
+    """Return what some workers and their builders need, in pieces of one node each."""
+    gpus = 1 if scaling.use_gpu else 0
+    if scaling.elastic:  # the builders sit in what their worker reserves
+        return (Node(scaling.cpus_with_builders, gpus),) * workers
+    builders = (Node(1),) * (workers * scaling.builders_per_worker)
+    return (Node(scaling.cpus_per_worker, gpus),) * workers + builders
 
 
 def trial_ask(run: Run) -> Ask:
@@ -144,6 +150,14 @@ def fitting_trials(run: Run, nodes: Sequence[Node]) -> int:
     """
     downstream = run.downstream
     return sum(_fits(node, downstream.cpus_per_trial, downstream.gpus_per_trial) for node in nodes)
+
+
+def fitting_trainings(run: Run, nodes: Sequence[Node]) -> int:
+    """Return how many trainings such as this run's the nodes hold at a time, with their data."""
+    pieces, count = _training_pieces(run.scaling, run.scaling.most_workers), 0
+    while holds(nodes, pieces * (count + 1)):
+        count += 1
+    return count
 
 
 def _check_places(run: Run, nodes: Sequence[Node]) -> None:

@@ -19,7 +19,7 @@ from sparta_ray import __version__
 from sparta_ray.config import ConfigError, differences, to_tree
 from sparta_ray.run import Run
 
-_FREE_TO_CHANGE = (
+FREE_TO_CHANGE = (
     "folder",
     "scaling",
     "evaluation",
@@ -113,6 +113,11 @@ class RunFolder:
             return
         self._filesystem.pipe_file(f"{target}.partial", data)
         Path(f"{target}.partial").replace(target)
+
+    def remove_if_there(self, name: str) -> None:
+        """Delete a file, if there is one."""
+        if self.exists(name):
+            self._filesystem.rm_file(f"{self._root}/{name}")
 
     def read(self, name: str) -> str:
         """Return a file's text."""
@@ -217,7 +222,7 @@ class RunFolder:
         config = [
             line
             for line in differences(recorded["config"], to_tree(run))
-            if not line.startswith(_FREE_TO_CHANGE)
+            if not line.startswith(FREE_TO_CHANGE)
         ]
         data = []
         if fingerprint is not None and recorded["data_fingerprint"] != fingerprint:

@@ -5,7 +5,6 @@ both need would wait for each other for ever; so a run begins to train only when
 and one run at a time begins.
 """
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -43,14 +42,7 @@ def turn_to_train(run: Run, every: float = 60.0) -> Iterator[Callable[[], None]]
     if not joins_cluster():  # a Ray of our own holds one run
         yield lambda: None
         return
-    turn = _wait_for_turn(training_ask(run), every)
-    given_back = threading.Event()
-
-    def give_back() -> None:
-        if not given_back.is_set():
-            given_back.set()
-            ray.kill(turn)
-
+    give_back = _GiveBack(_wait_for_turn(training_ask(run), every))
     try:
         yield give_back
     finally:
@@ -66,6 +58,18 @@ def wait_for_room(ask: Ask, every: float = 60.0, patience: float = _PATIENCE) ->
     if joins_cluster():
         with _room(ask, _Waiting(ask, every, patience)):
             pass
+
+
+class _GiveBack:
+    """Gives a turn back, once, from any process of the cluster."""
+
+    def __init__(self, turn: "ray.actor.ActorHandle[_Turn]"):
+        self._turn: ray.actor.ActorHandle[_Turn] | None = turn
+
+    def __call__(self) -> None:
+        if self._turn is not None:
+            ray.kill(self._turn)  # nothing happens if it is gone already
+            self._turn = None
 
 
 class _Turn:

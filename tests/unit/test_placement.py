@@ -122,7 +122,7 @@ def test_trials_fit_into_nodes_not_into_the_sum():
 
 
 def test_the_documented_table_is_what_a_run_asks_for():
-    published = load(Run, ROOT / "conf/paper.yaml")
+    published = load(Run, ROOT / "conf/paper/base.yaml")
     guide = (ROOT / "docs/guides/cluster.md").read_text()
     rows = re.findall(r"^\| (\d+) \| (\d+) \| (\d+) \| (\d+) \|", guide, re.MULTILINE)
     assert [int(row[0]) for row in rows] == [1, 8, 64]
