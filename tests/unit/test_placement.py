@@ -11,6 +11,7 @@ from sparta_ray.placement import (
     check_object_store,
     check_resources,
     fitting_trials,
+    holds,
     training_ask,
 )
 from sparta_ray.run import Run
@@ -95,6 +96,20 @@ def test_batches_that_the_object_store_cannot_hold_are_refused_with_both_sizes()
     several = run_of("scaling.num_workers=2", "scaling.builders_per_worker=2")
     with pytest.raises(ConfigError, match="for 2 workers there, 5 batches of 63 rows"):
         check_object_store(several, row, [Node(6, store=80e6)])
+
+
+@pytest.mark.parametrize(
+    ("nodes", "pieces", "fit"),
+    [
+        ([Node(4, 1), Node(4)], [Node(2, 1), Node(2), Node(2), Node(2)], True),
+        ([Node(3, 1), Node(3)], [Node(2, 1), Node(2), Node(2)], False),  # 6 CPUs, but 3 and 3
+        ([Node(8), Node(8, 1)], [Node(1, 1), Node(1, 1)], False),
+        ([Node(0.3)], [Node(0.1)] * 3, True),  # rounding does not lose one
+        ([], [Node(1)], False),
+    ],
+)
+def test_pieces_must_fit_into_nodes(nodes, pieces, fit):
+    assert holds(nodes, pieces) == fit
 
 
 def test_trials_fit_into_nodes_not_into_the_sum():
