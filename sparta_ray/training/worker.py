@@ -19,6 +19,7 @@ from sparta_ray.run import Run
 from sparta_ray.run_folder import NOTHING, Allowed, RunFolder
 from sparta_ray.training.checkpoint import SavedState, is_trained
 from sparta_ray.training.config import ScalingConfig as Scaling
+from sparta_ray.training.memory import KEEPS_MEMORY
 from sparta_ray.training.rank import Worker
 from sparta_ray.training.registry import FOLDER, settle
 from sparta_ray.training.stopping import StopWish, stop_on_terminate
@@ -96,6 +97,7 @@ def train_watched(
             failure_config=FailureConfig(max_failures=scaling.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=run.training.keep_checkpoints),
             logging_config=ray.LoggingConfig(log_level="WARNING"),
+            worker_runtime_env={"env_vars": KEEPS_MEMORY},
             callbacks=list(callbacks),
         ),
     )

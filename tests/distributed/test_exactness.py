@@ -20,7 +20,8 @@ from sparta_ray.models.graph_fusion import GraphFusionConfig
 from sparta_ray.models.sparta import ModelConfig
 from sparta_ray.ranks import gather_objects, gather_rows, mean_over_ranks, world
 from sparta_ray.shares import rank_rows
-from sparta_ray.training.loop import StageLoop, StageState
+from sparta_ray.training.accumulate import accumulate
+from sparta_ray.training.loop import StageLoop, StageState, seeded_losses
 from sparta_ray.training.plateau import PlateauConfig
 from sparta_ray.training.stages import (
     AutoencoderStage,
@@ -123,6 +124,19 @@ def one_step(kind, rows):
     }
 
 
+def one_step_in_parts(rows, parts):
+    """Return what a decode step gives that takes each rank's rows in parts."""
+    module = module_of("decode", torch.float64)
+    forward = distributed(module).train()
+
+    def losses(*arguments):
+        return seeded_losses(forward, 7, "float64", *arguments)
+
+    terms = accumulate(losses, forward, views_of(rows), 2, rows, parts)
+    gradients = {name: p.grad for name, p in module.named_parameters() if p.grad is not None}
+    return {"terms": terms, "gradients": gradients}
+
+
 def compact_batch(position, precision):
     """Return this rank's rows of a made-up compact batch of waves; an epoch's last is short."""
     rng = np.random.default_rng(position)
@@ -193,6 +207,7 @@ def everything():
         "steps": {
             (kind, rows): one_step(kind, rows) for kind in [*STAGES, *VARIANTS] for rows in ROWS
         },
+        "parts": {rows: one_step_in_parts(rows, 3) for rows in ROWS},
         # At a larger rate one process strays by per cents if its weights change by a rounding.
         "curves": {kind: curve(kind, "float32", 1e-5) for kind in STAGES},
         "float64 curve": curve("joint", "float64", 1e-3),
@@ -245,6 +260,16 @@ def test_losses_gradients_and_statistics_of_a_step(results, ranks, kind, rows):
         for name, gradient in expected["gradients"].items():
             error = (got["gradients"][name] - gradient).norm()
             assert error <= 1e-5 * gradient.norm() + 1e-12 * whole, name
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+@pytest.mark.parametrize("rows", ROWS)
+def test_a_batch_taken_in_parts_on_every_rank(results, ranks, rows):
+    expected = results[1][0]["steps"]["decode", rows]
+    for result in results[ranks]:
+        got = result["parts"][rows]
+        assert_close(got["terms"], expected["terms"], rtol=1e-6, atol=1e-12)
+        assert_close(got["gradients"], expected["gradients"], rtol=1e-5, atol=1e-10)
 
 
 @SEVERAL

@@ -1,5 +1,6 @@
 """What only GPUs can show: NCCL ranks compute what one process on the CPU does."""
 
+import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
@@ -9,6 +10,7 @@ from torch.testing import assert_close
 
 from sparta_ray.data.expand import Fields, Views
 from sparta_ray.models.dropout import draw_dropped
+from sparta_ray.training import prefetch
 
 ROWS = 8
 NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -56,6 +58,30 @@ def test_nccl_ranks_give_the_loss_and_gradient_of_one_process(tmp_path):
             their_loss, their_gradient = torch.load(tmp_path / f"{rank}.pt")[kind]
             assert_close(their_loss, loss, rtol=1e-6, atol=0)
             assert (their_gradient - gradient).norm() < 1e-5 * gradient.norm()
+
+
+def test_batches_come_ahead_from_pinned_memory_in_order_and_unchanged():
+    rng = np.random.default_rng(0)
+    batches = [
+        {"position": np.full(4, n), "global_rows": np.full(4, 4), "day": rng.random((4, 3, 5, 2))}
+        for n in range(6)
+    ]
+    device = torch.device("cuda")
+    for n, (batch, arrive) in enumerate(prefetch.on_device(iter(batches), device, torch.float32)):
+        assert batch is batches[n]
+        assert_close(arrive()["day"].cpu(), torch.from_numpy(batch["day"]))
+    assert n == 5
+
+
+def test_an_error_on_the_way_is_raised_where_batches_are_taken():
+    def broken():
+        yield {"position": np.zeros(1), "global_rows": np.ones(1), "day": np.zeros((1, 1, 1, 1))}
+        raise OSError("the disk")
+
+    taken = prefetch.on_device(broken(), torch.device("cuda"), torch.float32)
+    next(taken)
+    with pytest.raises(OSError, match="the disk"):
+        next(taken)
 
 
 def test_dropout_draws_the_same_on_every_device():

@@ -18,7 +18,7 @@ from ray.cluster_utils import Cluster
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
-PATIENCE = 240.0
+PATIENCE = 300.0
 """Seconds that anything may take on a busy machine."""
 
 Record = dict[str, Any]

@@ -12,7 +12,7 @@ pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 # In float64 and at a small rate two orders of adding do not part ways.
 SETTINGS = (
-    "training.stages=[{kind: joint, epochs: 4000, lr: 1e-5}]",
+    "training.stages=[{kind: joint, epochs: 400, lr: 1e-5}]",
     "training.precision=float64",
     "training.checkpoint_every_steps=10",
     "training.report_seconds=0",
