@@ -142,6 +142,27 @@ class Embedder:
         views = (self._view(x_TVXY[rows]) for rows in _chunks(len(x_TVXY)))
         return torch.cat([self._encode(*view) for view in views])
 
+    def encode_crops(self, x_TVXY: Array, seed: int, keys: NDArray[np.int64]) -> Tensor:
+        """Return embeddings of contrastive views: randomly cropped and smoothed, not masked.
+
+        Args:
+            x_TVXY: Standardised fields; NaN is a missing value.
+            seed: Of this set of crops.
+            keys: One number for each field, which its crop depends on, shape (T,).
+
+        Returns:
+            h, shape (T, D), on the CPU.
+        """
+        choices = len(self._operator.crop_x), len(self._operator.crop_y)
+        draws = (np.random.default_rng(derive_seed(seed, "crop", int(key))) for key in keys)
+        offsets = [draw.integers(choices) for draw in draws]
+        offset_T2 = torch.from_numpy(np.stack(offsets)).to(self.device)
+        encoded = []
+        for rows in _chunks(len(x_TVXY)):
+            view, _ = self._view(x_TVXY[rows], offset_B2=offset_T2[rows])
+            encoded.append(self._encode(view))
+        return torch.cat(encoded)
+
     def encode_unresized(self, x_TVXY: Array) -> Tensor:
         """Return embeddings of fields on their own grid, without a view; (T, D), on the CPU.
 
@@ -164,11 +185,11 @@ class Embedder:
         mean, std = statistics.mean[:, None, None], statistics.std[:, None, None]
         return ((fields - mean) / std).astype(np.float32)
 
-    def _view(self, x_BVXY: Array, **kept: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _view(self, x_BVXY: Array, **places: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return input views of fields, and which of their values are seen."""
         gaps = bool(np.isnan(x_BVXY).any())
         fields = torch.from_numpy(x_BVXY).to(self.device)
-        return sparse_view(fields, self._operator, gaps=gaps, **kept)
+        return sparse_view(fields, self._operator, gaps=gaps, **places)
 
     @torch.inference_mode()
     def _encode(self, view_BVIJ: Tensor, seen_BVIJ: Tensor | None) -> Tensor:

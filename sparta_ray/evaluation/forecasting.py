@@ -3,7 +3,7 @@
 Legend: W windows, L look-back days, F leads, D embedding.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -16,20 +16,24 @@ from sparta_ray.downstream.seasonal_cycle import year_phase
 from sparta_ray.downstream.trial import Trial
 from sparta_ray.downstream.windows import window_starts
 from sparta_ray.embedder import Embedder
-from sparta_ray.evaluation.reconstruction import STREAM
+from sparta_ray.evaluation.display import floor_of
 from sparta_ray.evaluation.results import Results
-from sparta_ray.evaluation.score_record import Score
-from sparta_ray.evaluation.scores import acc
+from sparta_ray.evaluation.score_record import Subject
 from sparta_ray.evaluation.setup import Setup
-from sparta_ray.evaluation.truth import Days, Subject, field_scores
+from sparta_ray.evaluation.truth import Days, field_scores
+from sparta_ray.evaluation.window_sums import Windows, field_sums
+from sparta_ray.training.stages import ModelKind
 
 FieldsAtLead = Callable[[int], xr.DataArray]
+
+MAP_LEAD, ERROR_LEAD = 10, 50
+"""Leads that maps show, of a forecast and of its errors (Figures 11, 12 and 15)."""
 
 
 def evaluate_forecast(setup: Setup, trial: Trial) -> Results:
     """Forecast from every test window with one trained forecaster."""
     model, latents = setup.model_of(trial), setup.latents(trial.model)
-    h_TD = latents.masked(setup.parts["test"], setup.run.downstream.mask, STREAM).to(setup.device)
+    h_TD = setup.masked(trial.model).to(setup.device)
     starts = test_windows(setup, trial.setting)
     config = setup.run.downstream.forecast[trial.setting]
     past_WLD = torch.stack([h_TD[start : start + config.look_back] for start in starts])
@@ -43,8 +47,13 @@ def evaluate_forecast(setup: Setup, trial: Trial) -> Results:
         case _:
             raise AssertionError(f"{trial.name} is no forecaster")
     subject = Subject("forecast", trial.model, trial.setting, trial.seed)
-    scores = list(_scores_by_lead(setup, trial.setting, subject, forecast))
-    return Results(scores, {f"map-{trial.name}": _panels(setup, trial.setting, forecast)})
+    results = _scores_by_lead(setup, trial.setting, subject, forecast)
+    last = config.lead_days
+    results.arrays = {
+        f"map-{trial.name}": _panels(setup, trial.setting, forecast, min(MAP_LEAD, last)),
+        f"errors-{trial.name}": _panels(setup, trial.setting, forecast, min(ERROR_LEAD, last)),
+    }
+    return results
 
 
 def evaluate_forecast_baselines(setup: Setup, setting: str) -> Results:
@@ -57,11 +66,25 @@ def evaluate_forecast_baselines(setup: Setup, setting: str) -> Results:
         "persistence": lambda lead: last_known,
         "climatology": lambda lead: setup.truth.climatology(_valid_days(setup, setting, lead)),
     }
-    scores: list[Score] = []
+    results = Results()
     for model, fields in candidates.items():
         subject = Subject("forecast", model, setting)
-        scores.extend(_scores_by_lead(setup, setting, subject, fields, may_lack_values=True))
-    return Results(scores)
+        results.extend(_scores_by_lead(setup, setting, subject, fields, may_lack_values=True))
+    return results
+
+
+def evaluate_forecast_floor(setup: Setup, kind: ModelKind, setting: str) -> Results:
+    """Score what the decoder makes of the days' own masked embeddings, a forecast's targets.
+
+    A forecast in this embedding space that is right in every component scores as much.
+    """
+    decoded = setup.reconstructed(kind)
+    first = setup.parts["test"].start
+
+    def fields(lead: int) -> xr.DataArray:
+        return decoded.isel(window=_valid_days(setup, setting, lead) - first)
+
+    return _scores_by_lead(setup, setting, Subject("forecast", floor_of(kind), setting), fields)
 
 
 def test_windows(setup: Setup, setting: str) -> Days:
@@ -70,11 +93,6 @@ def test_windows(setup: Setup, setting: str) -> Days:
     return window_starts(
         len(setup.parts["test"]), config.look_back, config.lead_days, config.stride
     )
-
-
-def shown_lead(setup: Setup, setting: str) -> int:
-    """Return the lead that maps show: 10 days, or the last one before."""
-    return min(10, setup.run.downstream.forecast[setting].lead_days)
 
 
 def _valid_days(setup: Setup, setting: str, lead: int) -> Days:
@@ -128,8 +146,12 @@ def _scores_by_lead(
     subject: Subject,
     fields: FieldsAtLead,
     may_lack_values: bool = False,
-) -> Iterator[Score]:
-    """Score each lead on its own, so that no more than one lead's fields are in memory."""
+) -> Results:
+    """Score each lead on its own, so that no more than one lead's fields are in memory.
+
+    Leads of tables have every score, window by window; those between only what curves show.
+    """
+    results = Results()
     last = setup.run.downstream.forecast[setting].lead_days
     in_tables = setup.run.evaluation.table_leads(last)
     for lead in range(1, last + 1):
@@ -137,17 +159,17 @@ def _scores_by_lead(
         truth = setup.truth.fields(days)
         if may_lack_values:
             truth = truth.where(made.notnull())
-        yield from field_scores(subject, made, truth, setup.truth.limits, lead, lead in in_tables)
-        if lead in in_tables and subject.model != "climatology":  # it has no anomalies
-            correlations = acc(made, truth, setup.truth.climatology(days))
-            for label in setup.store.variables:
-                value = float(correlations.sel(variable=label))
-                yield subject.score("acc", value, "", lead, label)
+        if lead not in in_tables:
+            results.scores.extend(field_scores(subject, made, truth, lead))
+            continue
+        windows = Windows(subject, setup.since_1970(days), lead)
+        anomalies = None if subject.model == "climatology" else setup.truth.climatology(days)
+        results.add(field_sums(windows, made, truth, setup.truth.limits, anomalies))
+    return results
 
 
-def _panels(setup: Setup, setting: str, forecast: FieldsAtLead) -> xr.DataArray:
+def _panels(setup: Setup, setting: str, forecast: FieldsAtLead, lead: int) -> xr.DataArray:
     """Return truth, forecast and the forecast's error of the middle window."""
-    lead = shown_lead(setup, setting)
     window = len(test_windows(setup, setting)) // 2
     days = _valid_days(setup, setting, lead)[[window]]
     truth = setup.truth.fields(days)[0]

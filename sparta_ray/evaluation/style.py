@@ -12,7 +12,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from sparta_ray.evaluation.display import BASELINES
+from sparta_ray.evaluation.display import is_baseline
 
 Arguments = ParamSpec("Arguments")
 
@@ -115,12 +115,12 @@ def share_legend(figure: Figure, axes: Axes) -> None:
     figure.legend(handles, labels, loc="outside lower left", ncols=min(5, len(labels)))
 
 
-def line_looks(labels: Iterable[str], baselines: Iterable[str] = BASELINES) -> dict[str, Any]:
+def line_looks(labels: Iterable[str]) -> dict[str, Any]:
     """Return each label's line: a colour for a model, dashed grey for a baseline."""
     others = iter(OTHER_COLOURS * 5)
     looks: dict[str, Any] = {}
     for label in dict.fromkeys(labels):
-        if label in set(baselines):
+        if is_baseline(label):
             dashes = (0, BASELINE_LINES.get(label, (3.0, 3.0)))
             looks[label] = {"color": MUTED, "linestyle": dashes, "linewidth": 1.2}
         else:
