@@ -13,7 +13,7 @@ from sparta_ray.data.stream import check_stream
 from sparta_ray.downstream.trial import is_finished, trials
 from sparta_ray.evaluation.evaluate import evaluate
 from sparta_ray.evaluation.page import write_page
-from sparta_ray.placement import asks
+from sparta_ray.placement import asks, shard_ask
 from sparta_ray.run import Run, check_run, downstream_splits, splits
 from sparta_ray.run_folder import NOTHING, Allowed, RunFolder
 from sparta_ray.training.checkpoint import is_trained
@@ -101,12 +101,17 @@ def _do(run: Run, links: tuple[str, ...], allowed: Allowed) -> None:
 
 
 def _needs_ray(run: Run, links: tuple[str, ...]) -> bool:
-    folder, meta = RunFolder(run.path), read_meta(run.data.store)
+    folder = RunFolder(run.path)
     return (
-        (meta is None or not meta["complete"])
+        not _is_prepared(run)
         or ("train" in links and not is_trained(run))
         or ("downstream" in links and not all(is_finished(folder, t) for t in trials(run)))
     )
+
+
+def _is_prepared(run: Run) -> bool:
+    meta = read_meta(run.data.store)
+    return meta is not None and bool(meta["complete"])
 
 
 def _do_with_ray(run: Run, links: tuple[str, ...], allowed: Allowed) -> None:
@@ -114,7 +119,10 @@ def _do_with_ray(run: Run, links: tuple[str, ...], allowed: Allowed) -> None:
     from sparta_ray.data.prepare import prepare
     from sparta_ray.downstream.trials import train_downstream
     from sparta_ray.training.worker import train
+    from sparta_ray.turns import wait_for_room
 
+    if not _is_prepared(run):
+        wait_for_room(shard_ask())
     store = prepare(run.data)
     if links != ("prepare",):
         RunFolder(run.path).claim(run, store.fingerprint, allowed)

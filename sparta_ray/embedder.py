@@ -159,8 +159,7 @@ class Embedder:
         offset_T2 = torch.from_numpy(np.stack(offsets)).to(self.device)
         encoded = []
         for rows in _chunks(len(x_TVXY)):
-            view, _ = self._view(x_TVXY[rows], offset_B2=offset_T2[rows])
-            encoded.append(self._encode(view))
+            encoded.append(self._encode(*self._view(x_TVXY[rows], offset_B2=offset_T2[rows])))
         return torch.cat(encoded)
 
     def encode_unresized(self, x_TVXY: Array) -> Tensor:

@@ -85,7 +85,8 @@ def located(run: Run) -> Run:
     """Return the run with absolute paths, so that it means the same in every process."""
     source = run.data.source
     if isinstance(source, NetCDFSource):
-        source = replace(source, paths=_absolute(source.paths))
+        paths = tuple(map(_absolute, source.patterns))
+        source = replace(source, paths=paths[0] if isinstance(source.paths, str) else paths)
     elif isinstance(source, ZarrSource):
         source = replace(source, url=_absolute(source.url))
     return replace(

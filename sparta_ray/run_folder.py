@@ -13,6 +13,7 @@ from typing import Any
 import fsspec
 import yaml
 from fsspec.implementations.local import LocalFileSystem
+from pyarrow.fs import FSSpecHandler, PyFileSystem
 
 from sparta_ray import __version__
 from sparta_ray.config import ConfigError, differences, to_tree
@@ -67,7 +68,8 @@ class RunFolder:
     def __init__(self, path: str):
         """Name the folder; nothing is created yet."""
         self.path = path
-        self._filesystem, self._root = fsspec.core.url_to_fs(path)
+        # Other processes write here too: a listing that was kept would hide what they wrote since.
+        self._filesystem, self._root = fsspec.core.url_to_fs(path, use_listings_cache=False)
 
     @property
     def url(self) -> str:
@@ -82,6 +84,20 @@ class RunFolder:
     def child(self, *names: str) -> str:
         """Return the path of something in the folder."""
         return "/".join([self.url, *names])
+
+    def for_ray(self, *names: str) -> dict[str, Any]:
+        """Return the arguments by which a `RunConfig` of Ray writes into the folder.
+
+        Ray reads URLs with clients of its own, which know fewer kinds of storage and need their
+        credentials and settings told apart. It is given this folder's client instead.
+        """
+        if self.is_local:
+            return {"storage_path": self.child(*names)}
+        filesystem = PyFileSystem(FSSpecHandler(self._filesystem))
+        return {
+            "storage_path": "/".join([self._root, *names]),
+            "storage_filesystem": filesystem,
+        }
 
     def exists(self, name: str) -> bool:
         """Return whether a file or folder is there."""

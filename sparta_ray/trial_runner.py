@@ -34,7 +34,7 @@ def run_trials(
     *,
     asks: Callable[[str], Mapping[str, float]],
     at_most: int,
-    storage: str,
+    storage: Mapping[str, Any],
     label: str,
     max_failures: int,
     scheduler: "tune.schedulers.TrialScheduler | None" = None,
@@ -51,7 +51,8 @@ def run_trials(
         shared: Further arguments of the body, the same for all.
         asks: Resources of a trial, by its name.
         at_most: Trials at a time.
-        storage: Folder for Tune's records, TensorBoard's event files among them.
+        storage: Where Tune's records go, TensorBoard's event files among them, as of
+            `RunFolder.for_ray`.
         label: Of this set of trials, in that folder's name.
         max_failures: Times that a trial is begun again.
         scheduler: May stop trials early.
@@ -73,7 +74,7 @@ def run_trials(
         ),
         run_config=tune.RunConfig(
             name=f"tune-{label}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}",
-            storage_path=storage,
+            **storage,
             failure_config=tune.FailureConfig(max_failures=max_failures),
             callbacks=list(callbacks),
             verbose=0,

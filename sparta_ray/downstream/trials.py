@@ -22,10 +22,11 @@ from sparta_ray.downstream.trial import (
     trials,
 )
 from sparta_ray.metrics_export import MetricsExport
-from sparta_ray.placement import fitting_trials
+from sparta_ray.placement import fitting_trials, trial_ask
 from sparta_ray.run import Run
 from sparta_ray.run_folder import RunFolder
 from sparta_ray.trial_runner import Failure, run_trials
+from sparta_ray.turns import wait_for_room
 
 
 def train_downstream(run: Run) -> None:
@@ -37,19 +38,21 @@ def train_downstream(run: Run) -> None:
     folder = RunFolder(run.path)
     if all(is_finished(folder, trial) for trial in trials(run)):
         return
-    failures = train_trials([run], folder.child("downstream"))
+    failures = train_trials([run], folder.for_ray("downstream"))
     print(write_summary(run, folder), flush=True)
     if failures:
         lines = [f"  {trial.name}: {failure.reason}" for (_, trial), failure in failures.items()]
         raise FailedTrialsError("downstream trials failed:\n" + "\n".join(lines))
 
 
-def train_trials(runs: Sequence[Run], storage: str) -> dict[tuple[str, Trial], Failure]:
+def train_trials(
+    runs: Sequence[Run], storage: Mapping[str, Any]
+) -> dict[tuple[str, Trial], Failure]:
     """Train the trials of several runs that are not finished, and return those that failed.
 
     Args:
         runs: Their models must be there.
-        storage: Folder for Tune's records.
+        storage: Where Tune's records go, as of `RunFolder.for_ray`.
 
     Raises:
         KeyboardInterrupt: It was told to stop.
@@ -62,6 +65,8 @@ def train_trials(runs: Sequence[Run], storage: str) -> dict[tuple[str, Trial], F
     }
     if not pending:
         return {}
+    for run in runs:
+        wait_for_room(trial_ask(run))
     with watched() as show, own_interrupt():
         failures = run_trials(
             _train,

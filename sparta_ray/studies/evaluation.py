@@ -17,12 +17,12 @@ from sparta_ray.run_folder import RunFolder
 from sparta_ray.trial_runner import Failure, run_trials
 
 
-def evaluate_runs(runs: Sequence[Run], storage: str) -> dict[str, Failure]:
+def evaluate_runs(runs: Sequence[Run], storage: Mapping[str, Any]) -> dict[str, Failure]:
     """Evaluate the runs that are not evaluated, and return the failures by name.
 
     Args:
         runs: With all their models, those of the downstream tasks included.
-        storage: Folder for Tune's records.
+        storage: Where Tune's records go, as of `RunFolder.for_ray`.
     """
     pending = [run for run in runs if not is_evaluated(RunFolder(run.path), run.evaluation)]
     if not pending:

@@ -1,6 +1,7 @@
 """The links of a study, one after the other; a trial that fails leaves out those that follow."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sparta_ray.downstream.trials import train_trials as train_downstream_trials
 from sparta_ray.run_folder import RunFolder
@@ -22,7 +23,7 @@ def do_links(study: Study, trials: Sequence[StudyTrial], folder: StudyFolder) ->
         trials: Their folders are claimed and their stores prepared.
         folder: Keeps the traces of failures.
     """
-    storage = folder.child("tune")
+    storage = folder.for_ray("tune")
     failures = _kept(folder, train_trials(trials, study.sweep, storage))
     _adopt(trials, failures)
     if study.until == "train":
@@ -60,7 +61,9 @@ def _sound(trials: Sequence[StudyTrial], failures: Mapping[str, str]) -> list[St
     ]
 
 
-def _downstream(trials: Sequence[StudyTrial], folder: StudyFolder, storage: str) -> dict[str, str]:
+def _downstream(
+    trials: Sequence[StudyTrial], folder: StudyFolder, storage: Mapping[str, Any]
+) -> dict[str, str]:
     """Train the downstream tasks of all trials together, the better to fill the cluster."""
     failed = train_downstream_trials([trial.run for trial in trials], storage)
     reasons: dict[str, list[str]] = {}

@@ -8,7 +8,7 @@ from ray import tune
 from ray.tune.integration.ray_train import TuneReportCallback
 from ray.tune.schedulers import ASHAScheduler
 
-from sparta_ray.capacity import nodes_at_most, nodes_now, turn_to_train
+from sparta_ray.capacity import nodes_at_most, nodes_now
 from sparta_ray.cluster import Show, own_interrupt, watched
 from sparta_ray.config import from_tree, to_tree
 from sparta_ray.placement import fitting_trainings
@@ -21,10 +21,11 @@ from sparta_ray.training.checkpoint import is_trained
 from sparta_ray.training.stopping import StopWish, stop_on_terminate
 from sparta_ray.training.worker import train_watched
 from sparta_ray.trial_runner import Failure, run_trials
+from sparta_ray.turns import turn_to_train
 
 
 def train_trials(
-    trials: Sequence[StudyTrial], sweep: SweepConfig | None, storage: str
+    trials: Sequence[StudyTrial], sweep: SweepConfig | None, storage: Mapping[str, Any]
 ) -> dict[str, Failure]:
     """Train the models of every trial that trains its own, and return the failures by name.
 
@@ -33,7 +34,7 @@ def train_trials(
     Args:
         trials: Their folders are claimed.
         sweep: What to judge and stop them by; None trains each to its end.
-        storage: Folder for Tune's records.
+        storage: Where Tune's records go, as of `RunFolder.for_ray`.
 
     Raises:
         KeyboardInterrupt: It was told to stop.

@@ -8,7 +8,7 @@ import ray
 import ray.train.torch
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 
-from sparta_ray.capacity import nodes_now, turn_to_train
+from sparta_ray.capacity import nodes_now
 from sparta_ray.cluster import Show, own_interrupt, quieten, watched
 from sparta_ray.config import ConfigError, from_tree, to_tree
 from sparta_ray.data.compact import row_bytes
@@ -23,6 +23,7 @@ from sparta_ray.training.rank import Worker
 from sparta_ray.training.registry import FOLDER, settle
 from sparta_ray.training.stopping import StopWish, stop_on_terminate
 from sparta_ray.training.watchdog import Watch
+from sparta_ray.turns import turn_to_train
 
 
 def train(run: Run, allowed: Allowed = NOTHING) -> None:
@@ -91,7 +92,7 @@ def train_watched(
         ),
         run_config=RunConfig(
             name=FOLDER,
-            storage_path=folder.url,
+            **folder.for_ray(),
             failure_config=FailureConfig(max_failures=scaling.max_failures),
             checkpoint_config=CheckpointConfig(num_to_keep=run.training.keep_checkpoints),
             logging_config=ray.LoggingConfig(log_level="WARNING"),

@@ -56,6 +56,7 @@ RAY_USERS = {
     "cluster.py",
     "capacity.py",
     "nodes.py",
+    "turns.py",
     "metrics_export.py",
 }
 """Everything else works as a plain library."""
