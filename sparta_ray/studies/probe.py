@@ -15,6 +15,9 @@ _CPU_ROWS = 12
 
 _STEPS = 3
 
+_PATIENCE = 5.0
+"""Seconds of timed steps after which no further one is begun."""
+
 
 @dataclass(frozen=True)
 class Probe:
@@ -64,8 +67,8 @@ def probe(run: Run, stage: StageConfig, grid: tuple[int, int]) -> Probe:
         module, views = example_step(run, stage, grid, rows)
     module.train()
     optimiser = torch.optim.Adam(p for p in module.parameters() if p.requires_grad)
-    seconds = []
-    for _ in range(1 + _STEPS):  # the first warms up
+    seconds: list[float] = []
+    while len(seconds) < 1 + _STEPS and sum(seconds[1:]) < _PATIENCE:  # the first warms up
         began = time.perf_counter()
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
             loss = module(views, epoch=0, rows=rows)["loss"]

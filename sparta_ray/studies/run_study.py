@@ -8,6 +8,7 @@ from sparta_ray.chain import check_fits
 from sparta_ray.cluster import check_local, ray_session
 from sparta_ray.downstream.trial import FailedTrialsError, is_finished
 from sparta_ray.downstream.trial import trials as downstream_trials
+from sparta_ray.evaluation.page import write_pages
 from sparta_ray.evaluation.results import is_evaluated
 from sparta_ray.run import Run
 from sparta_ray.run_folder import RunFolder
@@ -44,6 +45,8 @@ def run_study(study: Study, trials: Sequence[StudyTrial]) -> None:
             if trial.name not in failures:
                 folder.forget_error(trial.name)
         print(write_summary(study, trials, folder), flush=True)
+        if study.until == "report" and any(_is_evaluated(trial.run) for trial in trials):
+            print(f"report: {write_pages([study.path])}", flush=True)
     if failures:
         lines = [f"  {name}: {reason}" for name, reason in failures.items()]
         raise FailedTrialsError(
@@ -86,7 +89,11 @@ def _is_done(study: Study, run: Run) -> bool:
         return True
     if not all(is_finished(folder, trial) for trial in downstream_trials(run)):
         return False
-    return study.until == "downstream" or is_evaluated(folder, run.evaluation)
+    return study.until == "downstream" or _is_evaluated(run)
+
+
+def _is_evaluated(run: Run) -> bool:
+    return is_evaluated(RunFolder(run.path), run.evaluation)
 
 
 def _do(study: Study, trials: Sequence[StudyTrial], folder: StudyFolder) -> dict[str, str]:

@@ -60,10 +60,10 @@ def _scores(trials: Sequence[StudyTrial]) -> Rows:
 
 def _is_tabled(run: Run, score: Mapping[str, Any]) -> bool:
     """Return whether a score's lead time is one that tables show."""
-    setting, lead = score["setting"], score["lead_days"]
-    if setting is None or lead is None:
+    lead, forecast = score["lead_days"], run.downstream.forecast.get(score["setting"])
+    if lead is None or forecast is None:
         return True
-    return lead in run.evaluation.table_leads(run.downstream.forecast[setting].lead_days)
+    return lead in run.evaluation.table_leads(forecast.lead_days)
 
 
 def _text(value: object) -> str:

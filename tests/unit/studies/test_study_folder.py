@@ -4,7 +4,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sparta_ray.config import ConfigError, to_tree
+from sparta_ray.config import ConfigError
+from sparta_ray.evaluation.results import Results, save_results
+from sparta_ray.evaluation.score_record import Score
 from sparta_ray.run_folder import RunFolder
 from sparta_ray.studies.config import load_study
 from sparta_ray.studies.epochs import epochs_of, stop_early, was_stopped
@@ -144,20 +146,16 @@ def test_a_sweep_is_summed_up_best_first(loaded):
 def test_a_finished_study_is_summed_up_by_its_scores(loaded):
     study, trials, folder = loaded(seeds=[0, 1], variants={"full": {}, "look": LOOK})
     for trial, value in zip(trials, (1.0, 2.0, 5.0, 5.0), strict=True):
-        scores = [score("sparta", value), score("climatology", 9.0), score("sparta", 8.0, "u")]
-        record = {"config": to_tree(trial.run.evaluation), "arrays": [], "scores": scores}
-        RunFolder(trial.run.path).write("evaluation/scores.json", json.dumps(record))
+        task, whole = "reconstruction", "standardised error"
+        scores = [
+            Score(task, "sparta", whole, value),
+            Score(task, "climatology", whole, 9.0),
+            Score(task, "sparta", "rmse", 8.0, "K", variable="2m_temperature"),
+        ]
+        save_results(RunFolder(trial.run.path), trial.run.evaluation, Results(scores))
     write_summary(study, trials, folder)
     full, look = json.loads(folder.read("summary.json"))
-    assert (full["variant"], full["mean"], full["std"], full["count"]) == (
-        "full", 1.5, pytest.approx(0.5**0.5), 2,
-    )  # fmt: skip
+    assert (full["variant"], full["mean"], full["count"]) == ("full", 1.5, 2)
+    assert full["std"] == pytest.approx(0.5**0.5)
     assert (look["mean"], look["std"]) == (5.0, 0.0)
     assert Path(folder.child("summary.md")).read_text().startswith("| variant")
-
-
-def score(model, value, variable=None):
-    return {
-        "task": "reconstruction", "model": model, "metric": "rrmse", "value": value, "units": "%",
-        "lead_days": None, "variable": variable, "setting": None, "seed": None,
-    }  # fmt: skip
