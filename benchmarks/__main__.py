@@ -7,7 +7,19 @@ from pathlib import Path
 
 import torch
 
-from benchmarks import batches, forecast, losses, prepare, regrid, report, steps, stores, streams
+from benchmarks import (
+    batches,
+    forecast,
+    fusion,
+    losses,
+    prepare,
+    ranks,
+    regrid,
+    report,
+    steps,
+    stores,
+    streams,
+)
 from benchmarks.harness import Benchmark, Row, Setting
 
 BENCHMARKS: dict[str, Benchmark] = {
@@ -18,6 +30,8 @@ BENCHMARKS: dict[str, Benchmark] = {
     "prepare": prepare.measure,
     "losses": losses.measure,
     "steps": steps.measure,
+    "fusion": fusion.measure,
+    "ranks": ranks.measure,
     "forecast": forecast.measure,
 }
 

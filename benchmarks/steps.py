@@ -42,7 +42,7 @@ def measure(setting: Setting) -> Iterator[Row]:
             pair.ratio, f"≥ {least}", pair.ratio >= least,
         )  # fmt: skip
     for stage in (PretrainStage(), JointStage(), DecodeStage()):
-        batch = _batch(s, stage)
+        batch = batch_of(s, stage)
         pair = side_by_side(
             lambda batch=batch: expand(to_device(batch, CPU), s.operator),  # type: ignore[misc]
             _step(s, stage, precisions[-1][0]),
@@ -53,16 +53,17 @@ def measure(setting: Setting) -> Iterator[Row]:
                   target="< 3 %", reached=share < 3)  # fmt: skip
 
 
-def _batch(s: Sample, stage: StageConfig) -> CompactBatch:
+def batch_of(s: Sample, stage: StageConfig) -> CompactBatch:
+    """Return the first batch as a stage of one rank gets it."""
     batch = s.batch(needs(stage, ContrastiveConfig()))
     rows = torch.full((len(batch["day"]),), len(batch["day"])).numpy()
     return {"position": 0 * rows, "global_rows": rows, **batch}
 
 
 def _step(s: Sample, stage: StageConfig, precision: Precision) -> Callable[[], None]:
-    module = StageModule(stage, _model(s), ContrastiveConfig()).train()
+    module = StageModule(stage, model_of(s), ContrastiveConfig()).train()
     optimiser = Adam([p for p in module.parameters() if p.requires_grad], lr=1e-4)
-    batch = _batch(s, stage)
+    batch = batch_of(s, stage)
 
     def step() -> None:
         optimiser.zero_grad(set_to_none=True)
@@ -75,7 +76,7 @@ def _step(s: Sample, stage: StageConfig, precision: Precision) -> Callable[[], N
 
 def _plain_step(s: Sample) -> Callable[[], None]:
     """Return a stage-1 step in float32 with the plain loss, on views that are ready."""
-    model = _model(s).train()
+    model = model_of(s).train()
     parts = [*model.encoder.parameters(), *model.projector.parameters()]
     return partial(
         _take_plain_step,
@@ -98,6 +99,7 @@ def _take_plain_step(model: Sparta, optimiser: Adam, views: Views) -> None:
     optimiser.step()
 
 
-def _model(s: Sample) -> Sparta:
+def model_of(s: Sample) -> Sparta:
+    """Return a model of published sizes, or a tiny one where the setting is quick."""
     config = ModelConfig(width=0.05, embedding=20) if s.quick else ModelConfig()
     return Sparta(s.store.variables, s.store.grid, config)

@@ -1,16 +1,21 @@
-"""Autoregressive forecasts from every test window, lead by lead, beside their baselines.
+"""Forecasts from every test window, lead by lead, beside their baselines.
 
 Legend: W windows, L look-back days, F leads, D embedding.
 """
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor
 
-from sparta_ray.downstream.forecast import Forecaster, window_starts
+from sparta_ray.downstream.anomaly_regression import AnomalyRegression
+from sparta_ray.downstream.lstm_forecast import LSTMForecaster
+from sparta_ray.downstream.seasonal_cycle import year_phase
 from sparta_ray.downstream.trial import Trial
+from sparta_ray.downstream.windows import window_starts
+from sparta_ray.embedder import Embedder
 from sparta_ray.evaluation.display import floor_of
 from sparta_ray.evaluation.results import Results
 from sparta_ray.evaluation.score_record import Subject
@@ -28,17 +33,19 @@ MAP_LEAD, ERROR_LEAD = 10, 50
 def evaluate_forecast(setup: Setup, trial: Trial) -> Results:
     """Forecast from every test window with one trained forecaster."""
     model, latents = setup.model_of(trial), setup.latents(trial.model)
-    assert isinstance(model, Forecaster)
-    h_TD = setup.masked(trial.model)
+    h_TD = setup.masked(trial.model).to(setup.device)
     starts = test_windows(setup, trial.setting)
     config = setup.run.downstream.forecast[trial.setting]
     past_WLD = torch.stack([h_TD[start : start + config.look_back] for start in starts])
-    h_WFD = _rollout(model, past_WLD.to(setup.device), config.lead_days)
-    embedder = latents.embedder
-
-    def forecast(lead: int) -> xr.DataArray:
-        return setup.truth.labelled(embedder.decode_physical(h_WFD[:, lead - 1]))
-
+    match model:
+        case LSTMForecaster():
+            forecast = _decoded(
+                setup, latents.embedder, _rollout(model, past_WLD, config.lead_days)
+            )
+        case AnomalyRegression():
+            forecast = _about_climatology(setup, trial.setting, latents.embedder, model, past_WLD)
+        case _:
+            raise AssertionError(f"{trial.name} is no forecaster")
     subject = Subject("forecast", trial.model, trial.setting, trial.seed)
     results = _scores_by_lead(setup, trial.setting, subject, forecast)
     last = config.lead_days
@@ -95,7 +102,39 @@ def _valid_days(setup: Setup, setting: str, lead: int) -> Days:
     return setup.parts["test"].start + starts + config.look_back - 1 + lead
 
 
-def _rollout(model: Forecaster, past_WLD: Tensor, lead_days: int, windows: int = 256) -> Tensor:
+def _decoded(setup: Setup, embedder: Embedder, h_WFD: Tensor) -> FieldsAtLead:
+    """Return the function of the lead that decodes forecast embeddings."""
+    return lambda lead: setup.truth.labelled(embedder.decode_physical(h_WFD[:, lead - 1]))
+
+
+def _about_climatology(
+    setup: Setup, setting: str, embedder: Embedder, model: AnomalyRegression, past_WLD: Tensor
+) -> FieldsAtLead:
+    """Return the function of the lead that adds forecast anomalies to the fields' climatology.
+
+    Anomalies of embeddings become decoded(c + a) - decoded(c), with c their seasonal cycle and a
+    the forecast: what the decoder gets wrong of an average day cancels. A forecast that knows
+    nothing, a = 0, is the climatology that every forecast is compared with.
+    """
+    days_WL = _valid_days(setup, setting, lead=0)[:, None] - np.arange(past_WLD.shape[1])[::-1]
+    phase_WL = year_phase(setup.store.days[days_WL]).to(setup.device)
+    x_WP = model.predictors(past_WLD, phase_WL)
+    std_V11 = setup.store.statistics.std[:, None, None].astype(np.float32)
+
+    def fields(lead: int) -> xr.DataArray:
+        days, a_WG = _valid_days(setup, setting, lead), model.anomalies(x_WP, lead)
+        if model.target == "fields":
+            change = a_WG.cpu().numpy().reshape(len(days), len(std_V11), *setup.store.grid)
+            change *= std_V11
+        else:
+            c_WD = model.at(year_phase(setup.store.days[days]).to(setup.device), model.cycle_ND)
+            change = embedder.decode_physical(c_WD + a_WG) - embedder.decode_physical(c_WD)
+        return setup.truth.climatology(days) + setup.truth.labelled(change)
+
+    return fields
+
+
+def _rollout(model: LSTMForecaster, past_WLD: Tensor, lead_days: int, windows: int = 256) -> Tensor:
     chunks = torch.split(past_WLD, windows)
     parts = [model.rollout(chunk, lead_days).cpu() for chunk in chunks]
     return torch.cat(parts)

@@ -65,7 +65,7 @@ def test_a_run_that_would_wait_for_ever_is_refused(changes, nodes, message):
         (["scaling.num_workers=[2, 8]"], [Node(2), Node(2)], None),
         (["scaling.num_workers=[2, 8]"], [Node(2)], "asks for 4 CPUs"),
         # A worker and its builders hold CPUs of one node.
-        (["scaling.num_workers=[2, 8]"], [Node(3), Node(1)], "2 workers of 2 CPUs"),
+        (["scaling.num_workers=[2, 8]"], [Node(3), Node(1)], "2 builders of 1 CPU beside them"),
         (["scaling.num_workers=[2, 4]", "scaling.use_gpu=true"], [Node(8, 1)], "2 GPUs but"),
         (["scaling.num_workers=[1, 4]", "scaling.use_gpu=true"], [Node(8, 1)], None),
     ],
@@ -107,7 +107,7 @@ def test_trials_fit_into_nodes_not_into_the_sum():
 
 
 def test_the_documented_table_is_what_a_run_asks_for():
-    published = load(Run, ROOT / "conf/paper.yaml")
+    published = load(Run, ROOT / "conf/paper/base.yaml")
     guide = (ROOT / "docs/guides/cluster.md").read_text()
     rows = re.findall(r"^\| (\d+) \| (\d+) \| (\d+) \| (\d+) \|", guide, re.MULTILINE)
     assert [int(row[0]) for row in rows] == [1, 8, 64]

@@ -533,10 +533,10 @@ def test_blocks_are_cut_where_chunks_end(zarred, make_dataset, monkeypatch):
     dataset = make_dataset(days=40)
     source, _ = zarred(dataset, encoding=CHUNKS)
     channels = source.parts[0].channels[:1]
-    monkeypatch.setattr(reading, "BLOCK_BYTES", 9 * 20 * 4)  # nine samples: two chunks
+    monkeypatch.setattr(reading, "LOCAL_BYTES", 9 * 20 * 4)  # nine samples: two chunks
     assert list(reading.blocks(channels, 3, 21)) == [(3, 8), (8, 16), (16, 21)]
     assert_allclose(source.read_steps(3, 21), expected(dataset)[3:21], rtol=1e-6)
-    monkeypatch.setattr(reading, "BLOCK_BYTES", 1)  # never less than a chunk
+    monkeypatch.setattr(reading, "LOCAL_BYTES", 1)  # never less than a chunk
     assert list(reading.blocks(channels, 3, 9)) == [(3, 4), (4, 8), (8, 9)]
 
 
@@ -642,3 +642,19 @@ def test_licences():
     assert "Copernicus" in licence_text(ZarrSource(kind="zarr", url=era5))
     assert licence_text(ZarrSource(kind="zarr", url="mine")) == ""
     assert licence_text(NetCDFSource(kind="netcdf", paths="mine")) == ""
+
+
+def test_several_patterns_make_one_source(tmp_path, make_dataset):
+    dataset = make_dataset(days=6)
+    for year, days in (("a", slice(0, 2)), ("b", slice(2, 6))):
+        dataset.isel(time=days).to_netcdf(tmp_path / f"{year}.nc", engine="h5netcdf")
+    tree = {"kind": "netcdf", "paths": [f"{tmp_path}/b.nc", f"{tmp_path}/*.nc"]}
+    source = open_source(from_tree(NetCDFSource, tree, "test"), VARIABLES)
+    assert len(source.parts) == 2  # b.nc, which both match, is read once
+    assert_allclose(source.read_steps(0, 6), expected(dataset), rtol=1e-6)
+    for paths, message in (
+        ([], "paths"),
+        ([f"{tmp_path}/a.nc", f"{tmp_path}/c.nc"], "c.nc' match"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            open_source(from_tree(NetCDFSource, tree | {"paths": paths}, "test"), VARIABLES)
