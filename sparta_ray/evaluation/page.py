@@ -19,7 +19,7 @@ from sparta_ray.evaluation.paper_tables import PAPER_TABLES, published_layout
 from sparta_ray.evaluation.report import ReportContext, write_report
 from sparta_ray.evaluation.score_record import Score
 from sparta_ray.evaluation.study import Member, Study, read_study
-from sparta_ray.evaluation.study_figures import study_figures
+from sparta_ray.evaluation.study_figures import robustness_table, study_figures
 from sparta_ray.run import Run, downstream_splits, schedule, splits
 from sparta_ray.run_folder import RunFolder
 
@@ -70,6 +70,7 @@ def _context(study: Study) -> tuple[RunFolder, ReportContext]:
         figures=[*study_figures(evidence), *figures],
         paper_tables=[table(evidence) for table in PAPER_TABLES],
         published_layout=published_layout(evidence),
+        files=[robustness_table(study)],
         cards=dict(model_cards(evidence)),
         evidence=evidence,
         simulated=bool(store.provenance["simulated"]),

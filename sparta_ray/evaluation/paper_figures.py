@@ -126,6 +126,7 @@ def trajectories(
         here, there = xy[:windows], xy[windows:]
         days = pd.DatetimeIndex(embeddings[model].time.values[starts]).day_of_year
         ax.scatter(*here.T, 10, days, norm=YEAR, cmap=SEASONAL, zorder=2)
+        ax.scatter(*there.T, 2, days, norm=YEAR, cmap=SEASONAL, zorder=2)  # arrows claim no room
         step = there - here
         arrows = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.003}
         ax.quiver(*here.T, *step.T, days, norm=YEAR, cmap=SEASONAL, alpha=0.7, **arrows)
@@ -153,12 +154,8 @@ def robustness_curves(curves: Mapping[str, xr.DataArray], measure: str) -> Figur
         for model, look in line_looks(model_order(curves)).items():
             for place, style in dashes.items():
                 values = curves[model].sel(measure=measure, place=place, shape=shape)
-                ax.plot(
-                    values.ratio,
-                    values,
-                    label=f"{model_name(model)}, on the {place}",
-                    **look | {"linestyle": style},
-                )
+                label = model_name(model) if place == "view" else None
+                ax.plot(values.ratio, values, label=label, **look | {"linestyle": style})
         ax.set_title(f"hidden: {shape}")
         ax.set_ylabel("standardised error" if measure != "agreement" else "cosine")
     label_below(axes, 3, "share hidden")
@@ -166,7 +163,7 @@ def robustness_curves(curves: Mapping[str, xr.DataArray], measure: str) -> Figur
         "standardised error": "Error of the reconstruction as more is hidden",
         "agreement": "Agreement of the masked with the whole day's embedding as more is hidden",
     }[measure]
-    headline(figure, text)
+    headline(figure, f"{text}; dashed: hidden on the grid")
     share_legend(figure, axes[0])
     return figure
 

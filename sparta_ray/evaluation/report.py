@@ -21,6 +21,7 @@ from sparta_ray.evaluation.paper_tables import PaperCell, PaperTable
 from sparta_ray.evaluation.score_record import TASKS, Absent, Score
 from sparta_ray.evaluation.style import WIDTH
 from sparta_ray.evaluation.table_files import (
+    PlainTable,
     of_judgements,
     of_paper_table,
     of_score_table,
@@ -91,6 +92,7 @@ class ReportContext:
         figures: Every figure, in the order within its section.
         paper_tables: The published tables.
         published_layout: The same, laid out as the file of published numbers.
+        files: Tables that are only written beside the page.
         cards: Model cards, Markdown by file name.
         evidence: Intervals and costs; None leaves them out.
         simulated: Whether the data are simulated, so that the paper's numbers are no yardstick.
@@ -109,6 +111,7 @@ class ReportContext:
     absent: Sequence[Absent] = ()
     paper_tables: Sequence[PaperTable] = ()
     published_layout: Mapping[str, Any] = field(default_factory=dict)
+    files: Sequence[PlainTable] = ()
     cards: Mapping[str, str] = field(default_factory=dict)
     evidence: Evidence | None = None
 
@@ -168,6 +171,7 @@ def _write_tables(folder: Path, context: ReportContext, sections: Sequence["_Sec
     """Write every table of the page into ``tables`` as Markdown, CSV and JSON."""
     comparable = not context.simulated
     tables = [of_paper_table(table, comparable) for table in context.paper_tables]
+    tables += context.files
     if context.judgements:
         tables.append(of_judgements(context.judgements))
     for section in sections:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import xarray as xr
 
-from sparta_ray.evaluation.display import in_sentence
+from sparta_ray.evaluation.display import in_sentence, model_name
 from sparta_ray.evaluation.evidence import Evidence
 from sparta_ray.evaluation.figures import loss_curves
 from sparta_ray.evaluation.history import stage_history
@@ -22,7 +22,9 @@ from sparta_ray.evaluation.paper_figures import (
     trajectories,
 )
 from sparta_ray.evaluation.report import ReportFigure
+from sparta_ray.evaluation.robustness import MEASURES
 from sparta_ray.evaluation.study import Member, Study
+from sparta_ray.evaluation.table_files import PlainTable, Value
 from sparta_ray.training.stages import ModelKind
 
 SPARTA, AUTOENCODER = "sparta_early_hn_cycle", "autoencoder"
@@ -150,12 +152,7 @@ PAPER_FIGURES: tuple[Callable[[Study], Figures], ...] = (
 
 def robustness(study: Study) -> Figures:
     """What is left as more is hidden, by mask shape and place; not in the paper."""
-    curves = {
-        name: member.results.arrays[f"robustness-{kind}"]
-        for name, (member, kind) in _models(study).items()
-        if f"robustness-{kind}" in member.results.arrays
-    }
-    curves = {name: array for name, array in curves.items() if array.sizes["ratio"]}
+    curves = robustness_arrays(study)
     if not curves:
         return
     days = next(iter(curves.values())).attrs["days"]
@@ -167,10 +164,39 @@ def robustness(study: Study) -> Figures:
             "Robustness",
             title,
             f"Mean over {int(days)} test days, the same masks for every model. Solid: hidden on "
-            "the view, after resizing; dashed: on the data's own grid, before it.",
+            "the view, after resizing; dashed: on the data's own grid, before it. The numbers are "
+            "in tables/robustness.csv.",
             robustness_curves(curves, measure),
             f"{measure} against the share hidden for each mask shape.",
         )
+
+
+def robustness_table(study: Study) -> PlainTable:
+    """Return the numbers of the robustness curves, a line for each point."""
+    rows: list[tuple[Value, ...]] = [
+        (model_name(model), *point, *map(float, values))
+        for model, array in robustness_arrays(study).items()
+        for point, values in _points(array)
+    ]
+    header = ("model", "hidden on", "shape", "share hidden", *MEASURES)
+    return PlainTable("robustness", "Robustness to hidden values", header, tuple(rows))
+
+
+def robustness_arrays(study: Study) -> dict[str, xr.DataArray]:
+    """Return each model's robustness curves, of its first run."""
+    arrays = {
+        name: member.results.arrays[f"robustness-{kind}"]
+        for name, (member, kind) in _models(study).items()
+        if f"robustness-{kind}" in member.results.arrays
+    }
+    return {name: array for name, array in arrays.items() if array.sizes["ratio"]}
+
+
+def _points(array: xr.DataArray) -> Iterator[tuple[tuple[str, str, float], xr.DataArray]]:
+    for place in map(str, array["place"].values):
+        for shape in map(str, array["shape"].values):
+            for ratio in map(float, array["ratio"].values):
+                yield (place, shape, ratio), array.sel(place=place, shape=shape, ratio=ratio)
 
 
 def _models(study: Study) -> dict[str, tuple[Member, ModelKind]]:
@@ -185,9 +211,12 @@ def _models(study: Study) -> dict[str, tuple[Member, ModelKind]]:
 def _embeddings(study: Study, names: Sequence[str]) -> dict[str, xr.DataArray]:
     """Return the embeddings of all these models, or none if one of them is missing."""
     models = _models(study)
-    if not all(name in models for name in names):
-        return {}
-    return {name: models[name][0].results.arrays[f"embeddings-{models[name][1]}"] for name in names}
+    found = {}
+    for name in names:
+        member, kind = models.get(name, (None, None))
+        if member is not None and f"embeddings-{kind}" in member.results.arrays:
+            found[name] = member.results.arrays[f"embeddings-{kind}"]
+    return found if len(found) == len(names) else {}
 
 
 def _losses(study: Study, number: str, name: str, stage: str) -> Figures:
@@ -205,8 +234,8 @@ def _losses(study: Study, number: str, name: str, stage: str) -> Figures:
 
 
 def _pairs(study: Study, number: str, name: str) -> Figures:
-    if name in (models := _models(study)):
-        member, kind = models[name]
+    member, kind = _models(study).get(name, (None, None))
+    if member is not None and f"pairs-{kind}" in member.results.arrays:
         yield ReportFigure(
             SECTION,
             f"Figure {number}: pairs of views, {in_sentence(name)}",

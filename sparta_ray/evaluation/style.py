@@ -21,7 +21,11 @@ WIDTH = 7.6
 
 INK, MUTED, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
 
-MODEL_COLOURS = {"sparta": "#0072B2", "autoencoder": "#D55E00"}
+MODEL_COLOURS = {
+    "sparta": "#0072B2",
+    "sparta_early_hn_cycle": "#0072B2",
+    "autoencoder": "#D55E00",
+}
 OTHER_COLOURS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette, which survives the common forms of colour blindness."""
 
@@ -112,7 +116,9 @@ def label_below(axes: NDArray[np.object_], columns: int, label: str) -> None:
 def share_legend(figure: Figure, axes: Axes) -> None:
     """Show the legend of one panel's lines below all panels."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=min(5, len(labels)))
+    longest = max(map(len, labels), default=1)
+    columns = max(1, min(5, len(labels), int(16 * figure.get_figwidth()) // (longest + 6)))
+    figure.legend(handles, labels, loc="outside lower left", ncols=columns)
 
 
 def line_looks(labels: Iterable[str]) -> dict[str, Any]:
