@@ -129,29 +129,25 @@ def stream(
     context.target_max_block_size = None  # a batch is a block, however large
     context.execution_options.preserve_order = True
     context.custom_execution_callback_classes = [_Pause]
+    if beside:
+        node = ray.get_runtime_context().get_node_id()
+        context.scheduling_strategy = NodeAffinitySchedulingStrategy(node, soft=False)
     with ray.data.DataContext.current(context):
-        place = _on_this_node() if beside else {"num_cpus": 1}
+        # Asked for alike, reading and building are one operator. Reading by itself would start a
+        # process for every unit that its CPUs, here none, allow at a time.
+        cpus = 0 if beside else 1
         units = ray.data.read_datasource(
-            _Units(total - start), override_num_blocks=total - start, **place
+            _Units(total - start), override_num_blocks=total - start, num_cpus=cpus
         )
         batches = units.map_batches(
             _BuilderActor,
             fn_constructor_args=(recipe, rank, ranks, start),
             batch_size=None,
             compute=ActorPoolStrategy(size=builders),
-            **place,
+            num_cpus=cpus,
         )
         iterator = batches.iterator()
     yield from iterator.iter_batches(batch_size=None, prefetch_batches=2)
-
-
-def _on_this_node() -> dict[str, Any]:
-    """Return options of what runs on this node without reserving any of it."""
-    node = ray.get_runtime_context().get_node_id()
-    return {
-        "num_cpus": 0,
-        "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False),
-    }
 
 
 class _Units(Datasource):  # type: ignore[misc]  # Ray is not typed here
