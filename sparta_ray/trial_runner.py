@@ -88,7 +88,7 @@ def _guarded(config: dict[str, Any], body: Body, shared: dict[str, Any]) -> None
     try:
         body(config["trial"], **shared)
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
+        reason = f"{type(error).__name__}: {_last_line(str(error))}"
         tune.report({"error": reason, "trace": traceback.format_exc()})
 
 
@@ -101,7 +101,11 @@ def _failures(results: "tune.ResultGrid") -> Iterable[tuple["tune.Result", Failu
     for result in results:
         metrics = result.metrics or {}
         if result.error is not None:
-            text = str(result.error).strip()
-            yield result, Failure(text.splitlines()[-1], text)
+            yield result, Failure(_last_line(str(result.error)), str(result.error))
         elif "error" in metrics:
             yield result, Failure(metrics["error"], metrics["trace"])
+
+
+def _last_line(text: str) -> str:
+    """Return the end of an error, where traces that were passed on say what it was."""
+    return (text.strip().splitlines() or [""])[-1]

@@ -1,6 +1,7 @@
 """The trainings of a study under Ray Tune: each a driver of Ray Train in the same cluster."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import ray
@@ -103,9 +104,10 @@ def _train(
     if judged is not None:
         for epoch in epochs_of(folder, judged):
             tune.report(epoch)
-    if _is_over(run):
+    if _is_over(run) or stop.expressed():
         return
-    with turn_to_train(run) as begun:
+    # Told to stop, it has made a checkpoint; the study's driver sees that the trial is not over.
+    with turn_to_train(run) as begun, suppress(KeyboardInterrupt):
         reports = _EpochReports(run, judged)
         train_watched(run, show.within(run.name, begun), stop, callbacks=[reports])
 

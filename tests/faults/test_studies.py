@@ -64,7 +64,7 @@ def test_a_killed_study_continues_names_what_fails_and_trains_nothing_twice(
 ) -> None:
     plain = {"sampling": {"negatives": False}}
     # Its loss is not finite after the first step: no retry can help.
-    hopeless = {"training.stages.0.lr": 1e38}
+    hopeless = {"training.stages.0.lr": 1e30}
     look = {"downstream.forecast.lookback3_stride1.look_back": 4}
     variants = {"full": {}, "hopeless": hopeless, "plain": plain, "look": look}
     path = write(tmp_path, seeds=[0], variants=variants)
