@@ -10,6 +10,7 @@ import torch
 from benchmarks import (
     batches,
     forecast,
+    fusion,
     losses,
     prepare,
     ranks,
@@ -29,6 +30,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "prepare": prepare.measure,
     "losses": losses.measure,
     "steps": steps.measure,
+    "fusion": fusion.measure,
     "ranks": ranks.measure,
     "forecast": forecast.measure,
 }

@@ -18,7 +18,8 @@ from benchmarks.harness import Row, Setting, side_by_side
 from benchmarks.plain import plain_view
 from benchmarks.sample import Sample, sample
 from sparta_ray.data.masking import MaskConfig
-from sparta_ray.downstream.forecast import ForecastConfig, Forecaster, window_starts
+from sparta_ray.downstream.lstm_forecast import LSTMForecastConfig, LSTMForecaster
+from sparta_ray.downstream.windows import window_starts
 from sparta_ray.embedder import Embedder
 from sparta_ray.models.sparta import Model, ModelConfig
 from sparta_ray.training.checkpoint import ModelCard
@@ -31,7 +32,7 @@ RATIO = 0.7
 
 def measure(setting: Setting) -> Iterator[Row]:
     """Compare encoder passes, then the time of a batch with its share of them."""
-    config = ForecastConfig()
+    config = LSTMForecastConfig()
     length = config.look_back + config.target_days
     windows = sum(len(window_starts(days, config.look_back, 1, 1)) for days in DAYS)
     passes = windows * length / sum(DAYS)
@@ -74,9 +75,9 @@ def _encode_window(s: Sample, model: Model, days_L: Tensor) -> Tensor:
     return h_LD
 
 
-def _training(embedding: int, config: ForecastConfig) -> Callable[[Tensor], None]:
+def _training(embedding: int, config: LSTMForecastConfig) -> Callable[[Tensor], None]:
     """Return the function that trains a forecaster on a batch of windows, (B, L, D)."""
-    model = Forecaster(embedding, config)
+    model = LSTMForecaster(embedding, config)
     optimiser = Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
 
     def train(h_BLD: Tensor) -> None:

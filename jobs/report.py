@@ -1,6 +1,29 @@
-"""Write the report of an evaluated run."""
+"""Write the report of evaluated runs: of one configured, of run folders, or of a study's folder."""
+
+import argparse
+import sys
 
 from sparta_ray.cli import main
+from sparta_ray.config import ConfigError
+from sparta_ray.evaluation.page import write_pages
+
+
+def report_of_folders(arguments: list[str]) -> None:
+    """Write one page of all the run folders, or of the study folder, that are named."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folders", nargs="*", metavar="RUN", help="a run's or a study's folder")
+    parser.add_argument("--runs", nargs="+", default=[], metavar="RUN", help="the same")
+    known = parser.parse_args(arguments)
+    try:
+        print(f"report: {write_pages([*known.folders, *known.runs])}", flush=True)
+    except ConfigError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
 
 if __name__ == "__main__":
-    main(__doc__ or "", links=("report",))
+    first = sys.argv[1] if len(sys.argv) > 1 else ""
+    if first and (first == "--runs" or not first.startswith("-")):
+        report_of_folders(sys.argv[1:])
+    else:
+        main(__doc__ or "", links=("report",))

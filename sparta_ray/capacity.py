@@ -1,15 +1,7 @@
-"""How large the joined cluster is and may grow, and waiting there for one's turn.
-
-Training needs its workers and its builders at the same time. Two runs that each hold a part of what
-both need would wait for each other for ever; so a run begins to train only when all of it is free,
-and one run at a time begins.
-"""
+"""How large the joined cluster is, and how far it may grow."""
 
 import os
-import threading
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +9,11 @@ import ray
 import yaml
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from sparta_ray.placement import DEMANDING, Node, check_resources, training_ask
+from sparta_ray.placement import DEMANDING, Node, check_resources
 from sparta_ray.run import Run
 
 _LAUNCHED = Path("~/ray_bootstrap_config.yaml")
 """Where `ray up` leaves a cluster's file on its head, on which submitted jobs run."""
-
-_TURN = "sparta-ray-begins"
 
 
 def joins_cluster() -> bool:
@@ -53,11 +43,13 @@ def nodes_at_most(launched: Path = _LAUNCHED) -> list[Node] | None:
     """Return the nodes that there may be; None where an operator keeps the limits to itself."""
     if os.environ.get("RAY_USAGE_STATS_KUBERAY_IN_USE"):
         return None
+    return (node_limits(_cluster_file(launched)) if joins_cluster() else []) or nodes_now()
+
+
+def _cluster_file(launched: Path) -> dict[str, Any]:
+    """Return the file that the cluster was launched with; nothing where there is none."""
     file = launched.expanduser()
-    if not joins_cluster():
-        return nodes_now()
-    limits = node_limits(yaml.safe_load(file.read_text())) if file.exists() else []
-    return limits or nodes_now()
+    return dict(yaml.safe_load(file.read_text())) if file.exists() else {}
 
 
 def node_limits(config: Mapping[str, Any]) -> list[Node]:
@@ -75,104 +67,38 @@ def node_limits(config: Mapping[str, Any]) -> list[Node]:
     return nodes
 
 
+def nodes_at_least(config: Mapping[str, Any]) -> int:
+    """Return how many nodes a cluster's file wants even when nothing is to be done."""
+    kinds = config.get("available_node_types", {}).values()
+    return sum((int(kind.get("min_workers", 0)) for kind in kinds), start=1)
+
+
 def may_grow() -> bool:
     """Return whether nodes may come that are not there yet."""
     most = nodes_at_most()
     return most is None or len(most) > len(nodes_now())
 
 
-def check_cluster(run: Run, links: Collection[str] = DEMANDING) -> str:
+def check_cluster(run: Run, links: Collection[str] = DEMANDING, launched: Path = _LAUNCHED) -> str:
     """Return in a line what the run can have of the joined cluster.
 
     Raises:
         ConfigError: Even grown as far as it may, the cluster cannot hold the run.
     """
-    now, most = nodes_now(), nodes_at_most()
-    text = f"cluster: {_total(now)}"
+    now, most = nodes_now(), nodes_at_most(launched)
+    text = f"cluster: {total(now)}"
+    if len(now) < (least := nodes_at_least(_cluster_file(launched))):
+        text += (
+            f", of the {least} nodes that its file wants at least; `ray status` on the head says "
+            "whether the others still come, or what keeps them (a quota, a machine that is off)"
+        )
     if most is None:
         return f"{text}; it grows up to limits that only its operator knows"
     check_resources(run, most, links)
-    return text if _total(most) == _total(now) else f"{text}; it may grow to {_total(most)}"
+    return text if total(most) == total(now) else f"{text}; it may grow to {total(most)}"
 
 
-def _total(nodes: list[Node]) -> str:
+def total(nodes: Sequence[Node]) -> str:
+    """Return in words what the nodes have together."""
     cpus, gpus = sum(node.cpus for node in nodes), sum(node.gpus for node in nodes)
     return f"{len(nodes)} nodes, {cpus:g} CPUs, {gpus:g} GPUs"
-
-
-@contextmanager
-def turn_to_train(run: Run, every: float = 60.0) -> Iterator[Callable[[], None]]:
-    """Wait until the cluster has room for a whole run, and let no other begin meanwhile.
-
-    Args:
-        run: What is to be trained.
-        every: Seconds between two lines that say what is waited for.
-
-    Yields:
-        To be called once training has what it needs: the next run may begin.
-    """
-    if not joins_cluster():  # a Ray of our own holds one run
-        yield lambda: None
-        return
-    said = float("-inf")
-    while (turn := _take_turn(run)) is None:
-        if time.monotonic() - said >= every:
-            said = time.monotonic()
-            print(f"train queued: {_reason(run)}", flush=True)
-        time.sleep(2)
-    given_back = threading.Event()
-
-    def give_back() -> None:
-        if not given_back.is_set():
-            given_back.set()
-            ray.kill(turn)
-
-    try:
-        yield give_back
-    finally:
-        give_back()
-
-
-class _Turn:
-    """Exists while a run begins; ends with the run that made it, however that ends."""
-
-
-def _take_turn(run: Run) -> "ray.actor.ActorHandle[_Turn] | None":
-    """Return the turn if there is room and no other run has it."""
-    if not _has_room(run):
-        return None
-    try:
-        turn = ray.remote(_Turn).options(name=_TURN, namespace=_TURN, **beside_driver()).remote()
-    except ValueError:  # the name is taken
-        return None
-    if _has_room(run):  # still, now that no other begins
-        return turn
-    ray.kill(turn)
-    return None
-
-
-def _has_room(run: Run) -> bool:
-    """Return whether what is free, or can still be added, holds all that training needs."""
-    free, ask = _free(), training_ask(run)
-    return free is None or (free[0] >= ask.cpus and free[1] >= ask.gpus)
-
-
-def _free() -> tuple[float, float] | None:
-    """Return CPUs and GPUs that are free or can be added; None where that is not known."""
-    most = nodes_at_most()
-    if most is None:
-        return None
-    total, available = ray.cluster_resources(), ray.available_resources()
-    cpus, gpus = (total.get(name, 0) - available.get(name, 0) for name in ("CPU", "GPU"))
-    return sum(node.cpus for node in most) - cpus, sum(node.gpus for node in most) - gpus
-
-
-def _reason(run: Run) -> str:
-    free = _free()
-    if free is None or _has_room(run):
-        return "another run is beginning"
-    ask = training_ask(run)
-    return (
-        f"it needs {ask.cpus:g} CPUs and {ask.gpus:g} GPUs, of which {free[0]:g} and {free[1]:g} "
-        "are free; it begins when other runs give theirs back"
-    )

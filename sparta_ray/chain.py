@@ -6,18 +6,18 @@ from sparta_ray.capacity import joins_cluster
 from sparta_ray.cluster import check_local, describe_cluster, ray_session
 from sparta_ray.config import ConfigError, to_yaml
 from sparta_ray.data.layout import StoreLayout
-from sparta_ray.data.recipe import check_settings, describe_recipe, read_recipe
+from sparta_ray.data.recipe import DataConfig, check_settings, describe_recipe, read_recipe
 from sparta_ray.data.shards import plan_store
 from sparta_ray.data.store import Store, read_meta
 from sparta_ray.data.stream import check_stream
 from sparta_ray.downstream.trial import is_finished, trials
 from sparta_ray.evaluation.evaluate import evaluate
 from sparta_ray.evaluation.page import write_page
-from sparta_ray.placement import asks
-from sparta_ray.run import Run, check_run, downstream_splits, schedule, splits
+from sparta_ray.placement import asks, shard_ask
+from sparta_ray.run import Run, check_run, downstream_splits, splits
 from sparta_ray.run_folder import NOTHING, Allowed, RunFolder
-from sparta_ray.training.checkpoint import has_model
-from sparta_ray.training.estimate import step_flop
+from sparta_ray.training.checkpoint import is_trained
+from sparta_ray.training.estimate import stage_costs
 
 LINKS = ("prepare", "train", "downstream", "evaluate", "report")
 
@@ -37,7 +37,7 @@ def run_chain(run: Run, links: tuple[str, ...] = LINKS, allowed: Allowed = NOTHI
     if not joins_cluster():
         check_local(run, links)
     folder = RunFolder(run.path)
-    if "downstream" in links and "train" not in links and not _is_trained(run, folder):
+    if "downstream" in links and "train" not in links and not is_trained(run):
         raise ConfigError(f"{run.path} has no trained models; run jobs/train_sparta.py first")
     if links == ("prepare",):
         _do(run, links, allowed)
@@ -49,19 +49,41 @@ def run_chain(run: Run, links: tuple[str, ...] = LINKS, allowed: Allowed = NOTHI
 def check_before(run: Run, allowed: Allowed = NOTHING) -> StoreLayout:
     """Refuse what cannot work, before anything is started or spent.
 
-    A finished store is all that a run needs: its source is not opened again.
+    Raises:
+        ConfigError: As of `layout_of`, `check_fits` and `RunFolder.check_owner`.
     """
-    meta = read_meta(run.data.store)
+    layout = layout_of(run.data)
+    check_fits(run, layout, allowed)
+    return layout
+
+
+def layout_of(data: DataConfig) -> StoreLayout:
+    """Return what a run's data will be like.
+
+    A finished store is all that a run needs: its source is not opened again.
+
+    Raises:
+        ConfigError: The store is another recipe's, or the source cannot be read or does not fit.
+    """
+    meta = read_meta(data.store)
     if meta is not None:
-        check_settings(meta, run.data)
+        check_settings(meta, data)
     finished = meta is not None and meta["complete"]
-    layout = Store(run.data.store).layout if finished else plan_store(run.data).layout
+    return Store(data.store).layout if finished else plan_store(data).layout
+
+
+def check_fits(run: Run, layout: StoreLayout, allowed: Allowed = NOTHING) -> None:
+    """Refuse a run that its data cannot carry, or whose folder is another's.
+
+    Raises:
+        ConfigError: Names the setting, the numbers and the remedy.
+    """
     check_run(run, layout.days, (len(layout.longitude), len(layout.latitude)))
     if run.data.mode == "stream":
         check_stream(run.data.stream, run.sampling, layout)
+    meta = read_meta(run.data.store)
     fingerprint = None if meta is None else meta.get("fingerprint")
     RunFolder(run.path).check_owner(run, fingerprint, allowed)
-    return layout
 
 
 def _do(run: Run, links: tuple[str, ...], allowed: Allowed) -> None:
@@ -79,16 +101,17 @@ def _do(run: Run, links: tuple[str, ...], allowed: Allowed) -> None:
 
 
 def _needs_ray(run: Run, links: tuple[str, ...]) -> bool:
-    folder, meta = RunFolder(run.path), read_meta(run.data.store)
+    folder = RunFolder(run.path)
     return (
-        (meta is None or not meta["complete"])
-        or ("train" in links and not _is_trained(run, folder))
+        not _is_prepared(run)
+        or ("train" in links and not is_trained(run))
         or ("downstream" in links and not all(is_finished(folder, t) for t in trials(run)))
     )
 
 
-def _is_trained(run: Run, folder: RunFolder) -> bool:
-    return all(has_model(folder.child("models", kind)) for kind in run.models)
+def _is_prepared(run: Run) -> bool:
+    meta = read_meta(run.data.store)
+    return meta is not None and bool(meta["complete"])
 
 
 def _do_with_ray(run: Run, links: tuple[str, ...], allowed: Allowed) -> None:
@@ -96,7 +119,10 @@ def _do_with_ray(run: Run, links: tuple[str, ...], allowed: Allowed) -> None:
     from sparta_ray.data.prepare import prepare
     from sparta_ray.downstream.trials import train_downstream
     from sparta_ray.training.worker import train
+    from sparta_ray.turns import wait_for_room
 
+    if not _is_prepared(run):
+        wait_for_room(shard_ask())
     store = prepare(run.data)
     if links != ("prepare",):
         RunFolder(run.path).claim(run, store.fingerprint, allowed)
@@ -126,15 +152,14 @@ def _sizes(run: Run, layout: StoreLayout) -> Iterator[str]:
         yield f"{name}: {len(part):,} days from {layout.days[part.start]}"
     for name, part in downstream_splits(run, days).items():
         yield f"downstream {name}: {len(part):,} days from {layout.days[part.start]}"
-    total = 0
-    for stage in run.training.stages:
-        plan, flop = schedule(run, stage, days), step_flop(run, stage, grid)
-        steps = plan.epochs * plan.train_steps
-        total += steps * flop
+    costs = stage_costs(run, days, grid)
+    for cost in costs:
         yield (
-            f"stage {stage.kind}: {plan.epochs} epochs x {plan.train_steps} = {steps:,} steps, "
-            f"{flop / 1e12:.3g} TFLOP each"
+            f"stage {cost.stage}: {cost.epochs} epochs x {cost.steps // cost.epochs} = "
+            f"{cost.steps:,} steps, {cost.step_flop / 1e12:.3g} TFLOP each; trains "
+            f"{cost.trained_parameters:,} of {cost.parameters:,} parameters"
         )
+    total = sum(cost.flop for cost in costs)
     yield f"training: {total / 1e15:.3g} PFLOP without validation"
     yield f"downstream: {len(trials(run))} trials"
     for ask in asks(run):

@@ -2,10 +2,12 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from sparta_ray.chain import LINKS, describe, run_chain
 from sparta_ray.config import ConfigError, load
+from sparta_ray.downstream.trial import FailedTrialsError
 from sparta_ray.run import Run, located
 from sparta_ray.run_folder import Allowed
 
@@ -20,13 +22,29 @@ _ALLOWANCES = {
 
 
 def main(description: str, links: Sequence[str] = LINKS) -> None:
-    """Read a run from the command line and do some links of its chain.
+    """Read a run from the command line and do some links of its chain."""
+    parser = job_parser(description, DEMO)
+    if len(links) > 1:
+        parser.add_argument("--until", choices=links, default=links[-1], help="the last link to do")
+        for flag, meaning in _ALLOWANCES.items():
+            parser.add_argument(f"--allow-{flag}", action="store_true", help=meaning)
+    arguments = parser.parse_args()
+    wanted = tuple(links)
+    if len(links) > 1:
+        wanted = wanted[: wanted.index(arguments.until) + 1]
+    with errors_in_words():
+        run = located(load(Run, arguments.config, arguments.overrides))
+        if arguments.dry_run:
+            print(describe(run))
+        else:
+            flags = [f"allow_{flag.replace('-', '_')}" for flag in _ALLOWANCES]
+            run_chain(run, wanted, Allowed(*(getattr(arguments, f, False) for f in flags)))
 
-    Exits with 2 after one clear line if the run cannot be done as it is configured, and with 130
-    after an interruption, which the same command continues.
-    """
+
+def job_parser(description: str, default: str) -> argparse.ArgumentParser:
+    """Return a parser of what every job is told; without ``--config``, it reads `default`."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--config", default=DEMO, help=f"a YAML file; without it, {DEMO}")
+    parser.add_argument("--config", default=default, help=f"a YAML file; without it, {default}")
     parser.add_argument(
         "--set",
         dest="overrides",
@@ -38,24 +56,23 @@ def main(description: str, links: Sequence[str] = LINKS) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="print what would be done, and do nothing"
     )
-    if len(links) > 1:
-        parser.add_argument("--until", choices=links, default=links[-1], help="the last link to do")
-        for flag, meaning in _ALLOWANCES.items():
-            parser.add_argument(f"--allow-{flag}", action="store_true", help=meaning)
-    arguments = parser.parse_args()
-    wanted = tuple(links)
-    if len(links) > 1:
-        wanted = wanted[: wanted.index(arguments.until) + 1]
+    return parser
+
+
+@contextmanager
+def errors_in_words() -> Iterator[None]:
+    """Exit after a few clear lines: with 2 if it cannot be done as configured, 1 if trials failed.
+
+    An interruption, which the same command continues, exits with 130.
+    """
     try:
-        run = located(load(Run, arguments.config, arguments.overrides))
-        if arguments.dry_run:
-            print(describe(run))
-        else:
-            flags = [f"allow_{flag.replace('-', '_')}" for flag in _ALLOWANCES]
-            run_chain(run, wanted, Allowed(*(getattr(arguments, f, False) for f in flags)))
+        yield
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except FailedTrialsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted; the same command continues", file=sys.stderr)
         sys.exit(130)

@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -22,7 +23,16 @@ class ConfigError(ValueError):
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML in which ``1e-4`` is a number, as YAML 1.2 has it."""
+    """Safe YAML in which ``1e-4`` is a number, as YAML 1.2 has it, and no key stands twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value]
+        for name, again in Counter(keys).items():
+            if again > 1:
+                raise yaml.constructor.ConstructorError(
+                    "while reading a mapping", node.start_mark, f"{name!r} stands in it twice"
+                )
+        return super().construct_mapping(node, deep)
 
 
 _Loader.add_implicit_resolver(
@@ -155,25 +165,50 @@ def _apply_override(tree: dict[str, Any], override: str) -> dict[str, Any]:
         value = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {override!r}: {text!r} is not valid YAML: {error}") from error
-    changed: dict[str, Any] = _set_at(tree, keys, value, override)
+    changed: dict[str, Any] = _set_at(tree, keys, value, f"--set {override!r}")
     return changed
 
 
-def _set_at(node: Any, keys: list[str], value: Any, override: str) -> Any:
+def with_settings(
+    tree: Mapping[str, Any], settings: Mapping[str, Any], origin: str
+) -> dict[str, Any]:
+    """Return a config tree with further settings, whose keys may be paths such as ``model.width``.
+
+    A mapping is merged into what stands there, as a file is over the one it extends.
+
+    Args:
+        tree: Stays as it is.
+        settings: Values by path.
+        origin: Where they come from, for errors.
+
+    Raises:
+        ConfigError: A path leads through something that has no keys.
+    """
+    changed = dict(tree)
+    for path, value in settings.items():
+        keys = path.split(".")
+        if isinstance(value, Mapping):
+            for key in reversed(keys):
+                value = {key: value}
+            changed = _merge(changed, value)
+        else:
+            changed = _set_at(changed, keys, value, f"{origin}: {path}={value}")
+    return changed
+
+
+def _set_at(node: Any, keys: list[str], value: Any, origin: str) -> Any:
     """Return a copy of `node` with `value` at `keys`; numbers index lists."""
     key, rest = keys[0], keys[1:]
     if isinstance(node, list):
         if not key.isdigit() or int(key) >= len(node):
-            raise ConfigError(
-                f"--set {override!r}: {key!r} is no index of a list of {len(node)} entries"
-            )
+            raise ConfigError(f"{origin}: {key!r} is no index of a list of {len(node)} entries")
         copy = list(node)
-        copy[int(key)] = _set_at(node[int(key)], rest, value, override) if rest else value
+        copy[int(key)] = _set_at(node[int(key)], rest, value, origin) if rest else value
         return copy
     if node is not None and not isinstance(node, dict):
-        raise ConfigError(f"--set {override!r}: {node!r} has no key {key!r}")
+        raise ConfigError(f"{origin}: {node!r} has no key {key!r}")
     mapping = dict(node or {})
-    mapping[key] = _set_at(mapping.get(key), rest, value, override) if rest else value
+    mapping[key] = _set_at(mapping.get(key), rest, value, origin) if rest else value
     return mapping
 
 

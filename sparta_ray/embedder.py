@@ -31,7 +31,8 @@ class Embedder:
         self.card = card
         self.device = device or torch.device("cpu")
         self._model = model.to(self.device).eval().requires_grad_(False)
-        self._operator = ViewOperator(card.grid, card.views).to(self.device)
+        operator = ViewOperator(card.grid, card.views, card.config.mask_channels)
+        self._operator = operator.to(self.device)
 
     @classmethod
     def from_pretrained(
@@ -110,8 +111,7 @@ class Embedder:
         """
         encoded = []
         for rows in _chunks(len(x_TVXY)):
-            view, _ = self.masked_views(x_TVXY[rows], mask, seed, keys[rows])
-            encoded.append(self._encode(view))
+            encoded.append(self._encode(*self.masked_views(x_TVXY[rows], mask, seed, keys[rows])))
         return torch.cat(encoded)
 
     def masked_views(
@@ -139,16 +139,36 @@ class Embedder:
         Returns:
             h, shape (T, D), on the CPU.
         """
-        views = (self._view(x_TVXY[rows])[0] for rows in _chunks(len(x_TVXY)))
-        return torch.cat([self._encode(view) for view in views])
+        views = (self._view(x_TVXY[rows]) for rows in _chunks(len(x_TVXY)))
+        return torch.cat([self._encode(*view) for view in views])
+
+    def encode_crops(self, x_TVXY: Array, seed: int, keys: NDArray[np.int64]) -> Tensor:
+        """Return embeddings of contrastive views: randomly cropped and smoothed, not masked.
+
+        Args:
+            x_TVXY: Standardised fields; NaN is a missing value.
+            seed: Of this set of crops.
+            keys: One number for each field, which its crop depends on, shape (T,).
+
+        Returns:
+            h, shape (T, D), on the CPU.
+        """
+        choices = len(self._operator.crop_x), len(self._operator.crop_y)
+        draws = (np.random.default_rng(derive_seed(seed, "crop", int(key))) for key in keys)
+        offsets = [draw.integers(choices) for draw in draws]
+        offset_T2 = torch.from_numpy(np.stack(offsets)).to(self.device)
+        encoded = []
+        for rows in _chunks(len(x_TVXY)):
+            encoded.append(self._encode(*self._view(x_TVXY[rows], offset_B2=offset_T2[rows])))
+        return torch.cat(encoded)
 
     def encode_unresized(self, x_TVXY: Array) -> Tensor:
         """Return embeddings of fields on their own grid, without a view; (T, D), on the CPU.
 
         The published evaluation of generated embeddings encodes its real set this way. NaN is 0.
         """
-        chunks = (torch.from_numpy(x_TVXY[rows]).nan_to_num() for rows in _chunks(len(x_TVXY)))
-        return torch.cat([self._encode(chunk.to(self.device)) for chunk in chunks])
+        chunks = (torch.from_numpy(x_TVXY[rows]).to(self.device) for rows in _chunks(len(x_TVXY)))
+        return torch.cat([self._encode(x.nan_to_num(), ~x.isnan()) for x in chunks])
 
     def decode_physical(self, h_BD: Tensor) -> Array:
         """Return physical fields, shape (B, V, X, Y)."""
@@ -164,15 +184,15 @@ class Embedder:
         mean, std = statistics.mean[:, None, None], statistics.std[:, None, None]
         return ((fields - mean) / std).astype(np.float32)
 
-    def _view(self, x_BVXY: Array, **kept: Tensor) -> tuple[Tensor, Tensor | None]:
+    def _view(self, x_BVXY: Array, **places: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return input views of fields, and which of their values are seen."""
         gaps = bool(np.isnan(x_BVXY).any())
         fields = torch.from_numpy(x_BVXY).to(self.device)
-        return sparse_view(fields, self._operator, gaps=gaps, **kept)
+        return sparse_view(fields, self._operator, gaps=gaps, **places)
 
     @torch.inference_mode()
-    def _encode(self, view_BVIJ: Tensor) -> Tensor:
-        h_BD: Tensor = self._model.encoder(view_BVIJ)
+    def _encode(self, view_BVIJ: Tensor, seen_BVIJ: Tensor | None) -> Tensor:
+        h_BD: Tensor = self._model.encoder(self._operator.encoder_input(view_BVIJ, seen_BVIJ))
         return h_BD.float().cpu()
 
     def _checked(self, fields: xr.DataArray) -> xr.DataArray:

@@ -13,10 +13,9 @@ import fsspec
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from sparta_ray import __version__
 from sparta_ray.config import ConfigError
 
-_PACKAGES = ("ray", "torch", "numpy", "xarray", "zarr")
+_PACKAGES = ("sparta-ray", "ray", "torch", "numpy", "xarray", "zarr")
 _CLOCK_TOLERANCE = 60.0
 _PATIENCE = 180.0
 
@@ -113,8 +112,12 @@ def _problems(versions: Mapping[str, str], node: NodeReport) -> Iterator[str]:
 
 
 def own_versions() -> dict[str, str]:
-    """Return the versions that must agree; a build's suffix, such as +cpu, may differ."""
-    found = {"python": platform.python_version(), "sparta-ray": __version__}
+    """Return the versions that must agree; a build's suffix, such as +cpu, may differ.
+
+    This project's is that of the node's image: a job brings its own copy of the code, the same to
+    all nodes, which says nothing of what is installed beside it.
+    """
+    found = {"python": platform.python_version()}
     for name in _PACKAGES:
         try:
             found[name] = version(name).partition("+")[0]

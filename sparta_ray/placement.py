@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from sparta_ray.config import ConfigError
 from sparta_ray.run import Run
+from sparta_ray.training.config import ScalingConfig
 
 DEMANDING = ("train", "downstream")
 """The links that need more than one CPU at the same time."""
@@ -28,31 +29,33 @@ class Ask:
 
     Attributes:
         link: Name of the link.
-        cpus: CPUs at the same time.
-        gpus: GPUs at the same time.
+        pieces: What it needs at the same time; each piece is of one node.
         made_of: The same in words.
     """
 
     link: str
-    cpus: float
-    gpus: float
+    pieces: tuple[Node, ...]
     made_of: str
+
+    @property
+    def cpus(self) -> float:
+        """CPUs of all pieces."""
+        return sum(piece.cpus for piece in self.pieces)
+
+    @property
+    def gpus(self) -> float:
+        """GPUs of all pieces."""
+        return sum(piece.gpus for piece in self.pieces)
 
 
 def asks(run: Run) -> list[Ask]:
     """Return what each link of a run needs; links run one after the other."""
-    downstream = run.downstream
-    return [
-        Ask("prepare", 1, 0, "1 CPU a shard, as many at a time as there are"),
-        training_ask(run),
-        Ask(
-            "downstream",
-            downstream.cpus_per_trial,
-            downstream.gpus_per_trial,
-            f"{downstream.cpus_per_trial:g} CPUs and {downstream.gpus_per_trial:g} GPUs a trial, "
-            f"at most {downstream.max_concurrent or 'as many as fit'} at a time",
-        ),
-    ]
+    return [shard_ask(), training_ask(run), trial_ask(run)]
+
+
+def shard_ask() -> Ask:
+    """Return what preparing needs: one CPU; it takes more as they come."""
+    return Ask("prepare", (Node(1),), "1 CPU a shard, as many at a time as there are")
 
 
 def training_ask(run: Run) -> Ask:
@@ -61,13 +64,33 @@ def training_ask(run: Run) -> Ask:
     Of an elastic run, what its fewest workers need.
     """
     scaling = run.scaling
-    workers, gpus = scaling.fewest_workers, scaling.fewest_workers if scaling.use_gpu else 0
-    each = f"{scaling.cpus_per_worker:g} CPUs" + (" and 1 GPU" if gpus else "")
+    each = f"{scaling.cpus_per_worker:g} CPUs" + (" and 1 GPU" if scaling.use_gpu else "")
+    workers = scaling.fewest_workers
     builders = workers * scaling.builders_per_worker
     made_of = f"{workers} workers of {each}, {builders} builders of 1 CPU"
     if scaling.elastic:
         made_of += f" beside them; where there is room, up to {scaling.most_workers} workers"
-    return Ask("train", scaling.cpus, gpus, made_of)
+    return Ask("train", _training_pieces(scaling, workers), made_of)
+
+
+def _training_pieces(scaling: ScalingConfig, workers: int) -> tuple[Node, ...]:
+    """Return what some workers and their builders need, in pieces of one node each."""
+    gpus = 1 if scaling.use_gpu else 0
+    if scaling.elastic:  # the builders sit in what their worker reserves
+        return (Node(scaling.cpus_with_builders, gpus),) * workers
+    builders = (Node(1),) * (workers * scaling.builders_per_worker)
+    return (Node(scaling.cpus_per_worker, gpus),) * workers + builders
+
+
+def trial_ask(run: Run) -> Ask:
+    """Return what downstream training needs: room for one trial; it takes more as they come."""
+    trial = Node(run.downstream.cpus_per_trial, run.downstream.gpus_per_trial)
+    return Ask(
+        "downstream",
+        (trial,),
+        f"{trial.cpus:g} CPUs and {trial.gpus:g} GPUs a trial, "
+        f"at most {run.downstream.max_concurrent or 'as many as fit'} at a time",
+    )
 
 
 def check_resources(run: Run, nodes: Sequence[Node], links: Collection[str] = DEMANDING) -> None:
@@ -129,26 +152,46 @@ def fitting_trials(run: Run, nodes: Sequence[Node]) -> int:
     return sum(_fits(node, downstream.cpus_per_trial, downstream.gpus_per_trial) for node in nodes)
 
 
+def fitting_trainings(run: Run, nodes: Sequence[Node]) -> int:
+    """Return how many trainings such as this run's the nodes hold at a time, with their data."""
+    pieces, count = _training_pieces(run.scaling, run.scaling.most_workers), 0
+    while holds(nodes, pieces * (count + 1)):
+        count += 1
+    return count
+
+
 def _check_places(run: Run, nodes: Sequence[Node]) -> None:
     """Refuse a run whose totals are there, but not in pieces that its parts fit into."""
-    scaling = run.scaling
-    # The builders of an elastic run sit in what their worker reserves.
-    cpus = scaling.cpus_with_builders if scaling.elastic else scaling.cpus_per_worker
-    left, workers = [], scaling.fewest_workers
-    # Workers go to GPU nodes first, as Ray packs them; builders take whole CPUs that are left.
-    for node in sorted(nodes, key=lambda node: (node.gpus, node.cpus), reverse=True):
-        placed = min(workers, _fits(node, cpus, 1 if scaling.use_gpu else 0))
-        workers -= placed
-        left.append(int(node.cpus - placed * cpus))
-    builders = 0 if scaling.elastic else scaling.fewest_workers * scaling.builders_per_worker
-    if workers > 0 or sum(left) < builders:
-        sizes = ", ".join(f"{node.cpus:g} CPUs and {node.gpus:g} GPUs" for node in nodes)
-        raise ConfigError(
-            f"scaling asks for {scaling.fewest_workers} workers of {cpus:g} CPUs"
-            f"{' and 1 GPU' if scaling.use_gpu else ''} and {builders} builders of 1 CPU; they do "
-            f"not fit into nodes of {sizes}; lower scaling.num_workers, scaling.cpus_per_worker "
-            "or scaling.builders_per_worker"
+    if holds(nodes, training_ask(run).pieces):
+        return
+    sizes = ", ".join(f"{node.cpus:g} CPUs and {node.gpus:g} GPUs" for node in nodes)
+    raise ConfigError(
+        f"scaling asks for {training_ask(run).made_of}; they do not fit into nodes of {sizes}; "
+        "lower scaling.num_workers, scaling.cpus_per_worker or scaling.builders_per_worker"
+    )
+
+
+def holds(nodes: Sequence[Node], pieces: Sequence[Node]) -> bool:
+    """Return whether the nodes, if empty, have room for all pieces at the same time.
+
+    The largest pieces go first, and GPU nodes are filled first, as Ray packs them.
+
+    >>> holds([Node(3), Node(3)], [Node(2), Node(2), Node(2)])
+    False
+    """
+    left = sorted(nodes, key=_size, reverse=True)
+    for piece in sorted(pieces, key=_size, reverse=True):
+        place = next(
+            (i for i, node in enumerate(left) if _fits(node, piece.cpus, piece.gpus)), None
         )
+        if place is None:
+            return False
+        left[place] = Node(left[place].cpus - piece.cpus, left[place].gpus - piece.gpus)
+    return True
+
+
+def _size(node: Node) -> tuple[float, float]:
+    return node.gpus, node.cpus
 
 
 def check_object_store(run: Run, row_bytes: int, nodes: Sequence[Node]) -> None:

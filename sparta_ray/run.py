@@ -85,7 +85,8 @@ def located(run: Run) -> Run:
     """Return the run with absolute paths, so that it means the same in every process."""
     source = run.data.source
     if isinstance(source, NetCDFSource):
-        source = replace(source, paths=_absolute(source.paths))
+        paths = tuple(map(_absolute, source.patterns))
+        source = replace(source, paths=paths[0] if isinstance(source.paths, str) else paths)
     elif isinstance(source, ZarrSource):
         source = replace(source, url=_absolute(source.url))
     return replace(
@@ -112,10 +113,12 @@ def downstream_splits(run: Run, days: int) -> dict[SplitName, Split]:
 def schedule(run: Run, stage: StageConfig, days: int) -> Schedule:
     """Return the positions of a stage."""
     parts = splits(run, days)
+    plan_steps = batches_per_epoch(parts["train"], run.sampling)
     return Schedule(
         stage.epochs,
-        batches_per_epoch(parts["train"], run.sampling),
+        run.training.steps_per_epoch or plan_steps,
         batches_per_epoch(parts["validation"], run.sampling),
+        plan_steps,
     )
 
 
@@ -154,8 +157,8 @@ def check_run(run: Run, dates: NDArray[np.datetime64], grid: tuple[int, int]) ->
     downstream = downstream_splits(run, days)
     for name, setting in run.downstream.forecast.items():
         horizons: dict[SplitName, int] = {
-            "train": setting.target_days,
-            "validation": setting.target_days,
+            "train": setting.training_horizon,
+            "validation": setting.training_horizon,
             "test": setting.lead_days,
         }
         for split, horizon in horizons.items():

@@ -13,12 +13,13 @@ from typing import Any
 import fsspec
 import yaml
 from fsspec.implementations.local import LocalFileSystem
+from pyarrow.fs import FSSpecHandler, PyFileSystem
 
 from sparta_ray import __version__
 from sparta_ray.config import ConfigError, differences, to_tree
 from sparta_ray.run import Run
 
-_FREE_TO_CHANGE = (
+FREE_TO_CHANGE = (
     "folder",
     "scaling",
     "evaluation",
@@ -67,7 +68,8 @@ class RunFolder:
     def __init__(self, path: str):
         """Name the folder; nothing is created yet."""
         self.path = path
-        self._filesystem, self._root = fsspec.core.url_to_fs(path)
+        # Other processes write here too: a listing that was kept would hide what they wrote since.
+        self._filesystem, self._root = fsspec.core.url_to_fs(path, use_listings_cache=False)
 
     @property
     def url(self) -> str:
@@ -83,6 +85,20 @@ class RunFolder:
         """Return the path of something in the folder."""
         return "/".join([self.url, *names])
 
+    def for_ray(self, *names: str) -> dict[str, Any]:
+        """Return the arguments by which a `RunConfig` of Ray writes into the folder.
+
+        Ray reads URLs with clients of its own, which know fewer kinds of storage and need their
+        credentials and settings told apart. It is given this folder's client instead.
+        """
+        if self.is_local:
+            return {"storage_path": self.child(*names)}
+        filesystem = PyFileSystem(FSSpecHandler(self._filesystem))
+        return {
+            "storage_path": "/".join([self._root, *names]),
+            "storage_filesystem": filesystem,
+        }
+
     def exists(self, name: str) -> bool:
         """Return whether a file or folder is there."""
         return bool(self._filesystem.exists(f"{self._root}/{name}"))
@@ -97,6 +113,11 @@ class RunFolder:
             return
         self._filesystem.pipe_file(f"{target}.partial", data)
         Path(f"{target}.partial").replace(target)
+
+    def remove_if_there(self, name: str) -> None:
+        """Delete a file, if there is one."""
+        if self.exists(name):
+            self._filesystem.rm_file(f"{self._root}/{name}")
 
     def read(self, name: str) -> str:
         """Return a file's text."""
@@ -201,7 +222,7 @@ class RunFolder:
         config = [
             line
             for line in differences(recorded["config"], to_tree(run))
-            if not line.startswith(_FREE_TO_CHANGE)
+            if not line.startswith(FREE_TO_CHANGE)
         ]
         data = []
         if fingerprint is not None and recorded["data_fingerprint"] != fingerprint:

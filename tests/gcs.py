@@ -1,4 +1,4 @@
-"""A bucket of Google Cloud Storage on this machine, for the real gcsfs to read from.
+"""A bucket of Google Cloud Storage on this machine, for the real gcsfs to read from and write to.
 
 It serves a folder: the file ``folder/bucket/a/b`` is ``gs://bucket/a/b``. Any process of this
 machine can read it, tasks of Ray too:
@@ -8,6 +8,8 @@ machine can read it, tasks of Ray too:
         ...
         server.served["bucket/x.zarr/u/0.0.0"]  # how often that object's bytes were asked for
 
+A process that takes no options finds it by its environment: ``os.environ | server.environment``.
+
 It can be slow (`latency_s`), busy (a share of 503s), cut bodies short (a share of them), and fail
 in a given way for a given object: ``server.faults["bucket/x"] = ["busy", "cut"]`` are what becomes
 of the next two requests for it; see `FAULTS`. Below ``server.plain`` are the same files for any
@@ -15,10 +17,13 @@ reader of HTTP.
 """
 
 import asyncio
+import json
 import random
+import re
 import threading
 from collections import Counter, defaultdict
 from pathlib import Path
+from urllib.parse import unquote
 
 from aiohttp import web
 
@@ -32,7 +37,7 @@ FAULTS = {
 
 
 class FakeGCS:
-    """The reading half of the JSON API: objects, their metadata and listings."""
+    """Of the JSON API: objects and their metadata, listings, uploads of all sizes, deletion."""
 
     def __init__(self, folder, latency_s=0.0, busy=0.0, cut=0.0, seed=0):
         self.folder = Path(folder)
@@ -41,6 +46,7 @@ class FakeGCS:
         self.faults = defaultdict(list)
         self.served = Counter()  # requests for an object's bytes, by bucket/object
         self.failed = Counter()  # what went wrong, by fault
+        self._partial = defaultdict(bytes)  # what has come of each upload in parts
         self._random = random.Random(seed)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -49,6 +55,11 @@ class FakeGCS:
         self._thread.start()
         self.url = asyncio.run_coroutine_threadsafe(self._start(), self._loop).result()
         self.options = {"endpoint_url": self.url}
+        self.environment = {
+            "STORAGE_EMULATOR_HOST": self.url,
+            "FSSPEC_GS_TOKEN": "anon",
+            "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",  # would ask over gRPC, which is not here
+        }
         self.plain = f"{self.url}/download/storage/v1/b"  # /bucket/o/name
         return self
 
@@ -59,10 +70,14 @@ class FakeGCS:
         self._loop.close()
 
     async def _start(self):
-        app = web.Application()
+        app = web.Application(client_max_size=2**30)
         app.router.add_get("/storage/v1/b/{bucket}/o", self._list)
         for prefix in ("", "/download"):
             app.router.add_get(prefix + "/storage/v1/b/{bucket}/o/{name:.+}", self._object)
+        app.router.add_get("/storage/v1/b/{bucket}", self._bucket)
+        app.router.add_delete("/storage/v1/b/{bucket}/o/{name:.+}", self._delete)
+        app.router.add_post("/upload/storage/v1/b/{bucket}/o", self._upload)
+        app.router.add_post("/batch/storage/v1", self._delete_many)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -121,7 +136,8 @@ class FakeGCS:
         items, folders = [], set()
         for path in sorted(bucket.rglob("*")):
             name = path.relative_to(bucket).as_posix()
-            if not path.is_file() or not name.startswith(prefix):
+            whole = path.is_file() and path.suffix != ".upload"
+            if not whole or not name.startswith(prefix):
                 continue
             rest = name.removeprefix(prefix)
             if delimiter and delimiter in rest:
@@ -129,6 +145,58 @@ class FakeGCS:
             else:
                 items.append(self._metadata(path))
         return web.json_response({"items": items, "prefixes": sorted(folders)})
+
+    async def _bucket(self, request):
+        name = request.match_info["bucket"]
+        there = (self.folder / name).is_dir()
+        return web.json_response({"name": name}, status=200 if there else 404)
+
+    async def _upload(self, request):
+        """Take a whole object, or announce where its parts go, or take one of them."""
+        bucket, kind = request.match_info["bucket"], request.query["uploadType"]
+        if kind == "multipart":
+            announced, body = _parts(await request.read())
+            return self._store(bucket, json.loads(announced)["name"], body)
+        if "part" not in request.query:
+            location = request.url.update_query(part="1")
+            return web.Response(headers={"Location": str(location)})
+        return self._store_part(request, await request.read())
+
+    def _store_part(self, request, body):
+        key = "{bucket}/{name}".format(bucket=request.match_info["bucket"], **request.query)
+        self._partial[key] += body
+        if request.headers["Content-Range"].endswith("/*"):
+            last = len(self._partial[key]) - 1
+            return web.Response(status=308, headers={"Range": f"bytes=0-{last}"})
+        return self._store(*key.split("/", 1), self._partial.pop(key))
+
+    def _store(self, bucket, name, body):
+        path = self.folder / bucket / name
+        if not (self.folder / bucket).is_dir():
+            return web.json_response({"error": {"message": "no such bucket"}}, status=404)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_name(f"{path.name}.upload").write_bytes(body)
+        path.with_name(f"{path.name}.upload").replace(path)
+        return web.json_response(self._metadata(path))
+
+    async def _delete(self, request):
+        return web.Response(status=self._remove("{bucket}/{name}".format(**request.match_info)))
+
+    def _remove(self, key):
+        there = (self.folder / key).is_file()
+        if there:
+            (self.folder / key).unlink()
+        return 204 if there else 404
+
+    async def _delete_many(self, request):
+        body = (await request.read()).decode()
+        keys = re.findall(r"DELETE /storage/v1/b/([^/]+)/o/(\S+?)(?:\?\S*)? HTTP", body)
+        codes = [self._remove(f"{bucket}/{unquote(name)}") for bucket, name in keys]
+        answers = "".join(f"--answers\n\nHTTP/1.1 {code} .\n" for code in codes)
+        return web.Response(
+            text=f"{answers}--answers--",
+            headers={"Content-Type": "multipart/mixed; boundary=answers"},
+        )
 
     def _metadata(self, path):
         bucket, *name = path.relative_to(self.folder).parts
@@ -141,3 +209,10 @@ class FakeGCS:
             "timeCreated": "2020-01-01T00:00:00.000Z",
             "etag": str(stat.st_mtime_ns),
         }
+
+
+def _parts(body):
+    """Split a body of two parts into what stands below the head of each."""
+    boundary = b"\n" + body.split(b"\n", 1)[0]
+    first, second = body.removesuffix(boundary + b"--").split(boundary, 1)
+    return first.split(b"\n\n", 1)[1], second.split(b"\n\n", 1)[1]

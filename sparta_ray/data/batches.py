@@ -81,7 +81,7 @@ class BatchBuilder:
         rows of all ranks together.
         """
         unit = self.recipe.schedule.unit_at(position)
-        plan = self._plan(unit.split, unit.epoch)
+        plan = self._plan(unit.split, unit.plan)
         whole = plan.batch_rows(unit.step)
         rows = rank_rows(whole, self.rank, self.ranks)
         r = self.recipe
@@ -96,12 +96,12 @@ class BatchBuilder:
     def days(self, position: int) -> Days:
         """Return the day of every row at a position, those of all ranks."""
         unit = self.recipe.schedule.unit_at(position)
-        plan = self._plan(unit.split, unit.epoch)
+        plan = self._plan(unit.split, unit.plan)
         return plan.day[plan.batch_rows(unit.step)]
 
-    def _make_plan(self, split: SplitName, epoch: int) -> Plan:
+    def _make_plan(self, split: SplitName, number: int) -> Plan:
         r = self.recipe
-        return make_plan(r.splits[split], r.sampling, r.views, r.mask, r.seed, split, epoch)
+        return make_plan(r.splits[split], r.sampling, r.views, r.mask, r.seed, split, number)
 
 
 def stream(

@@ -38,6 +38,8 @@ class Fields:
 class Views:
     """What the encoder sees, each (B, V, I, J); None where the stage does not look.
 
+    With mask channels each has 2 V channels, see `ViewOperator.encoder_input`.
+
     Attributes:
         anchor: Contrastive view of the day, not masked.
         after: Masked contrastive view of the later neighbour.
@@ -92,12 +94,14 @@ def expand(batch: dict[str, Tensor], operator: ViewOperator) -> Views:
     ) -> Tensor:
         on_grid = _unpacked(batch, f"{masks}_on_grid", number, tuple(x_BVXY.shape[1:]))
         on_view = _unpacked(batch, masks, number, (x_BVXY.shape[1], *operator.view_size))
-        return sparse_view(x_BVXY, operator, offset_B2, on_grid, on_view, gaps)[0]
+        view = sparse_view(x_BVXY, operator, offset_B2, on_grid, on_view, gaps)
+        return operator.encoder_input(*view)
 
     anchor = after = before = masked_input = None
     if fields.after is not None and fields.before is not None:
         crop = batch["crop"]
-        anchor, _ = sparse_view(fields.day, operator, crop[:, 0], gaps=gaps)
+        whole = sparse_view(fields.day, operator, crop[:, 0], gaps=gaps)
+        anchor = operator.encoder_input(*whole)
         after = masked(fields.after, "neighbour_masks", 0, crop[:, 1])
         before = masked(fields.before, "neighbour_masks", 1, crop[:, 2])
     if "input_mask" in batch or "input_mask_on_grid" in batch:

@@ -7,6 +7,8 @@ one in the sine of latitude, so the whole operator is two small sparse matrices,
 Legend: N any leading axes, X, Y the source's and P, Q the target's longitudes and latitudes.
 """
 
+from copy import copy
+
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
@@ -15,6 +17,7 @@ from sparta_ray.config import ConfigError
 from sparta_ray.grids import Grid, Vector, latitude_edges, longitude_edges
 
 Fields = NDArray[np.float32]
+Order = NDArray[np.intp]
 
 _SLIVER = 1e-6
 """Overlaps below this share of a target cell are rounding of the edges."""
@@ -29,17 +32,37 @@ class ConservativeRegridder:
         Raises:
             ConfigError: A grid does not cover the globe.
         """
+        self.target = target
         self.is_identity = source.same_as(target)
         if self.is_identity:
             return
         _check_global(source, "source")
         _check_global(target, "target")
-        longitude = _longitude_weights(source.longitude, target.longitude)
-        latitude = _latitude_weights(source.latitude, target.latitude)
-        # Longitudes first: they stride over whole rows of the field. That large product is in
-        # float32; the small one that follows makes up for it in float64.
-        self._longitude_PX = sp.csr_array(longitude.astype(np.float32))
-        self._latitude_QY = sp.csr_array(latitude)
+        self._weigh(
+            sp.csr_array(_longitude_weights(source.longitude, target.longitude)),
+            sp.csr_array(_latitude_weights(source.latitude, target.latitude)),
+        )
+
+    def _weigh(self, longitude_PX: sp.csr_array, latitude_QY: sp.csr_array) -> None:
+        # The large product is in float32; the small one that follows makes up for it in float64.
+        self._longitude_PX, self._latitude_QY = longitude_PX, latitude_QY
+        self._large_longitude_PX = longitude_PX.astype(np.float32)
+        self._large_latitude_QY = latitude_QY.astype(np.float32)
+
+    def reordered(self, longitude_order: Order, latitude_order: Order) -> "ConservativeRegridder":
+        """Return the operator for fields that are stored in another order than the source grid's.
+
+        Args:
+            longitude_order: Indices that would bring stored longitudes into that order, shape (X,).
+            latitude_order: The same of latitudes, shape (Y,).
+        """
+        other = copy(self)
+        if not self.is_identity:
+            other._weigh(
+                _with_columns(self._longitude_PX, longitude_order),
+                _with_columns(self._latitude_QY, latitude_order),
+            )
+        return other
 
     def __call__(self, x_NXY: Fields, skip_missing: bool = False) -> Fields:
         """Return the fields on the target grid, shape (…, P, Q).
@@ -67,9 +90,19 @@ class ConservativeRegridder:
         return mean
 
     def _product(self, x_XY: Fields) -> NDArray[np.float64]:
-        x_PY = self._longitude_PX @ x_XY
+        """Multiply from the side on which whole rows of memory are added up."""
+        if x_XY.T.flags.c_contiguous and not x_XY.flags.c_contiguous:
+            x_QX = self._large_latitude_QY @ x_XY.T
+            x_PQ: NDArray[np.float64] = self._longitude_PX @ x_QX.T
+            return x_PQ
+        x_PY = self._large_longitude_PX @ x_XY
         x_QP: NDArray[np.float64] = self._latitude_QY @ x_PY.T
         return x_QP.T
+
+
+def _with_columns(weights: sp.csr_array, order: Order) -> sp.csr_array:
+    """Return the matrix with each column where the value that it weighs is stored."""
+    return sp.csr_array((weights.data, order[weights.indices], weights.indptr), weights.shape)
 
 
 def _latitude_weights(source: Vector, target: Vector) -> Vector:

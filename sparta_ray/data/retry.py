@@ -49,6 +49,7 @@ class RetryConfig:
         longest_wait_s: Where the doubling ends.
         request_s: Longest time for one request.
         total_s: Longest time for one read with all its attempts.
+        first_answer_s: Longest time for a source's first answer, before anything is begun.
     """
 
     attempts: int = Field(default=8, ge=1)
@@ -56,6 +57,7 @@ class RetryConfig:
     longest_wait_s: float = Field(default=30.0, ge=0)
     request_s: float = Field(default=300.0, gt=0)
     total_s: float = Field(default=900.0, gt=0)
+    first_answer_s: float = Field(default=10.0, gt=0)
 
 
 ONCE = RetryConfig(attempts=1)
@@ -136,11 +138,20 @@ def retried(
 
 def is_transient(error: BaseException) -> bool:
     """Say whether the same request may well succeed in a moment."""
-    return any(
-        _status(cause) in BUSY
-        or isinstance(cause, TimeoutError | ConnectionError)
-        or any(base.__name__ in BROKEN_OFF for base in type(cause).__mro__)
-        for cause in _causes(error)
+    return any(_status(cause) in BUSY or _broke_off(cause) for cause in _causes(error))
+
+
+def gave_no_answer(error: BaseException) -> bool:
+    """Say whether a request met nobody: no host, no connection, or silence."""
+    causes = list(_causes(error))
+    return not any(_status(cause) for cause in causes) and any(
+        isinstance(cause, socket.gaierror) or _broke_off(cause) for cause in causes
+    )
+
+
+def _broke_off(error: BaseException) -> bool:
+    return isinstance(error, TimeoutError | ConnectionError) or any(
+        base.__name__ in BROKEN_OFF for base in type(error).__mro__
     )
 
 

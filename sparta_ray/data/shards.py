@@ -25,6 +25,7 @@ from sparta_ray.data.recipe import (
     read_recipe,
 )
 from sparta_ray.data.retry import ReadError
+from sparta_ray.data.sources.reach import check_reach
 from sparta_ray.data.statistics import Statistics
 from sparta_ray.data.store import read_meta
 
@@ -68,6 +69,7 @@ def plan_store(config: DataConfig) -> Recipe:
     else:
         check_settings(meta, config)
     try:
+        check_reach(config.source)
         recipe = read_recipe(config)
     except ReadError as error:
         raise ConfigError(str(error)) from error

@@ -42,11 +42,12 @@ class StreamReader:
         self._read_fields, self._cache = read_fields, cache
         self._shape = layout.shape
         self._block_steps = stream_block(layout.provenance["read_chunk"])
+        self._offset = int(layout.provenance.get("chunk_offset", 0))  # blocks begin where chunks do
 
     def read(self, days: NDArray[np.int64]) -> Fields:
         """Return physical fields of any steps, in the order asked, shape (n, V, X, Y)."""
         fields = np.empty((len(days), *self._shape[1:]), dtype=np.float32)
-        block_of, place = np.divmod(days, self._block_steps)
+        block_of, place = np.divmod(days + self._offset, self._block_steps)
         pending = np.unique(block_of).tolist()
         for wait in (False, True):  # first what is there or free, then what others are reading
             busy = []
@@ -56,13 +57,14 @@ class StreamReader:
                     busy.append(block)
                 else:
                     rows = block_of == block
-                    fields[rows] = whole[place[rows]]
+                    fields[rows] = whole[place[rows] - (self._offset if block == 0 else 0)]
             pending = busy
         return fields
 
     def _read_block(self, block: int) -> Fields:
-        start = block * self._block_steps
-        return self._read_fields(start, min(start + self._block_steps, self._shape[0]))
+        start = block * self._block_steps - self._offset
+        stop = min(start + self._block_steps, self._shape[0])
+        return self._read_fields(max(0, start), stop)
 
 
 def open_stream(path: str, layout: StoreLayout, fingerprint: str) -> StreamReader:

@@ -13,11 +13,16 @@ from sparta_ray.data.views import (
     crop_operators,
     cropped_cells,
     nearest_cells,
+    seamless_crop_operators,
 )
 
 
 class ViewOperator(nn.Module):
-    """Expands fields into views: A_i x B_jᵀ for crop offsets (i, j)."""
+    """Expands fields into views: A_i x B_jᵀ for crop offsets (i, j).
+
+    Attributes:
+        mask_channels: Whether an encoder sees which values of a view are there.
+    """
 
     crop_x: Tensor
     crop_y: Tensor
@@ -28,12 +33,19 @@ class ViewOperator(nn.Module):
     resize_cells_x: Tensor
     resize_cells_y: Tensor
 
-    def __init__(self, grid: tuple[int, int], config: ViewConfig):
+    def __init__(self, grid: tuple[int, int], config: ViewConfig, mask_channels: bool = False):
         super().__init__()
+        self.mask_channels = mask_channels
+        x, y = zip(grid, config.resize, config.crop, strict=True)
+        if config.periodic:
+            crop_x = seamless_crop_operators(*x, config.filter, periodic=True)
+            crop_y = seamless_crop_operators(*y, config.filter, periodic=False)
+        else:
+            crop_x, crop_y = (crop_operators(*axis, config.filter) for axis in (x, y))
         operators = {
-            "crop_x": crop_operators(grid[0], config.resize[0], config.crop[0], config.filter),
-            "crop_y": crop_operators(grid[1], config.resize[1], config.crop[1], config.filter),
-            "resize_x": bicubic_matrix(grid[0], config.crop[0]),
+            "crop_x": crop_x,
+            "crop_y": crop_y,
+            "resize_x": bicubic_matrix(grid[0], config.crop[0], config.periodic),
             "resize_y": bicubic_matrix(grid[1], config.crop[1]),
         }
         for name, matrix in operators.items():
@@ -70,6 +82,21 @@ class ViewOperator(nn.Module):
     def resized(self, x_BVXY: Tensor) -> Tensor:
         """Resize without crop or filter: the input view before its mask, (B, V, I, J)."""
         return self.resize_x @ x_BVXY @ self.resize_y.T
+
+    def encoder_input(self, view_BVIJ: Tensor, seen_BVIJ: Tensor | None) -> Tensor:
+        """Return what an encoder sees of views.
+
+        Args:
+            view_BVIJ: Views, 0 where hidden or missing.
+            seen_BVIJ: Which of their values are not; None for all.
+
+        Returns:
+            The views; with mask channels 2 V channels, 1 or 0 for seen or not behind the values.
+        """
+        if not self.mask_channels:
+            return view_BVIJ
+        seen = torch.ones_like(view_BVIJ) if seen_BVIJ is None else seen_BVIJ.to(view_BVIJ)
+        return torch.cat([view_BVIJ, seen], dim=1)
 
     def nearest(self, flags_BVXY: Tensor, offset_B2: Tensor | None = None) -> Tensor:
         """Look up the flag of the cell that each point of a view lies in.

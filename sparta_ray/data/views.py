@@ -18,11 +18,16 @@ class ViewConfig:
         resize: Size before cropping.
         crop: Size of every view the encoder sees.
         filter: Width of the mean filter, odd.
+        periodic: Whether longitude goes round. Resize and filter then reach over its ends, and the
+            filter takes the mean of what there is: neighbours from outside the crop, and at the
+            poles of fewer points. As published, the map has a seam, and zeros beyond the crop
+            darken its edges.
     """
 
     resize: tuple[int, int] = (160, 80)
     crop: tuple[int, int] = (144, 72)
     filter: int = Field(default=5, ge=1)
+    periodic: bool = False
 
     @model_validator(mode="after")
     def _check_sizes(self) -> "ViewConfig":
@@ -38,10 +43,11 @@ class ViewConfig:
         return self.resize[0] - self.crop[0] + 1, self.resize[1] - self.crop[1] + 1
 
 
-def bicubic_matrix(source: int, target: int, a: float = -0.75) -> Matrix:
+def bicubic_matrix(source: int, target: int, periodic: bool = False, a: float = -0.75) -> Matrix:
     """Return the resize operator of one axis, shape (target, source).
 
-    Cubic convolution with half-pixel centres and repeated edge values, without antialiasing.
+    Cubic convolution with half-pixel centres, without antialiasing. Beyond the ends, edge values
+    are repeated, or the axis goes on at its other end if it is periodic.
     """
     centre = (np.arange(target) + 0.5) * source / target - 0.5
     first = np.floor(centre).astype(int) - 1
@@ -49,7 +55,8 @@ def bicubic_matrix(source: int, target: int, a: float = -0.75) -> Matrix:
     for tap in range(4):
         index = first + tap
         weight = _cubic(np.abs(centre - index), a)
-        np.add.at(matrix, (np.arange(target), index.clip(0, source - 1)), weight)
+        inside = index % source if periodic else index.clip(0, source - 1)
+        np.add.at(matrix, (np.arange(target), inside), weight)
     return matrix
 
 
@@ -65,11 +72,36 @@ def mean_filter_matrix(size: int, width: int) -> Matrix:
     return np.where(offset <= width // 2, 1.0 / width, 0.0)
 
 
+def periodic_filter_matrix(size: int, width: int) -> Matrix:
+    """Return the running mean of one axis that goes round, shape (size, size)."""
+    matrix = np.zeros((size, size))
+    for shift in range(-(width // 2), width // 2 + 1):
+        matrix += np.roll(np.eye(size), shift, axis=1) / width
+    return matrix
+
+
 def crop_operators(source: int, resized: int, cropped: int, width: int) -> Matrix:
     """Return filter · crop · resize of one axis for every offset, (offsets, cropped, source)."""
     resize = bicubic_matrix(source, resized)
     mean = mean_filter_matrix(cropped, width)
     return np.stack([mean @ resize[i : i + cropped] for i in range(resized - cropped + 1)])
+
+
+def seamless_crop_operators(
+    source: int, resized: int, cropped: int, width: int, periodic: bool
+) -> Matrix:
+    """Return crop · filter · resize of one axis for every offset, (offsets, cropped, source).
+
+    The filter runs before the crop, over an axis that is periodic (longitude) or ends (latitude);
+    where it ends, the mean is of the points there are.
+    """
+    if periodic:
+        mean = periodic_filter_matrix(resized, width)
+    else:
+        mean = mean_filter_matrix(resized, width)
+        mean /= mean.sum(axis=1, keepdims=True)
+    smooth = mean @ bicubic_matrix(source, resized, periodic)
+    return np.stack([smooth[i : i + cropped] for i in range(resized - cropped + 1)])
 
 
 def nearest_cells(source: int, target: int) -> NDArray[np.int64]:

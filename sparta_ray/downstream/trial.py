@@ -1,10 +1,12 @@
 """One downstream training: a task, in one setting, on one model's embeddings, with one seed."""
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
@@ -13,14 +15,18 @@ from torch import nn
 from sparta_ray.data.seasons import season_of
 from sparta_ray.data.splits import Split, SplitName
 from sparta_ray.data.store import Store
+from sparta_ray.downstream.anomaly_regression import AnomalyRegressionConfig
+from sparta_ray.downstream.anomaly_training import KnownDays, train_anomaly_regression
 from sparta_ray.downstream.classification import (
     ClassificationConfig,
     SeasonClassifier,
     train_classifier,
 )
 from sparta_ray.downstream.diffusion import DiffusionConfig, LatentDiffusion, train_diffusion
-from sparta_ray.downstream.forecast import ForecastConfig, Forecaster, train_forecaster
+from sparta_ray.downstream.forecast import ForecastConfig, build_forecaster
 from sparta_ray.downstream.latents import Latents
+from sparta_ray.downstream.lstm_forecast import LSTMForecastConfig, train_lstm_forecaster
+from sparta_ray.downstream.seasonal_cycle import year_phase
 from sparta_ray.downstream.training import OnEpoch
 from sparta_ray.embedder import Embedder
 from sparta_ray.run import Run, downstream_splits
@@ -29,6 +35,10 @@ from sparta_ray.seeding import derive_seed
 from sparta_ray.training.stages import ModelKind
 
 Task = Literal["forecast", "diffusion", "classification"]
+
+
+class FailedTrialsError(RuntimeError):
+    """Some trials failed; the message names each, and why. The others are kept."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +104,9 @@ def fresh_model(run: Run, trial: Trial) -> nn.Module:
     downstream, embedding = run.downstream, run.model.embedding
     match trial.task:
         case "forecast":
-            return Forecaster(embedding, downstream.forecast[trial.setting])
+            store = Store(run.data.store)
+            points = len(store.variables) * math.prod(store.grid)
+            return build_forecaster(embedding, points, downstream.forecast[trial.setting])
         case "diffusion":
             assert downstream.diffusion is not None
             return LatentDiffusion(embedding, downstream.diffusion)
@@ -131,13 +143,27 @@ def _train_forecaster(
     on_epoch: OnEpoch,
 ) -> nn.Module:
     mask = run.downstream.mask
-    return train_forecaster(
-        latents.of_epochs(parts["train"], mask, "train"),
-        latents.masked(parts["validation"], mask, "validation").to(latents.embedder.device),
-        run.downstream.forecast[trial.setting],
-        seed,
-        on_epoch,
-    )
+    train = latents.of_epochs(parts["train"], mask, "train")
+    validation = latents.masked(parts["validation"], mask, "validation").to(latents.embedder.device)
+    match config := run.downstream.forecast[trial.setting]:
+        case LSTMForecastConfig():
+            return train_lstm_forecaster(train, validation, config, seed, on_epoch)
+        case AnomalyRegressionConfig():
+            known, known_too = (
+                _known(latents.store, parts[name], config) for name in ("train", "validation")
+            )
+            return train_anomaly_regression(
+                train, known, validation, known_too, config, seed, on_epoch
+            )
+
+
+def _known(store: Store, part: Split, config: AnomalyRegressionConfig) -> KnownDays:
+    """Return the season of a split's days, and their fields if those are to be forecast."""
+    days = np.arange(part.start, part.stop)
+    fields_TG = None
+    if config.target == "fields":
+        fields_TG = torch.from_numpy(store.read_standardised(days)).flatten(1)
+    return KnownDays(year_phase(store.days[days]), fields_TG)
 
 
 def _train_diffusion(

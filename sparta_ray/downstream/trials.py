@@ -1,8 +1,7 @@
-"""The downstream trials under Ray Tune: models x tasks x seeds as a grid."""
+"""The downstream trials under Ray Tune: models x tasks x seeds as a grid, of one run or several."""
 
 import time
-import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,7 +11,9 @@ from ray import tune
 from sparta_ray.capacity import nodes_at_most, nodes_now
 from sparta_ray.cluster import Show, own_interrupt, watched
 from sparta_ray.config import from_tree, to_tree
+from sparta_ray.downstream.summary import write_summary
 from sparta_ray.downstream.trial import (
+    FailedTrialsError,
     Trial,
     is_finished,
     save_trial,
@@ -21,85 +22,78 @@ from sparta_ray.downstream.trial import (
     trials,
 )
 from sparta_ray.metrics_export import MetricsExport
-from sparta_ray.placement import fitting_trials
+from sparta_ray.placement import fitting_trials, trial_ask
 from sparta_ray.run import Run
 from sparta_ray.run_folder import RunFolder
+from sparta_ray.trial_runner import Failure, run_trials
+from sparta_ray.turns import wait_for_room
 
 
 def train_downstream(run: Run) -> None:
-    """Train every trial of a run that is not finished.
+    """Train every trial of a run that is not finished, and print how all of them ended.
 
     Raises:
-        RuntimeError: Some trial failed; the others are kept, and all failures are named.
+        FailedTrialsError: Some trial failed; the others are kept, and all failures are named.
     """
     folder = RunFolder(run.path)
-    pending = [trial for trial in trials(run) if not is_finished(folder, trial)]
-    if not pending:
+    if all(is_finished(folder, trial) for trial in trials(run)):
         return
-    resources = {"cpu": run.downstream.cpus_per_trial, "gpu": run.downstream.gpus_per_trial}
-    with watched() as show, own_interrupt():
-        trainable = tune.with_parameters(_train, run=to_tree(run), show=show)
-        results = tune.Tuner(
-            tune.with_resources(trainable, resources),
-            param_space={"trial": tune.grid_search([asdict(trial) for trial in pending])},
-            tune_config=tune.TuneConfig(
-                max_concurrent_trials=_concurrency(run),
-                trial_name_creator=_trial_name,
-                trial_dirname_creator=_trial_name,
-            ),
-            run_config=tune.RunConfig(
-                name=f"tune-{time.strftime('%Y%m%d-%H%M%S')}",
-                storage_path=folder.child("downstream"),
-                failure_config=tune.FailureConfig(max_failures=run.scaling.max_failures),
-                verbose=0,
-            ),
-        ).fit()
-    failures = [f"{name}: {error}" for name, error in _failures(results)]
+    failures = train_trials([run], folder.for_ray("downstream"))
+    print(write_summary(run, folder), flush=True)
     if failures:
-        raise RuntimeError("downstream trials failed:\n" + "\n".join(failures))
-    if not all(is_finished(folder, trial) for trial in pending):
-        raise KeyboardInterrupt
+        lines = [f"  {trial.name}: {failure.reason}" for (_, trial), failure in failures.items()]
+        raise FailedTrialsError("downstream trials failed:\n" + "\n".join(lines))
 
 
-def _train(config: dict[str, Any], run: dict[str, Any], show: Show) -> None:
-    """Train one trial; a function trainable of Tune.
+def train_trials(
+    runs: Sequence[Run], storage: Mapping[str, Any]
+) -> dict[tuple[str, Trial], Failure]:
+    """Train the trials of several runs that are not finished, and return those that failed.
 
-    Tune begins a trial again whose machine was lost, and any that raises. An error of the trial's
-    own would only come again: it is kept in the run folder and reported, not raised.
+    Args:
+        runs: Their models must be there.
+        storage: Where Tune's records go, as of `RunFolder.for_ray`.
+
+    Raises:
+        KeyboardInterrupt: It was told to stop.
     """
-    loaded, trial = from_tree(Run, run, "run"), Trial(**config["trial"])
-    try:
-        _train_and_save(loaded, trial, show)
-    except Exception as error:
-        trace = traceback.format_exc()
-        RunFolder(loaded.path).write(f"{trial.folder}-error.txt", trace)
-        tune.report({"error": f"{type(error).__name__}: {error}"})
+    pending = {
+        _name(runs, run, trial): (run, trial)
+        for run in runs
+        for trial in trials(run)
+        if not is_finished(RunFolder(run.path), trial)
+    }
+    if not pending:
+        return {}
+    for run in runs:
+        wait_for_room(trial_ask(run))
+    with watched() as show, own_interrupt():
+        failures = run_trials(
+            _train,
+            {name: {"run": run.name, **asdict(trial)} for name, (run, trial) in pending.items()},
+            {"runs": {run.name: to_tree(run) for run in runs}, "show": show},
+            asks=lambda name: _ask(pending[name][0]),
+            at_most=min(_concurrency(run) for run, _ in pending.values()),
+            storage=storage,
+            label="downstream",
+            max_failures=max(run.scaling.max_failures for run in runs),
+        )
+    for name, failure in failures.items():
+        run, trial = pending[name]
+        RunFolder(run.path).write(f"{trial.folder}-error.txt", failure.trace)
+    begun_well = [pair for name, pair in pending.items() if name not in failures]
+    if not all(is_finished(RunFolder(run.path), trial) for run, trial in begun_well):
+        raise KeyboardInterrupt
+    return {(pending[name][0].name, pending[name][1]): why for name, why in failures.items()}
 
 
-def _train_and_save(loaded: Run, trial: Trial, show: Show) -> None:
-    device = torch.device("cuda" if loaded.downstream.gpus_per_trial else "cpu")
-    torch.set_num_threads(max(1, int(loaded.downstream.cpus_per_trial)))
-    folder, export = RunFolder(loaded.path), MetricsExport(loaded.name)
-    name = f"{trial.folder}-history.jsonl"
-    pending: list[dict[str, Any]] = []
-    epochs, shown = task_config(loaded, trial).epochs, 0.0
-    folder.write(name, "")
+def _name(runs: Sequence[Run], run: Run, trial: Trial) -> str:
+    """Return a trial's name, with that of its run where there are several."""
+    return trial.name if len(runs) == 1 else f"{run.name}-{trial.name}"
 
-    def on_epoch(epoch: int, values: Mapping[str, float]) -> None:
-        nonlocal shown
-        pending.append({"epoch": epoch, **values})
-        tune.report(dict(pending[-1]))
-        if time.monotonic() - shown > 3 or epoch + 1 == epochs:
-            shown = time.monotonic()
-            losses = " ".join(f"{name} {value:.4g}" for name, value in values.items())
-            show(f"downstream {trial.name}", epoch + 1, epochs, f"epochs {losses}")
-            export(f"downstream {trial.name}", {"position": epoch + 1, **values})
-            if folder.is_local or epoch + 1 == epochs:  # a remote file is written as a whole
-                folder.append_records(name, pending)
-                pending.clear()
 
-    model = train_trial(loaded, trial, on_epoch, device)
-    save_trial(folder, trial, model)
+def _ask(run: Run) -> Mapping[str, float]:
+    return {"CPU": run.downstream.cpus_per_trial, "GPU": run.downstream.gpus_per_trial}
 
 
 def _concurrency(run: Run) -> int:
@@ -108,19 +102,38 @@ def _concurrency(run: Run) -> int:
     return max(1, min(fits, run.downstream.max_concurrent or fits))
 
 
-def _trial_name(trial: "tune.experiment.Trial") -> str:
-    return Trial(**trial.config["trial"]).name
+def _train(parameters: Mapping[str, Any], runs: Mapping[str, dict[str, Any]], show: Show) -> None:
+    """Train one trial and leave its model in its run folder."""
+    trial = Trial(**{name: parameters[name] for name in Trial.__dataclass_fields__})
+    run = from_tree(Run, runs[parameters["run"]], "run")
+    device = torch.device("cuda" if run.downstream.gpus_per_trial else "cpu")
+    torch.set_num_threads(max(1, int(run.downstream.cpus_per_trial)))
+    folder, history = RunFolder(run.path), _History(run, trial, parameters["name"], show)
+    save_trial(folder, trial, train_trial(run, trial, history.add, device))
+    folder.remove_if_there(f"{trial.folder}-error.txt")
 
 
-def _failures(results: "tune.ResultGrid") -> list[tuple[str, str]]:
-    """Return the name of each trial that failed, or whose machine was lost too often, and why."""
-    failed = [
-        (result.config, _last_line(result.error) if result.error else result.metrics["error"])
-        for result in results
-        if result.error is not None or "error" in (result.metrics or {})
-    ]
-    return [(Trial(**config["trial"]).name, reason) for config, reason in failed]
+class _History:
+    """Records a trial's epochs, and shows how far it has come."""
 
+    def __init__(self, run: Run, trial: Trial, label: str, show: Show):
+        self._folder, self._file = RunFolder(run.path), f"{trial.folder}-history.jsonl"
+        self._label, self._show, self._export = f"downstream {label}", show, MetricsExport(run.name)
+        self._epochs, self._shown = task_config(run, trial).epochs, 0.0
+        self._pending: list[dict[str, Any]] = []
+        self._folder.write(self._file, "")
 
-def _last_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[-1]
+    def add(self, epoch: int, values: Mapping[str, float]) -> None:
+        """Take an epoch's losses; a remote file is written as a whole, so more rarely."""
+        self._pending.append({"epoch": epoch, **values})
+        tune.report(dict(self._pending[-1]))
+        last = epoch + 1 == self._epochs
+        if time.monotonic() - self._shown <= 3 and not last:
+            return
+        self._shown = time.monotonic()
+        losses = " ".join(f"{name} {value:.4g}" for name, value in values.items())
+        self._show(self._label, epoch + 1, self._epochs, f"epochs {losses}")
+        self._export(self._label, {"position": epoch + 1, **values})
+        if self._folder.is_local or last:
+            self._folder.append_records(self._file, self._pending)
+            self._pending.clear()

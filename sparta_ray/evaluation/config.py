@@ -1,9 +1,14 @@
 """How much is evaluated."""
 
+from typing import Annotated
+
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from sparta_ray.config import STRICT
+from sparta_ray.evaluation.uncertainty import BootstrapConfig
+
+Ratio = Annotated[float, Field(ge=0, lt=1)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -18,6 +23,9 @@ class EvaluationConfig:
         realism_neighbours: k of the realism score (Eq. 19).
         climatology_half_window: Days at which a neighbour's weight in a day of the year's
             climatology has fallen to 0; with 30, 29 days on either side enter.
+        robustness_days: Most test days to mask for the robustness curves, evenly spread.
+        robustness_ratios: Mask ratios of the robustness curves; empty leaves them out.
+        bootstrap: How intervals over windows are drawn.
     """
 
     report_leads: tuple[int, ...] = (1, 25, 50, 75, 100)
@@ -26,6 +34,11 @@ class EvaluationConfig:
     density_sigma: float = Field(default=20.0, gt=0)
     realism_neighbours: int = Field(default=5, ge=1)
     climatology_half_window: int = Field(default=30, ge=1)
+    robustness_days: int = Field(default=64, ge=2)
+    robustness_ratios: tuple[Ratio, ...] = (
+        0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99,
+    )  # fmt: skip
+    bootstrap: BootstrapConfig = Field(default_factory=BootstrapConfig)
 
     def table_leads(self, last: int) -> set[int]:
         """Return the leads shown in tables of a forecast `last` days ahead."""

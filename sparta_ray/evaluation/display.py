@@ -10,6 +10,24 @@ from sparta_ray.variables import parse
 BASELINES = ("persistence", "climatology", "mean field")
 """Forecasts without a model, in the order in which they are shown."""
 
+_FLOOR = "floor of "
+
+PUBLISHED_NAMES = {
+    "sparta_early_hn_cycle": "SPARTA early fusion, HN + cycle",
+    "sparta_early_hn": "SPARTA early fusion, HN",
+    "sparta_early_cycle": "SPARTA early fusion, cycle",
+    "sparta_early": "SPARTA early fusion",
+    "sparta_late_attention": "SPARTA late fusion, self-attention",
+    "sparta_late_graph": "SPARTA late fusion, graph",
+    "autoencoder": "autoencoder",
+    "barlow_twins": "Barlow Twins",
+    "simclr": "SimCLR",
+    "supcon": "supervised contrastive",
+}
+"""The published variants as a reader's words; HN is hard negatives."""
+
+_VARIANT = re.compile("sparta(_(early|late)(_[a-z]+)*)?|barlow_twins|simclr|supcon")
+
 _UNITS = {"K": "K", "m s-1": "m s⁻¹", "m2 s-2": "m² s⁻²", "kg kg-1": "g kg⁻¹"}
 _FACTORS = {"kg kg-1": 1000.0}
 
@@ -46,9 +64,20 @@ def display_of(label: str) -> Display:
     )
 
 
+def floor_of(model: str) -> str:
+    """Return the name of what a model's decoder makes of the true days' own embeddings."""
+    return f"{_FLOOR}{model}"
+
+
+def is_baseline(model: str) -> bool:
+    """Return whether a name is no model's own: a baseline, or the floor of a model."""
+    return model in BASELINES or model.startswith(_FLOOR)
+
+
 def model_name(model: str) -> str:
     """Return a model's name as written in a heading, such as ``SPARTA`` or ``Mean field``."""
-    return in_sentence(model) if "sparta" in model else model[:1].upper() + model[1:]
+    name = in_sentence(model)
+    return name if name.startswith("SPARTA") else name[:1].upper() + name[1:]
 
 
 def setting_name(setting: str) -> str:
@@ -67,16 +96,17 @@ def lead_name(days: int) -> str:
 
 def in_sentence(model: str) -> str:
     """Return a model's name as written within a sentence, such as ``autoencoder``."""
-    return model.replace("sparta", "SPARTA")
+    return _VARIANT.sub(lambda found: PUBLISHED_NAMES.get(found[0], "SPARTA"), model)
 
 
 def model_order(models: Iterable[str]) -> list[str]:
     """Return the distinct models, SPARTA first, the baselines last, the others as they come."""
     distinct = dict.fromkeys(models)
-    learnt = [model for model in distinct if model not in BASELINES]
+    learnt = [model for model in distinct if not is_baseline(model)]
     return [
         *sorted(learnt, key=lambda model: "sparta" not in model),
         *(model for model in BASELINES if model in distinct),
+        *(model for model in distinct if model.startswith(_FLOOR)),
     ]
 
 

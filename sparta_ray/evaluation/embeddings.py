@@ -1,15 +1,39 @@
-"""The embedding space itself: smoothness, size and rank on consecutive masked test days."""
+"""The embedding space itself: smoothness, size and rank, seasons in it, and augmented pairs.
+
+Legend: T days, D embedding.
+"""
+
+from collections.abc import Callable
 
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
-from sparta_ray.data.splits import Split
-from sparta_ray.evaluation.latent_space import effective_rank, smoothness
-from sparta_ray.evaluation.reconstruction import STREAM
+from sparta_ray.data.seasons import season_of
+from sparta_ray.data.splits import Split, SplitName
+from sparta_ray.evaluation.latent_space import (
+    cosines,
+    cycle_distances,
+    effective_rank,
+    smoothness,
+    temporal_distances,
+)
+from sparta_ray.evaluation.probes import cluster_agreement, knn_probe, linear_probe
 from sparta_ray.evaluation.results import Results
+from sparta_ray.evaluation.score_record import Absent, Subject
 from sparta_ray.evaluation.setup import Setup
-from sparta_ray.evaluation.truth import Subject
+from sparta_ray.evaluation.window_sums import Windows
+from sparta_ray.run import splits
+from sparta_ray.seeding import derive_seed
 from sparta_ray.training.stages import ModelKind
+
+TASK = "latent space"
+
+CLUSTERS = (4, 8, 12, 16, 24, 32)
+"""Numbers of k-means clusters that are compared with the seasons."""
+
+PAIRED_DAYS = 128
+"""Most validation days whose two augmented views are compared (Table 3.1)."""
 
 
 def evaluate_embeddings(setup: Setup, kind: ModelKind) -> Results:
@@ -17,20 +41,129 @@ def evaluate_embeddings(setup: Setup, kind: ModelKind) -> Results:
     test = setup.parts["test"]
     days = min(setup.run.evaluation.smoothness_days, len(test))
     part = Split(test.start, test.start + days)
-    h_TD = setup.latents(kind).masked(part, setup.run.downstream.mask, STREAM).numpy()
-    subject = Subject("latent space", kind)
+    h_TD = setup.masked(kind)[:days].numpy()
+    subject = Subject(TASK, kind)
     raw = smoothness(h_TD)
-    relative = raw.relative()
-    scores = [
-        subject.score("temporal distance", raw.temporal_mean),
-        subject.score("cycle distance", raw.cycle_mean),
-        subject.score("relative temporal distance", relative.temporal_mean),
-        subject.score("relative cycle distance", relative.cycle_mean),
-        subject.score("temporal distance std", raw.temporal_std),
-        subject.score("cycle distance std", raw.cycle_std),
-        subject.score("total variance", raw.total_variance),
-        subject.score("effective rank", effective_rank(h_TD)),
-    ]
-    times = setup.store.days[np.arange(part.start, part.stop)].astype("datetime64[ns]")
-    embeddings = xr.DataArray(h_TD, dims=("time", "component"), coords={"time": times})
-    return Results(scores, {f"embeddings-{kind}": embeddings})
+    results = Results(
+        [
+            subject.score("temporal distance std", raw.temporal_std),
+            subject.score("cycle distance std", raw.cycle_std),
+            subject.score("total variance", raw.total_variance),
+            subject.score("effective rank", effective_rank(h_TD)),
+        ]
+    )
+    indices = np.arange(part.start, part.stop)
+    _add_distances(results, subject, h_TD, setup.since_1970(indices))
+    whole_TD = setup.latents(kind).whole(part).numpy()
+    centre_D = whole_TD.mean(axis=0)
+    windows = Windows(subject, setup.since_1970(indices))
+    agreement = cosines(h_TD - centre_D, whole_TD - centre_D)
+    results.add([windows.mean("mask agreement", agreement)])
+    times = setup.store.days[indices].astype("datetime64[ns]")
+    results.arrays[f"embeddings-{kind}"] = xr.DataArray(
+        h_TD, dims=("time", "component"), coords={"time": times}
+    )
+    return results
+
+
+def _add_distances(
+    results: Results, subject: Subject, h_TD: NDArray[np.float32], days: NDArray[np.float64]
+) -> None:
+    """Add the distances of consecutive days, plain and without the embedding's scale."""
+    centred_TD = h_TD.astype(np.float64) - h_TD.mean(axis=0, dtype=np.float64)
+    variance_T = (centred_TD**2).sum(axis=1)
+    later = Windows(subject, days[1:])
+    within = Windows(subject, days[1:-1])
+    for name, windows, distances in (
+        ("temporal distance", later, temporal_distances(h_TD)),
+        ("cycle distance", within, cycle_distances(h_TD)),
+    ):
+        inside = np.isin(days, windows.days)
+        divisor = variance_T[inside] * (variance_T.mean() / variance_T[inside].mean())
+        results.add([windows.mean(name, distances)])
+        results.add([windows.sums(f"relative {name}", "mean", distances, divisor)])
+    product = (centred_TD[1:] * centred_TD[:-1]).sum(axis=1)
+    results.add(
+        [
+            later.mean("adjacent cosine", cosines(h_TD[1:], h_TD[:-1])),
+            later.mean("centred adjacent cosine", cosines(centred_TD[1:], centred_TD[:-1])),
+            later.sums("lag-1 autocorrelation", "mean", product, variance_T[1:]),
+        ]
+    )
+
+
+def evaluate_probes(setup: Setup, kind: ModelKind) -> Results:
+    """Look for the seasons in masked days' embeddings by simple means, and in their clusters."""
+    results, subject = Results(), Subject(TASK, kind)
+    h = {name: _for_seasons(setup, kind, name) for name in setup.parts}
+    seasons = {
+        name: season_of(setup.store.days[part.start : part.stop])
+        for name, part in setup.parts.items()
+    }
+    train, validation = ((h[name], seasons[name]) for name in ("train", "validation"))
+    windows = Windows(subject, setup.since_1970(setup.test_days))
+    guesses: dict[str, Callable[[], NDArray[np.int64]]] = {
+        "linear probe accuracy": lambda: linear_probe(train, validation, h["test"]),
+        "knn probe accuracy": lambda: knn_probe(train, h["test"]),
+    }
+    for metric, guess in guesses.items():
+        try:
+            right = guess() == seasons["test"]
+        except ValueError as error:
+            results.absent.append(Absent(TASK, kind, metric, str(error)))
+        else:
+            results.add([windows.mean(metric, right.astype(np.float64))])
+    seed = derive_seed(setup.run.seed, "clusters")
+    for clusters in CLUSTERS:
+        metric = f"season nmi k={clusters}"
+        try:
+            agreement = cluster_agreement(h["test"], seasons["test"], clusters, seed)
+        except ValueError as error:
+            results.absent.append(Absent(TASK, kind, metric, str(error)))
+        else:
+            results.scores.append(subject.score(metric, agreement))
+    return results
+
+
+def _for_seasons(setup: Setup, kind: ModelKind, part: SplitName) -> NDArray[np.float32]:
+    """Return embeddings of a part's days under the masks of season classification."""
+    mask = setup.run.downstream.classification_mask
+    h_TD: NDArray[np.float32] = (
+        setup.latents(kind).masked(setup.parts[part], mask, f"season {part}").numpy()
+    )
+    return h_TD
+
+
+def evaluate_pairs(setup: Setup, kind: ModelKind) -> Results:
+    """Compare two augmented views of validation days, of the same and of other days (Table 3.1).
+
+    The days are drawn at random from the validation split of the pretraining; views are cropped
+    and smoothed, not masked.
+    """
+    validation = splits(setup.run, len(setup.store))["validation"]
+    rng = np.random.default_rng(derive_seed(setup.run.seed, "pairs"))
+    count = min(PAIRED_DAYS, len(validation))
+    days = np.sort(rng.choice(len(validation), count, replace=False)) + validation.start
+    x_TVXY = setup.store.read_standardised(days)
+    embedder = setup.latents(kind).embedder
+    first, second = (
+        embedder.encode_crops(x_TVXY, derive_seed(setup.run.seed, "pair", view), days).numpy()
+        for view in range(2)
+    )
+    windows = Windows(Subject(TASK, kind), setup.since_1970(days))
+    unit = [h / np.linalg.norm(h, axis=1, keepdims=True) for h in (first, second)]
+    cosine_TT = unit[0].astype(np.float64) @ unit[1].T
+    own = np.diagonal(cosine_TT)
+    results = Results().add(
+        [
+            windows.mean("positive cosine", own),
+            windows.mean("negative cosine", (cosine_TT.sum(axis=1) - own) / (count - 1)),
+        ]
+    )
+    variance = np.concatenate([first, second]).var(axis=0, dtype=np.float64).mean()
+    results.scores.append(windows.subject.score("embedding variance", float(variance)))
+    times = setup.store.days[days].astype("datetime64[ns]")
+    results.arrays[f"pairs-{kind}"] = xr.DataArray(
+        np.stack([first, second]), dims=("view", "time", "component"), coords={"time": times}
+    )
+    return results

@@ -9,18 +9,26 @@ import torch
 
 from sparta_ray.config import ConfigError
 from sparta_ray.downstream.trial import Trial, is_finished, trials
-from sparta_ray.evaluation.embeddings import evaluate_embeddings
-from sparta_ray.evaluation.forecasting import evaluate_forecast, evaluate_forecast_baselines
-from sparta_ray.evaluation.generation import evaluate_diffusion
+from sparta_ray.evaluation.cost import training_cost
+from sparta_ray.evaluation.embeddings import evaluate_embeddings, evaluate_pairs, evaluate_probes
+from sparta_ray.evaluation.forecasting import (
+    evaluate_forecast,
+    evaluate_forecast_baselines,
+    evaluate_forecast_floor,
+)
+from sparta_ray.evaluation.generation import evaluate_diffusion, evaluate_diffusion_floor
 from sparta_ray.evaluation.history import last_validation
+from sparta_ray.evaluation.published_results import beside_published
 from sparta_ray.evaluation.reconstruction import evaluate_reconstruction
 from sparta_ray.evaluation.results import Results, is_evaluated, save_results
+from sparta_ray.evaluation.robustness import evaluate_robustness
+from sparta_ray.evaluation.score_record import Subject
 from sparta_ray.evaluation.seasons import evaluate_classification, majority_accuracy
 from sparta_ray.evaluation.setup import Setup
-from sparta_ray.evaluation.truth import Subject
 from sparta_ray.progress import ProgressLine, clock
 from sparta_ray.run import Run
 from sparta_ray.run_folder import RunFolder
+from sparta_ray.training.stages import ModelKind
 
 Part = tuple[str, Callable[[], Results]]
 
@@ -47,9 +55,8 @@ def evaluate(run: Run) -> None:
     for done, (name, part) in enumerate(parts):
         eta = (time.monotonic() - began) / done * (len(parts) - done) if done else None
         progress.show(done, len(parts), name if eta is None else f"{name} | eta {clock(eta)}")
-        results = part()
-        total.scores.extend(results.scores)
-        total.arrays.update(results.arrays)
+        total.extend(part())
+    total.scores = beside_published(total.scores, run)
     save_results(folder, run.evaluation, total)
     progress.show(len(parts), len(parts), f"done in {clock(time.monotonic() - began)}")
 
@@ -62,13 +69,32 @@ def _parts(setup: Setup) -> list[Part]:
         ("reconstruction", partial(evaluate_reconstruction, setup)),
     ]
     for kind in run.models:
-        parts.append((f"embeddings {kind}", partial(evaluate_embeddings, setup, kind)))
+        for name, evaluate_part in (
+            ("embeddings", evaluate_embeddings),
+            ("probes", evaluate_probes),
+            ("pairs", evaluate_pairs),
+            ("robustness", evaluate_robustness),
+            ("cost", _cost),
+        ):
+            parts.append((f"{name} {kind}", partial(evaluate_part, setup, kind)))
+        for setting in run.downstream.forecast:
+            floor = partial(evaluate_forecast_floor, setup, kind, setting)
+            parts.append((f"floor {kind} {setting}", floor))
+        if run.downstream.diffusion is not None:
+            parts.append(
+                (f"floor {kind} diffusion", partial(evaluate_diffusion_floor, setup, kind))
+            )
     for setting in run.downstream.forecast:
         parts.append((f"baselines {setting}", partial(evaluate_forecast_baselines, setup, setting)))
     if run.downstream.classification is not None:
         parts.append(("baseline classification", partial(_majority, setup)))
     parts.extend((trial.name, partial(_trial, setup, trial)) for trial in trials(run))
     return parts
+
+
+def _cost(setup: Setup, kind: ModelKind) -> Results:
+    store = setup.store
+    return Results(costs={kind: training_cost(setup.run, kind, len(store), store.grid)})
 
 
 def _majority(setup: Setup) -> Results:

@@ -29,6 +29,11 @@ _OWN_GROUPS = {
     "gradient_norm": "optimiser",
 }
 _COORDINATES = {"position", "epoch", "time"}
+_RESULTS = (
+    "score/rrmse", "score/accuracy", "score/cross-entropy", "score/realism", "score/latent_density",
+    "last/validation_loss", "last/validation_accuracy", "last/loss",
+)  # fmt: skip
+"""Columns of the table of hyper-parameters, the same for every trial, or TensorBoard drops some."""
 
 Record = Mapping[str, Any]
 
@@ -115,12 +120,13 @@ class EventFiles:
     def _write_table(self, name: str, trial: Record) -> None:
         """Put a finished trial into the table of hyper-parameters, with its last losses."""
         last = self._folder.read_records(f"downstream/{name}-history.jsonl")[-1]
-        results = {f"last/{key}": value for key, value in _numbers(last)}
+        settings = {"run": Path(self._folder.path).name, **hyper_parameters(self._config, trial)}
         writer = self._writer(f"downstream/{name}")
-        for summary in hparams(hyper_parameters(self._config, trial), results):
+        for summary in hparams(settings, dict.fromkeys(_RESULTS, 0.0)):
             writer.file_writer.add_summary(summary)
-        for key, value in results.items():
-            writer.add_scalar(key, value, 0)
+        for key, value in _numbers(last):
+            if f"last/{key}" in _RESULTS:
+                writer.add_scalar(f"last/{key}", value, 0)
 
     def _write_scores(self, scores: Iterable[Record]) -> int:
         """Write the scores of whole fields; a forecast's over its lead in days."""
@@ -131,7 +137,16 @@ class EventFiles:
             tag = f"scores_{score['task']}/{score['metric']}".replace(" ", "_")
             writer = self._writer(f"scores/{name}".replace(" ", "_"))
             writer.add_scalar(tag, score["value"], score["lead_days"] or 0)
+            self._add_to_table(score)
         return len(whole)
+
+    def _add_to_table(self, score: Record) -> None:
+        """Put a score beside the settings of its trial; a forecast's at the farthest lead."""
+        parts = [score["model"], score["task"], score["setting"], f"seed{score['seed']}"]
+        name, tag = "-".join(filter(None, parts)), f"score/{score['metric']}".replace(" ", "_")
+        if f"downstream/{name}" in self._writers and tag in _RESULTS:
+            writer = self._writer(f"downstream/{name}")
+            writer.add_scalar(tag, score["value"], score["lead_days"] or 0)
 
     def _writer(self, name: str) -> SummaryWriter:
         if name not in self._writers:

@@ -1,6 +1,6 @@
 """Figures of losses, of scores against lead time, and of classified seasons."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,6 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from sparta_ray.evaluation.display import (
-    BASELINES,
     decimals_for,
     display_of,
     in_sentence,
@@ -119,9 +118,7 @@ def _loss_finding(history: pd.DataFrame, stage: str, names: Sequence[str]) -> st
 
 
 @styled
-def score_by_lead(
-    scores: pd.DataFrame, metric: str, units: str, baselines: Collection[str] = BASELINES
-) -> Figure:
+def score_by_lead(scores: pd.DataFrame, metric: str, units: str) -> Figure:
     """Draw one score against lead time, a line for each model and baseline.
 
     Args:
@@ -129,11 +126,10 @@ def score_by_lead(
             lead, as of several seeds, become their mean and a band from lowest to highest.
         metric: Which score, such as ``rrmse``.
         units: Its units; empty for a pure number.
-        baselines: Labels drawn as dashed grey lines.
     """
     figure, (ax,) = grid_of_panels(1, 1, 3.0)
     label = metric_of(metric).label
-    _lead_lines(ax, scores, baselines)
+    _lead_lines(ax, scores)
     ax.set_xlabel(LEAD_LABEL)
     ax.set_ylabel(f"{label} ({units})" if units else label)
     headline(figure, _lead_finding(scores, metric, units))
@@ -142,15 +138,12 @@ def score_by_lead(
 
 
 @styled
-def variable_scores_by_lead(
-    scores: pd.DataFrame, metric: str, baselines: Collection[str] = BASELINES, si_units: bool = True
-) -> Figure:
+def variable_scores_by_lead(scores: pd.DataFrame, metric: str, si_units: bool = True) -> Figure:
     """Draw one score of every variable against lead time, a panel for each variable.
 
     Args:
         scores: As for `score_by_lead`, with a column ``variable`` of labels.
         metric: Which score, such as ``rmse``.
-        baselines: Labels drawn as dashed grey lines.
         si_units: Whether values are in the variables' units, as RMSE is; False for ACC.
     """
     variables = list(dict.fromkeys(scores["variable"]))
@@ -160,7 +153,7 @@ def variable_scores_by_lead(
         shown = display_of(variable)
         part = scores[scores["variable"] == variable]
         part = part.assign(value=part["value"] * (shown.factor if si_units else 1))
-        _lead_lines(ax, part, baselines)
+        _lead_lines(ax, part)
         ax.set_title(shown.name)
         ax.set_ylabel(f"{name} of {shown.symbol}" + (f" ({shown.units})" if si_units else ""))
     label_below(axes, 3, LEAD_LABEL)
@@ -169,8 +162,8 @@ def variable_scores_by_lead(
     return figure
 
 
-def _lead_lines(ax: Axes, scores: pd.DataFrame, baselines: Collection[str]) -> None:
-    looks = line_looks(model_order(scores["label"]), baselines)
+def _lead_lines(ax: Axes, scores: pd.DataFrame) -> None:
+    looks = line_looks(model_order(scores["label"]))
     for label, look in looks.items():
         by_lead = scores[scores["label"] == label].groupby("lead")["value"]
         mean = by_lead.mean()

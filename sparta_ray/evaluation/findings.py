@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
-from sparta_ray.evaluation.display import in_sentence, lead_name, setting_name
+from sparta_ray.evaluation.display import in_sentence, is_baseline, lead_name, setting_name
 from sparta_ray.evaluation.score_record import Score
 
 
@@ -80,7 +80,7 @@ def _forecast(table: _Means) -> Iterator[str]:
     for setting in table.settings():
         leads = table.by_lead(setting)
         first, last = min(leads), max(leads)
-        models = [m for m in leads[last] if m not in ("persistence", "climatology")]
+        models = [m for m in leads[last] if not is_baseline(m)]
         for model in models:
             yield (
                 f"Forecast ({setting_name(setting)}): {in_sentence(model)} has an RRMSE of "

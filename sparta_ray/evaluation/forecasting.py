@@ -1,43 +1,59 @@
-"""Autoregressive forecasts from every test window, lead by lead, beside their baselines.
+"""Forecasts from every test window, lead by lead, beside their baselines.
 
 Legend: W windows, L look-back days, F leads, D embedding.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
+import numpy as np
 import torch
 import xarray as xr
 from torch import Tensor
 
-from sparta_ray.downstream.forecast import Forecaster, window_starts
+from sparta_ray.downstream.anomaly_regression import AnomalyRegression
+from sparta_ray.downstream.lstm_forecast import LSTMForecaster
+from sparta_ray.downstream.seasonal_cycle import year_phase
 from sparta_ray.downstream.trial import Trial
-from sparta_ray.evaluation.reconstruction import STREAM
+from sparta_ray.downstream.windows import window_starts
+from sparta_ray.embedder import Embedder
+from sparta_ray.evaluation.display import floor_of
 from sparta_ray.evaluation.results import Results
-from sparta_ray.evaluation.score_record import Score
-from sparta_ray.evaluation.scores import acc
+from sparta_ray.evaluation.score_record import Subject
 from sparta_ray.evaluation.setup import Setup
-from sparta_ray.evaluation.truth import Days, Subject, field_scores
+from sparta_ray.evaluation.truth import Days, field_scores
+from sparta_ray.evaluation.window_sums import Windows, field_sums
+from sparta_ray.training.stages import ModelKind
 
 FieldsAtLead = Callable[[int], xr.DataArray]
+
+MAP_LEAD, ERROR_LEAD = 10, 50
+"""Leads that maps show, of a forecast and of its errors (Figures 11, 12 and 15)."""
 
 
 def evaluate_forecast(setup: Setup, trial: Trial) -> Results:
     """Forecast from every test window with one trained forecaster."""
     model, latents = setup.model_of(trial), setup.latents(trial.model)
-    assert isinstance(model, Forecaster)
-    h_TD = latents.masked(setup.parts["test"], setup.run.downstream.mask, STREAM)
+    h_TD = setup.masked(trial.model).to(setup.device)
     starts = test_windows(setup, trial.setting)
     config = setup.run.downstream.forecast[trial.setting]
     past_WLD = torch.stack([h_TD[start : start + config.look_back] for start in starts])
-    h_WFD = _rollout(model, past_WLD.to(setup.device), config.lead_days)
-    embedder = latents.embedder
-
-    def forecast(lead: int) -> xr.DataArray:
-        return setup.truth.labelled(embedder.decode_physical(h_WFD[:, lead - 1]))
-
+    match model:
+        case LSTMForecaster():
+            forecast = _decoded(
+                setup, latents.embedder, _rollout(model, past_WLD, config.lead_days)
+            )
+        case AnomalyRegression():
+            forecast = _about_climatology(setup, trial.setting, latents.embedder, model, past_WLD)
+        case _:
+            raise AssertionError(f"{trial.name} is no forecaster")
     subject = Subject("forecast", trial.model, trial.setting, trial.seed)
-    scores = list(_scores_by_lead(setup, trial.setting, subject, forecast))
-    return Results(scores, {f"map-{trial.name}": _panels(setup, trial.setting, forecast)})
+    results = _scores_by_lead(setup, trial.setting, subject, forecast)
+    last = config.lead_days
+    results.arrays = {
+        f"map-{trial.name}": _panels(setup, trial.setting, forecast, min(MAP_LEAD, last)),
+        f"errors-{trial.name}": _panels(setup, trial.setting, forecast, min(ERROR_LEAD, last)),
+    }
+    return results
 
 
 def evaluate_forecast_baselines(setup: Setup, setting: str) -> Results:
@@ -50,11 +66,25 @@ def evaluate_forecast_baselines(setup: Setup, setting: str) -> Results:
         "persistence": lambda lead: last_known,
         "climatology": lambda lead: setup.truth.climatology(_valid_days(setup, setting, lead)),
     }
-    scores: list[Score] = []
+    results = Results()
     for model, fields in candidates.items():
         subject = Subject("forecast", model, setting)
-        scores.extend(_scores_by_lead(setup, setting, subject, fields, may_lack_values=True))
-    return Results(scores)
+        results.extend(_scores_by_lead(setup, setting, subject, fields, may_lack_values=True))
+    return results
+
+
+def evaluate_forecast_floor(setup: Setup, kind: ModelKind, setting: str) -> Results:
+    """Score what the decoder makes of the days' own masked embeddings, a forecast's targets.
+
+    A forecast in this embedding space that is right in every component scores as much.
+    """
+    decoded = setup.reconstructed(kind)
+    first = setup.parts["test"].start
+
+    def fields(lead: int) -> xr.DataArray:
+        return decoded.isel(window=_valid_days(setup, setting, lead) - first)
+
+    return _scores_by_lead(setup, setting, Subject("forecast", floor_of(kind), setting), fields)
 
 
 def test_windows(setup: Setup, setting: str) -> Days:
@@ -65,11 +95,6 @@ def test_windows(setup: Setup, setting: str) -> Days:
     )
 
 
-def shown_lead(setup: Setup, setting: str) -> int:
-    """Return the lead that maps show: 10 days, or the last one before."""
-    return min(10, setup.run.downstream.forecast[setting].lead_days)
-
-
 def _valid_days(setup: Setup, setting: str, lead: int) -> Days:
     """Return the days that forecasts at a lead are for; lead 0 is the last known day."""
     config = setup.run.downstream.forecast[setting]
@@ -77,7 +102,39 @@ def _valid_days(setup: Setup, setting: str, lead: int) -> Days:
     return setup.parts["test"].start + starts + config.look_back - 1 + lead
 
 
-def _rollout(model: Forecaster, past_WLD: Tensor, lead_days: int, windows: int = 256) -> Tensor:
+def _decoded(setup: Setup, embedder: Embedder, h_WFD: Tensor) -> FieldsAtLead:
+    """Return the function of the lead that decodes forecast embeddings."""
+    return lambda lead: setup.truth.labelled(embedder.decode_physical(h_WFD[:, lead - 1]))
+
+
+def _about_climatology(
+    setup: Setup, setting: str, embedder: Embedder, model: AnomalyRegression, past_WLD: Tensor
+) -> FieldsAtLead:
+    """Return the function of the lead that adds forecast anomalies to the fields' climatology.
+
+    Anomalies of embeddings become decoded(c + a) - decoded(c), with c their seasonal cycle and a
+    the forecast: what the decoder gets wrong of an average day cancels. A forecast that knows
+    nothing, a = 0, is the climatology that every forecast is compared with.
+    """
+    days_WL = _valid_days(setup, setting, lead=0)[:, None] - np.arange(past_WLD.shape[1])[::-1]
+    phase_WL = year_phase(setup.store.days[days_WL]).to(setup.device)
+    x_WP = model.predictors(past_WLD, phase_WL)
+    std_V11 = setup.store.statistics.std[:, None, None].astype(np.float32)
+
+    def fields(lead: int) -> xr.DataArray:
+        days, a_WG = _valid_days(setup, setting, lead), model.anomalies(x_WP, lead)
+        if model.target == "fields":
+            change = a_WG.cpu().numpy().reshape(len(days), len(std_V11), *setup.store.grid)
+            change *= std_V11
+        else:
+            c_WD = model.at(year_phase(setup.store.days[days]).to(setup.device), model.cycle_ND)
+            change = embedder.decode_physical(c_WD + a_WG) - embedder.decode_physical(c_WD)
+        return setup.truth.climatology(days) + setup.truth.labelled(change)
+
+    return fields
+
+
+def _rollout(model: LSTMForecaster, past_WLD: Tensor, lead_days: int, windows: int = 256) -> Tensor:
     chunks = torch.split(past_WLD, windows)
     parts = [model.rollout(chunk, lead_days).cpu() for chunk in chunks]
     return torch.cat(parts)
@@ -89,8 +146,12 @@ def _scores_by_lead(
     subject: Subject,
     fields: FieldsAtLead,
     may_lack_values: bool = False,
-) -> Iterator[Score]:
-    """Score each lead on its own, so that no more than one lead's fields are in memory."""
+) -> Results:
+    """Score each lead on its own, so that no more than one lead's fields are in memory.
+
+    Leads of tables have every score, window by window; those between only what curves show.
+    """
+    results = Results()
     last = setup.run.downstream.forecast[setting].lead_days
     in_tables = setup.run.evaluation.table_leads(last)
     for lead in range(1, last + 1):
@@ -98,17 +159,17 @@ def _scores_by_lead(
         truth = setup.truth.fields(days)
         if may_lack_values:
             truth = truth.where(made.notnull())
-        yield from field_scores(subject, made, truth, setup.truth.limits, lead, lead in in_tables)
-        if lead in in_tables and subject.model != "climatology":  # it has no anomalies
-            correlations = acc(made, truth, setup.truth.climatology(days))
-            for label in setup.store.variables:
-                value = float(correlations.sel(variable=label))
-                yield subject.score("acc", value, "", lead, label)
+        if lead not in in_tables:
+            results.scores.extend(field_scores(subject, made, truth, lead))
+            continue
+        windows = Windows(subject, setup.since_1970(days), lead)
+        anomalies = None if subject.model == "climatology" else setup.truth.climatology(days)
+        results.add(field_sums(windows, made, truth, setup.truth.limits, anomalies))
+    return results
 
 
-def _panels(setup: Setup, setting: str, forecast: FieldsAtLead) -> xr.DataArray:
+def _panels(setup: Setup, setting: str, forecast: FieldsAtLead, lead: int) -> xr.DataArray:
     """Return truth, forecast and the forecast's error of the middle window."""
-    lead = shown_lead(setup, setting)
     window = len(test_windows(setup, setting)) // 2
     days = _valid_days(setup, setting, lead)[[window]]
     truth = setup.truth.fields(days)[0]

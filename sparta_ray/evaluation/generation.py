@@ -1,57 +1,112 @@
 """Conditional latent diffusion: samples for masked test days, in embedding and physical space.
 
-Legend: S samples, C conditions, D embedding.
+Legend: S samples, C conditions, D embedding, V variables, X × Y grid.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
-import torch
+from torch import Tensor
 
 from sparta_ray.downstream.diffusion import LatentDiffusion, sample
 from sparta_ray.downstream.trial import Trial
-from sparta_ray.evaluation.latent_space import latent_density, realism, spread
-from sparta_ray.evaluation.reconstruction import STREAM
+from sparta_ray.embedder import Embedder
+from sparta_ray.evaluation.display import floor_of
+from sparta_ray.evaluation.ensembles import EnsembleSums
+from sparta_ray.evaluation.latent_space import densities, realisms
 from sparta_ray.evaluation.results import Results
+from sparta_ray.evaluation.score_record import Subject
 from sparta_ray.evaluation.setup import Setup
-from sparta_ray.evaluation.truth import Subject, field_scores
+from sparta_ray.evaluation.truth import Days
+from sparta_ray.evaluation.window_sums import Windows, WindowSums, field_sums
+from sparta_ray.grids import area_weights
 from sparta_ray.seeding import derive_seed
+from sparta_ray.training.stages import ModelKind
+
+DAYS_AT_ONCE = 16
 
 
 def evaluate_diffusion(setup: Setup, trial: Trial) -> Results:
-    """Draw samples for masked test days; decode their mean; compare embeddings with real ones.
+    """Draw samples for masked test days; decode them and their mean; look at their embeddings.
 
-    As published, the real set of density and realism is the whole test days encoded on their own
-    grid, and the fields are those of the mean sample.
+    As published, fields are those of the mean sample; CRPS and spread look at every sample.
     """
     config = setup.run.downstream.diffusion
-    model, latents = setup.model_of(trial), setup.latents(trial.model)
+    model, embedder = setup.model_of(trial), setup.latents(trial.model).embedder
     assert isinstance(model, LatentDiffusion)
     assert config is not None
-    test = setup.parts["test"]
-    chosen = _evenly(len(test), setup.run.evaluation.diffusion_days)
-    conditions = latents.masked(test, setup.run.downstream.mask, STREAM)[chosen]
+    chosen = diffusion_days(setup)
+    conditions = setup.masked(trial.model)[chosen]
     seed = derive_seed(setup.run.seed, "samples", trial.seed)
     drawn_SCD = sample(model, conditions.to(setup.device), config.samples, seed).cpu()
 
-    subject = Subject("diffusion", trial.model, seed=trial.seed)
-    fields = setup.truth.labelled(latents.embedder.decode_physical(drawn_SCD.mean(dim=0)))
-    truth = setup.truth.fields(setup.test_days[chosen])
-    scores = list(field_scores(subject, fields, truth, setup.truth.limits))
-
-    real = latents.embedder.encode_unresized(setup.store.read_standardised(setup.test_days))
-    generated = drawn_SCD.flatten(0, 1).numpy()
-    evaluation = setup.run.evaluation
-    density = latent_density(generated, real.numpy(), evaluation.density_sigma)
-    spreads = spread(drawn_SCD.transpose(0, 1).numpy())
-    scores += [
-        subject.score("latent density", density),
-        subject.score("realism", realism(generated, real.numpy(), evaluation.realism_neighbours)),
-        subject.score("std", spreads.pooled),
-        subject.score("std per condition", spreads.per_condition),
-    ]
-    return Results(scores)
+    days = setup.test_days[chosen]
+    windows = Windows(Subject("diffusion", trial.model, seed=trial.seed), setup.since_1970(days))
+    fields = setup.truth.labelled(embedder.decode_physical(drawn_SCD.mean(dim=0)))
+    truth, climatology = setup.truth.fields(days), setup.truth.climatology(days)
+    results = Results()
+    results.add(field_sums(windows, fields, truth, setup.truth.limits, climatology))
+    results.add(_ensemble(setup, embedder, drawn_SCD, days).sums(windows))
+    return results.add(_embedding_scores(setup, trial.model, drawn_SCD, windows))
 
 
-def _evenly(count: int, most: int | None) -> torch.Tensor:
+def evaluate_diffusion_floor(setup: Setup, kind: ModelKind) -> Results:
+    """Score what the decoder makes of the whole days' embeddings, the targets of diffusion."""
+    days = setup.test_days[diffusion_days(setup)]
+    embedder = setup.latents(kind).embedder
+    h_CD = embedder.encode_whole(setup.store.read_standardised(days))
+    fields = setup.truth.labelled(embedder.decode_physical(h_CD))
+    truth, climatology = setup.truth.fields(days), setup.truth.climatology(days)
+    windows = Windows(Subject("diffusion", floor_of(kind)), setup.since_1970(days))
+    return Results().add(field_sums(windows, fields, truth, setup.truth.limits, climatology))
+
+
+def diffusion_days(setup: Setup) -> Days:
+    """Return the test days that samples are drawn for, counted within the test part."""
+    return evenly(len(setup.parts["test"]), setup.run.evaluation.diffusion_days)
+
+
+def evenly(count: int, most: int | None) -> Days:
     """Return at most `most` of `count` indices, evenly spread."""
     wanted = count if most is None else min(most, count)
-    return torch.from_numpy(np.linspace(0, count - 1, wanted).round().astype(np.int64))
+    return np.linspace(0, count - 1, wanted).round().astype(np.int64)
+
+
+def _ensemble(setup: Setup, embedder: Embedder, drawn_SCD: Tensor, days: Days) -> EnsembleSums:
+    """Decode every sample and sum its scores, a few days at a time."""
+    store = setup.store
+    sums = EnsembleSums(store.variables, area_weights(store.latitude))
+    for start in range(0, len(days), DAYS_AT_ONCE):
+        part = slice(start, start + DAYS_AT_ONCE)
+        h_SCD = drawn_SCD[:, part]
+        decoded = embedder.decode_physical(h_SCD.flatten(0, 1))
+        sums.update(decoded.reshape(*h_SCD.shape[:2], *decoded.shape[1:]), store.read(days[part]))
+    return sums
+
+
+def _embedding_scores(
+    setup: Setup, kind: ModelKind, drawn_SCD: Tensor, windows: Windows
+) -> Iterator[WindowSums]:
+    """Yield density, realism and spread of generated embeddings.
+
+    The published real set is the whole test days, the targets among them, encoded on their own
+    grid; the other one is the tasks' training days, encoded as the models see them.
+    """
+    embedder, evaluation = setup.latents(kind).embedder, setup.run.evaluation
+    test = embedder.encode_unresized(setup.store.read_standardised(setup.test_days))
+    train = setup.latents(kind).whole(setup.parts["train"])
+    samples, conditions, _ = drawn_SCD.shape
+    generated = drawn_SCD.flatten(0, 1).numpy()
+    for suffix, real in (("", test.numpy()), (", training days", train.numpy())):
+        for metric, values in (
+            ("latent density", densities(generated, real, evaluation.density_sigma)),
+            ("realism", realisms(generated, real, evaluation.realism_neighbours)),
+        ):
+            by_condition = values.reshape(samples, conditions).mean(axis=0)
+            yield windows.mean(metric + suffix, by_condition)
+    drawn = drawn_SCD.double().numpy()
+    numbers = np.full(conditions, drawn.shape[0] * drawn.shape[2])
+    pooled = ((drawn**2).sum(axis=(0, 2)), drawn.sum(axis=(0, 2)), numbers)
+    yield windows.sums("std", "standard deviation", *pooled)
+    within = drawn.var(axis=0, ddof=1).mean(axis=1)
+    yield windows.sums("std per condition", "root mean", within, np.ones(conditions))

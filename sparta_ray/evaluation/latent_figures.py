@@ -51,7 +51,7 @@ def embedding_pca(
             axis.set_label_text(
                 f"component {i + 1} ({100 * explained[model][i]:.0f} % of variance)"
             )
-    _year_bar(figure, list(axes))
+    year_bar(figure, list(axes))
     shares = ", ".join(f"{100 * sum(explained[m][:2]):.0f} % ({in_sentence(m)})" for m in models)
     headline(figure, f"Embeddings of {len(times)} days; share of variance in this plane: {shares}")
     return figure
@@ -66,7 +66,8 @@ def _plane(ax: Axes, components_T2: Floats, times: pd.DatetimeIndex) -> None:
     ax.set_aspect("equal", adjustable="datalim")
 
 
-def _year_bar(figure: Figure, axes: list[Axes]) -> None:
+def year_bar(figure: Figure, axes: list[Axes]) -> None:
+    """Add a colour bar of the days of the year below the panels."""
     mappable = ScalarMappable(YEAR, SEASONAL)
     bar = figure.colorbar(mappable, ax=axes, location="bottom", aspect=60, shrink=0.7, pad=0.03)
     months = pd.date_range("2000-01-01", "2000-12-31", freq="MS")
@@ -122,7 +123,12 @@ def _label_smoothness(axes: NDArray[np.object_]) -> None:
             ax.set_ylim(bottom=0)
         else:
             ax.set_yscale("log")
-        locator = mdates.AutoDateLocator(minticks=4)  # type: ignore[no-untyped-call]
-        formatter = mdates.ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
-        ax.xaxis.set(major_locator=locator, major_formatter=formatter)
+        label_days(ax)
     label_below(axes, 2, "day")
+
+
+def label_days(ax: Axes) -> None:
+    """Write few and short dates below a panel."""
+    locator = mdates.AutoDateLocator(minticks=4)  # type: ignore[no-untyped-call]
+    formatter = mdates.ConciseDateFormatter(locator)  # type: ignore[no-untyped-call]
+    ax.xaxis.set(major_locator=locator, major_formatter=formatter)

@@ -49,20 +49,6 @@ class Smoothness:
         )
 
 
-@dataclass(frozen=True)
-class Spread:
-    """How far generated embeddings scatter.
-
-    Attributes:
-        per_condition: Root mean variance over the samples of one condition (unbiased).
-        pooled: Standard deviation of all generated numbers, the published "Std Dev"; it also
-            holds the variance between conditions and between components.
-    """
-
-    per_condition: float
-    pooled: float
-
-
 def temporal_distances(h_TD: Floats) -> NDArray[np.float64]:
     """Return ‖h_t - h_{t-1}‖² for consecutive days, shape (T - 1,)."""
     return _row_norms(np.diff(h_TD.astype(np.float64), axis=0))
@@ -99,20 +85,20 @@ def smoothness(h_TD: Floats) -> Smoothness:
     )
 
 
-def latent_density(generated_ND: Floats, real_MD: Floats, sigma: float = 20.0) -> float:
-    """Return the mean Gaussian kernel between generated and real embeddings (Eq. 18).
+def densities(generated_ND: Floats, real_MD: Floats, sigma: float = 20.0) -> NDArray[np.float64]:
+    """Return each generated embedding's latent density among real ones (Eq. 18), shape (N,).
 
-    D = mean over g and i of exp(-‖h_g - h_i‖² / (2 σ²)), at most 1, higher is denser.
+    D = mean over i of exp(-‖h_g - h_i‖² / (2 σ²)), at most 1, higher is denser.
     """
-    total = sum(
-        np.exp(-squared / (2 * sigma**2)).sum()
+    found = [
+        np.exp(-squared / (2 * sigma**2)).mean(axis=1)
         for _, squared in _squared_distances(generated_ND, real_MD)
-    )
-    return float(total) / (len(generated_ND) * len(real_MD))
+    ]
+    return np.concatenate(found)
 
 
-def realism(generated_ND: Floats, real_MD: Floats, k: int = 5) -> float:
-    """Return the mean realism of generated embeddings (Eq. 19), higher is closer to the real.
+def realisms(generated_ND: Floats, real_MD: Floats, k: int = 5) -> NDArray[np.float64]:
+    """Return each generated embedding's realism (Eq. 19), higher is closer to the real, (N,).
 
     R(h_g) = max over i of ‖h_i - NN_k(h_i)‖ / ‖h_g - h_i‖, with NN_k the k-th nearest other real
     embedding; infinite where a generated embedding is a copy of a real one.
@@ -120,20 +106,19 @@ def realism(generated_ND: Floats, real_MD: Floats, k: int = 5) -> float:
     if len(real_MD) <= k:
         raise ValueError(f"realism with k={k} needs more than {k} real embeddings")
     radius2_M = _neighbour_distances(real_MD, k)
-    total = 0.0
+    found = []
     for _, squared in _squared_distances(generated_ND, real_MD):
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = np.where(squared > 0, radius2_M / squared, np.inf)
-        total += float(np.sqrt(ratio.max(axis=1)).sum())
-    return total / len(generated_ND)
+        found.append(np.sqrt(ratio.max(axis=1)))
+    return np.concatenate(found)
 
 
-def spread(generated_CSD: Floats) -> Spread:
-    """Return the spread of generated embeddings, per condition and of all numbers pooled."""
-    if generated_CSD.shape[1] < 2:
-        raise ValueError("the spread per condition needs at least 2 samples of each")
-    within = generated_CSD.var(axis=1, ddof=1, dtype=np.float64).mean()
-    return Spread(float(np.sqrt(within)), float(generated_CSD.std(dtype=np.float64)))
+def cosines(a_ND: Floats, b_ND: Floats) -> NDArray[np.float64]:
+    """Return the cosine of each pair of rows, shape (N,); 0 where one has no length."""
+    a, b = a_ND.astype(np.float64), b_ND.astype(np.float64)
+    lengths = np.sqrt(_row_norms(a) * _row_norms(b))
+    return np.asarray(np.einsum("nd,nd->n", a, b) / np.where(lengths > 0, lengths, 1.0))
 
 
 def effective_rank(h_TD: Floats) -> float:

@@ -108,12 +108,25 @@ def _draw_row(
     """Draw one variable's panels on one colour scale; return the last mesh."""
     norm = colour_scale(panels.values, symmetric=is_error or shown.signed)
     colours = "RdBu_r" if is_error else "PuOr_r" if shown.signed else "viridis"
-    x, y = longitude_edges(panels["longitude"].values), latitude_edges(panels["latitude"].values)
-    for ax, panel in zip(axes, panels, strict=True):
-        mesh: QuadMesh = ax.pcolormesh(x, y, panel.values.T, cmap=colours, norm=norm)
-        draw_coastlines(ax)
-        ax.set(xlim=(x.min(), x.max()), ylim=(-90, 90), facecolor=HIDDEN)
+    return [draw_map(ax, panel, colours, norm) for ax, panel in zip(axes, panels, strict=True)][-1]
+
+
+def draw_map(ax: Axes, field: xr.DataArray, colours: str, norm: Normalize) -> QuadMesh:
+    """Draw one field, dims (longitude, latitude), north up, with coasts; NaN is grey."""
+    x, y = longitude_edges(field["longitude"].values), latitude_edges(field["latitude"].values)
+    mesh: QuadMesh = ax.pcolormesh(x, y, field.values.T, cmap=colours, norm=norm)
+    draw_coastlines(ax)
+    ax.grid(False)
+    ax.set(xlim=(x.min(), x.max()), ylim=(-90, 90), facecolor=HIDDEN)
     return mesh
+
+
+def colour_bar(figure: Figure, ax: Axes, mesh: QuadMesh, label: str) -> None:
+    """Add a colour bar on the right of a map."""
+    bar = figure.colorbar(mesh, ax=ax, aspect=18, pad=0.02)
+    bar.outline.set_visible(False)
+    bar.set_label(label, fontsize=7)
+    bar.ax.tick_params(labelsize=6.5, length=2, pad=1.5)
 
 
 def draw_coastlines(ax: Axes) -> None:

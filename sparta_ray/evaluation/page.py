@@ -1,23 +1,27 @@
-"""The report of a run: its results turned into sentences, tables and figures on one page."""
+"""The report of a run or a study: results turned into sentences, tables and figures."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import yaml
 
-from sparta_ray.config import ConfigError, differences, to_tree
+from sparta_ray.config import differences, to_tree
 from sparta_ray.data.store import Store
+from sparta_ray.evaluation.claims import judge_all
+from sparta_ray.evaluation.display import model_name
+from sparta_ray.evaluation.evidence import Evidence
 from sparta_ray.evaluation.findings import findings
 from sparta_ray.evaluation.history import training_machines
+from sparta_ray.evaluation.model_cards import model_cards
 from sparta_ray.evaluation.page_figures import page_figures
+from sparta_ray.evaluation.paper_tables import PAPER_TABLES, published_layout
 from sparta_ray.evaluation.report import ReportContext, write_report
-from sparta_ray.evaluation.results import load_results
 from sparta_ray.evaluation.score_record import Score
-from sparta_ray.models.sparta import parameter_count
+from sparta_ray.evaluation.study import Member, Study, read_study
+from sparta_ray.evaluation.study_figures import robustness_table, study_figures
 from sparta_ray.run import Run, downstream_splits, schedule, splits
 from sparta_ray.run_folder import RunFolder
-from sparta_ray.training.checkpoint import load_model
 
 _STATED = ("name", "folder", "scaling", "data.source", "data.store", "seed")
 """Settings that are no part of the method, and are not listed as differing from it."""
@@ -29,47 +33,76 @@ def write_page(run: Run) -> str:
     Raises:
         ConfigError: The run has not been evaluated.
     """
-    folder = RunFolder(run.path)
-    if not folder.exists("evaluation/scores.json"):
-        raise ConfigError(f"{run.path} is not evaluated; run jobs/evaluate.py first")
-    results, store = load_results(folder), Store(run.data.store)
+    return write_pages([run.path])
+
+
+def write_pages(paths: Sequence[str]) -> str:
+    """Write one report of one run, of several, or of a study, and return the path of its page.
+
+    It lies in the study's folder or, of several runs, in the last one's.
+
+    Args:
+        paths: Run folders, or the folder of a study.
+
+    Raises:
+        ConfigError: Nothing is evaluated, or the runs cannot stand in one table.
+    """
+    return _publish(_context(read_study(paths)))
+
+
+def _context(study: Study) -> tuple[RunFolder, ReportContext]:
+    first = study.members[0]
+    store = Store(first.run.data.store)
+    evidence = Evidence(study, first.run.evaluation.bootstrap)
+    results = study.results
+    alone = len(study.members) == 1 and not study.empty
+    figures = page_figures(first.run, first.folder, first.results) if alone else ()
     context = ReportContext(
-        title=f"SPARTA run “{run.name}”",
+        title=f"SPARTA {'run' if alone else 'study'} “{study.name}”",
+        judgements=judge_all(evidence),
         summary=findings(results.scores),
-        run=_facts(run, store, folder),
-        shortened=list(_shortened(run)),
-        notes=list(_notes(run, store)),
+        run=_facts(study, store),
+        shortened=list(_shortened(study)),
+        notes=list(_notes(study, store)),
         scores=results.scores,
-        tabled=[score for score in results.scores if _in_tables(run, score)],
-        figures=list(page_figures(run, folder, results)),
+        tabled=[score for score in results.scores if _in_tables(first.run, score)],
+        absent=results.absent,
+        figures=[*study_figures(evidence), *figures],
+        paper_tables=[table(evidence) for table in PAPER_TABLES],
+        published_layout=published_layout(evidence),
+        files=[robustness_table(study)],
+        cards=dict(model_cards(evidence)),
+        evidence=evidence,
         simulated=bool(store.provenance["simulated"]),
     )
-    return _publish(folder, context)
+    return RunFolder(study.path), context
 
 
 def _in_tables(run: Run, score: Score) -> bool:
     """Return whether a score's lead time is one that tables show."""
-    if score.lead_days is None or score.setting is None:
+    if score.lead_days is None or score.setting not in run.downstream.forecast:
         return True
     last = run.downstream.forecast[score.setting].lead_days
     return score.lead_days in run.evaluation.table_leads(last)
 
 
-def _publish(folder: RunFolder, context: ReportContext) -> str:
+def _publish(report: tuple[RunFolder, ReportContext]) -> str:
     """Write the report beside the run, wherever that is."""
+    folder, context = report
     if folder.is_local:
         return str(write_report(Path(folder.child("report")), context))
     import tempfile
 
     with tempfile.TemporaryDirectory() as local:
-        for file in write_report(Path(local), context).parent.iterdir():
-            folder.write(f"report/{file.name}", file.read_bytes())
+        root = write_report(Path(local), context).parent
+        for file in filter(Path.is_file, root.rglob("*")):
+            folder.write(f"report/{file.relative_to(root).as_posix()}", file.read_bytes())
     return folder.child("report", "index.html")
 
 
-def _facts(run: Run, store: Store, folder: RunFolder) -> dict[str, str]:
+def _facts(study: Study, store: Store) -> dict[str, str]:
     """Return what was run, on what data, with what."""
-    record = yaml.safe_load(folder.read("run.yaml"))
+    first = study.members[0]
     facts = {
         "Data": f"{store.provenance['title']}: {store.days[0]} to {store.days[-1]}, "
         f"{len(store):,} days, {store.grid[0]}x{store.grid[1]} points",
@@ -77,20 +110,33 @@ def _facts(run: Run, store: Store, folder: RunFolder) -> dict[str, str]:
         "Source": str(store.provenance["source"]),
         "Data fingerprint": store.fingerprint,
     }
-    for name, part in splits(run, len(store)).items():
+    for name, part in splits(first.run, len(store)).items():
         facts[f"{name.capitalize()} days"] = _span(store, part.start, part.stop)
-    for name, part in downstream_splits(run, len(store)).items():
+    for name, part in downstream_splits(first.run, len(store)).items():
         facts[f"Downstream {name} days"] = _span(store, part.start, part.stop)
+    for member in study.members:
+        own = _run_facts(study, member, store)
+        if len(study.members) > 1:
+            own = {f"Run {member.run.name}": "; ".join(f"{k}: {v}" for k, v in own.items())}
+        facts |= own
+    for variant, reason in study.empty.items():
+        facts[f"Variant {variant}"] = reason
+    return facts
+
+
+def _run_facts(study: Study, member: Member, store: Store) -> dict[str, str]:
+    """Return how one run was trained."""
+    run, facts = member.run, {}
     for stage in run.training.stages:
         plan = schedule(run, stage, len(store))
         facts[f"Stage {stage.kind}"] = (
             f"{plan.epochs} epochs, {plan.epochs * plan.train_steps:,} steps of up to "
             f"{run.sampling.anchors_per_batch * run.sampling.rows_per_anchor} rows"
         )
-    for kind in run.models:
-        _, model = load_model(folder.child("models", kind))
-        facts[f"Parameters of {kind}"] = f"{parameter_count(model):,}"
-    facts["Trained on"] = "; ".join(training_machines(folder))
+    for kind, variant in study.names(member).items():
+        facts[model_name(variant)] = member.results.costs[kind].words
+    record = yaml.safe_load(member.folder.read("run.yaml"))
+    facts["Trained on"] = "; ".join(training_machines(member.folder))
     facts["Seed"] = str(run.seed)
     facts["Code"] = f"revision {record['git_revision']}; " + ", ".join(
         f"{name} {version}" for name, version in record["versions"].items()
@@ -102,8 +148,20 @@ def _span(store: Store, start: int, stop: int) -> str:
     return f"{store.days[start]} to {store.days[stop - 1]} ({stop - start:,} days)"
 
 
-def _shortened(run: Run) -> Iterator[tuple[str, str, str]]:
-    """List every setting of the method that differs from the published one."""
+def _shortened(study: Study) -> Iterator[tuple[str, str, str]]:
+    """List every setting of the method that differs from the published one in some run."""
+    found: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for member in study.members:
+        for path, published, ours in _settings_changed(member.run):
+            found.setdefault((path, published), {}).setdefault(ours, []).append(member.run.name)
+    for (path, published), values in found.items():
+        ours, runs = next(iter(values.items()))
+        if len(values) > 1 or len(runs) < len(study.members):
+            ours = "; ".join(f"{value} ({', '.join(names)})" for value, names in values.items())
+        yield path, published, ours
+
+
+def _settings_changed(run: Run) -> Iterator[tuple[str, str, str]]:
     left_out = [name for name in Run().downstream.forecast if name not in run.downstream.forecast]
     absent = tuple(f"downstream.forecast.{name}" for name in left_out)
     yield from ((path, "trained", "left out") for path in absent)
@@ -114,11 +172,18 @@ def _shortened(run: Run) -> Iterator[tuple[str, str, str]]:
             yield path, published.strip("'"), ours.strip("'")
 
 
-def _notes(run: Run, store: Store) -> Iterator[str]:
+def _notes(study: Study, store: Store) -> Iterator[str]:
+    run = study.members[0].run
+    bootstrap = run.evaluation.bootstrap
     yield _mask_note(run, store.grid)
     yield (
         "RRMSE pools all variables in their own units, so geopotential dominates it; judge by the "
         "per-variable scores."
+    )
+    yield (
+        f"Intervals are {100 * bootstrap.level:.0f} % circular block-bootstrap intervals over test "
+        f"windows, in blocks of {bootstrap.block_days} days. They hold what another stretch of "
+        "weather would change, not what another training would: that is the spread over seeds."
     )
     training = splits(run, len(store))["train"]
     years = len(training) / 365.25
@@ -127,8 +192,11 @@ def _notes(run: Run, store: Store) -> Iterator[str]:
         "smoothed over the days of the year, with weights that fall to 0 at "
         f"±{run.evaluation.climatology_half_window} days."
     )
-    if len(run.downstream.seeds) == 1:
-        yield "One seed: the spread between seeds is not known, so small differences mean nothing."
+    if len({member.run.seed for member in study.members}) == 1:
+        yield (
+            "One training of each model: the spread between trainings is not known, so a verdict "
+            "is about these weights, not about the method."
+        )
     if store.provenance["licence"]:
         yield "Data: " + " ".join(str(store.provenance["licence"]).split())
 

@@ -115,7 +115,7 @@ def _lead_figures(results: Results) -> Iterator[ReportFigure]:
         yield ReportFigure(
             "forecast",
             f"All variables together ({title})",
-            "Autoregressive forecasts from every test window; lower is better.",
+            "Forecasts from every test window; lower is better.",
             score_by_lead(joint, "rrmse", "%"),
             "RRMSE by lead time of the models, persistence and climatology.",
         )

@@ -8,48 +8,47 @@ from numpy.typing import NDArray
 from sparta_ray.data.views import bicubic_matrix, nearest_cells
 from sparta_ray.downstream.latents import Latents
 from sparta_ray.evaluation.results import Results
-from sparta_ray.evaluation.score_record import Score
-from sparta_ray.evaluation.setup import Setup
-from sparta_ray.evaluation.truth import Subject, field_scores
-
-STREAM = "test"
-"""Masks of the test days: the same for every model and task that looks at them."""
+from sparta_ray.evaluation.score_record import Subject
+from sparta_ray.evaluation.setup import STREAM, Setup
+from sparta_ray.evaluation.window_sums import Windows, WindowSums, field_sums
 
 
 def evaluate_reconstruction(setup: Setup) -> Results:
     """Decode the embedding of every masked test day and compare with the whole field."""
     results = Results()
     days = setup.test_days
-    truth = setup.truth.fields(days)
+    truth, climatology = setup.truth.fields(days), setup.truth.climatology(days)
     candidates = {}
     for kind in setup.run.models:
-        latents = setup.latents(kind)
-        h_TD = latents.masked(setup.parts["test"], setup.run.downstream.mask, STREAM)
-        candidates[kind] = setup.truth.labelled(latents.embedder.decode_physical(h_TD))
+        candidates[kind] = setup.reconstructed(kind)
         shown = len(days) // 2
         results.arrays[f"map-reconstruction-{kind}"] = _panels(
-            setup, latents, int(days[shown]), candidates[kind].values[shown]
+            setup, setup.latents(kind), int(days[shown]), candidates[kind].values[shown]
         )
-    baselines = {
-        "climatology": setup.truth.climatology(days),
-        "mean field": setup.truth.mean(days),
-    }
+    baselines = {"climatology": climatology, "mean field": setup.truth.mean(days)}
     for model, fields in (candidates | baselines).items():
-        subject = Subject("reconstruction", model)
-        results.scores.extend(field_scores(subject, fields, truth, setup.truth.limits))
-        results.scores.append(_standardised_error(setup, subject, fields, truth))
+        windows = Windows(Subject("reconstruction", model), setup.since_1970(days))
+        anomalies = None if model == "climatology" else climatology
+        results.add(field_sums(windows, fields, truth, setup.truth.limits, anomalies))
+        results.add([_standardised_error(setup, windows, fields, truth)])
     return results
 
 
 def _standardised_error(
-    setup: Setup, subject: Subject, fields: xr.DataArray, truth: xr.DataArray
-) -> Score:
+    setup: Setup, windows: Windows, fields: xr.DataArray, truth: xr.DataArray
+) -> WindowSums:
     """Return the training loss of these fields: Eq. 17, in standardised units."""
-    variance = xr.DataArray(setup.store.statistics.std**2, dims="variable")
-    error = ((fields - truth) ** 2).mean(("window", "longitude", "latitude"))
-    return subject.score(
-        "standardised error", float((error.drop_vars("variable") / variance).sum())
+    return windows.mean(
+        "standardised error", standardised_errors(setup.store.statistics.std, fields, truth)
     )
+
+
+def standardised_errors(
+    std_V: NDArray[np.float64], fields: xr.DataArray, truth: xr.DataArray
+) -> NDArray[np.float64]:
+    """Return each window's squared error of standardised fields, summed over variables."""
+    error = ((fields - truth) ** 2).mean(("longitude", "latitude")).transpose("window", "variable")
+    return np.asarray((error.values.astype(np.float64) / std_V**2).sum(axis=1))
 
 
 def _panels(

@@ -6,18 +6,37 @@ import dataclasses
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import jinja2
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from sparta_ray.evaluation.score_record import TASKS, Score
+from sparta_ray.evaluation.claims import Judgement
+from sparta_ray.evaluation.display import decimals_for, model_name, number
+from sparta_ray.evaluation.evidence import Evidence
+from sparta_ray.evaluation.paper_tables import PaperCell, PaperTable
+from sparta_ray.evaluation.score_record import TASKS, Absent, Score
 from sparta_ray.evaluation.style import WIDTH
+from sparta_ray.evaluation.table_files import (
+    PlainTable,
+    of_judgements,
+    of_paper_table,
+    of_score_table,
+)
 from sparta_ray.evaluation.tables import Table, score_tables
 
 MAP_DPI = 130
+
+_VERDICT_CLASSES = {
+    "holds": "holds",
+    "holds in part": "holds",
+    "mixed": "weak",
+    "not separable": "weak",
+    "does not hold": "does-not-hold",
+}
 
 SIMULATED_NOTE = (
     "Simulated weather: its numbers can only be compared between models on the same data, not with "
@@ -62,13 +81,20 @@ class ReportContext:
 
     Attributes:
         title: Title of the page.
+        judgements: The paper's claims and our verdicts, which come first.
         summary: Plain sentences, the findings first.
         run: What was run on what data, by name.
         shortened: Settings that differ from the published ones: name, published, this run's.
         notes: Limits a reader must know.
         scores: Every score; all are in the files beside the page.
         tabled: Those in the page's tables, which show some lead times only.
+        absent: Scores that could not be given.
         figures: Every figure, in the order within its section.
+        paper_tables: The published tables.
+        published_layout: The same, laid out as the file of published numbers.
+        files: Tables that are only written beside the page.
+        cards: Model cards, Markdown by file name.
+        evidence: Intervals and costs; None leaves them out.
         simulated: Whether the data are simulated, so that the paper's numbers are no yardstick.
     """
 
@@ -81,6 +107,13 @@ class ReportContext:
     tabled: Sequence[Score]
     figures: Sequence[ReportFigure]
     simulated: bool
+    judgements: Sequence[Judgement] = ()
+    absent: Sequence[Absent] = ()
+    paper_tables: Sequence[PaperTable] = ()
+    published_layout: Mapping[str, Any] = field(default_factory=dict)
+    files: Sequence[PlainTable] = ()
+    cards: Mapping[str, str] = field(default_factory=dict)
+    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +132,7 @@ class _Section:
     question: str
     tables: list[Table]
     images: list[_Image]
+    absent: list[Absent]
 
     @property
     def published(self) -> bool:
@@ -107,8 +141,12 @@ class _Section:
 
 
 def write_report(folder: Path, context: ReportContext) -> Path:
-    """Write ``index.html``, ``metrics.json`` and ``scores.csv`` and return the page's path."""
+    """Write the page, its numbers, a twin of every table and the model cards; return its path."""
     folder.mkdir(parents=True, exist_ok=True)
+    sections = _sections(context)
+    _write_tables(folder, context, sections)
+    for name, card in context.cards.items():
+        _write(folder / "models" / name, card)
     records = [dataclasses.asdict(score) for score in context.scores]
     metrics = {
         "title": context.title,
@@ -116,6 +154,7 @@ def write_report(folder: Path, context: ReportContext) -> Path:
         "run": dict(context.run),
         "shortened": [list(entry) for entry in context.shortened],
         "scores": records,
+        "absent": [dataclasses.asdict(absent) for absent in context.absent],
     }
     text = json.dumps(metrics, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
@@ -124,11 +163,32 @@ def write_report(folder: Path, context: ReportContext) -> Path:
         writer.writeheader()
         writer.writerows(records)
     page = folder / "index.html"
-    page.write_text(_render(context), encoding="utf-8")
+    page.write_text(_render(context, sections), encoding="utf-8")
     return page
 
 
-def _render(context: ReportContext) -> str:
+def _write_tables(folder: Path, context: ReportContext, sections: Sequence["_Section"]) -> None:
+    """Write every table of the page into ``tables`` as Markdown, CSV and JSON."""
+    comparable = not context.simulated
+    tables = [of_paper_table(table, comparable) for table in context.paper_tables]
+    tables += context.files
+    if context.judgements:
+        tables.append(of_judgements(context.judgements))
+    for section in sections:
+        tables += [of_score_table(table, section.heading) for table in section.tables]
+    for table in tables:
+        for name, content in table.files():
+            _write(folder / "tables" / name, content)
+    layout = {"comparable": comparable, **context.published_layout}
+    _write(folder / "tables" / "published_layout.json", json.dumps(layout, indent=1) + "\n")
+
+
+def _write(path: Path, content: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content, encoding="utf-8")
+
+
+def _render(context: ReportContext, sections: Sequence["_Section"]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("sparta_ray.evaluation"),
         autoescape=True,
@@ -138,7 +198,13 @@ def _render(context: ReportContext) -> str:
     )
     return environment.get_template("report.html.j2").render(
         context=context,
-        sections=_sections(context),
+        sections=sections,
+        run_tables=[table for table in context.paper_tables if not table.is_empty],
+        empty_tables=[table for table in context.paper_tables if table.is_empty],
+        model_name=model_name,
+        shown=_shown,
+        ends=_ends,
+        verdict_class=_VERDICT_CLASSES,
         published_note=SIMULATED_NOTE if context.simulated else PUBLISHED_NOTE,
     )
 
@@ -148,13 +214,29 @@ def _sections(context: ReportContext) -> list[_Section]:
     own = dict.fromkeys(f.section for f in context.figures if f.section not in TASKS)
     sections: list[_Section] = []
     for name in (*own, *TASKS):
-        tables = score_tables(score for score in context.tabled if score.task == name)
+        mine = (score for score in context.tabled if score.task == name)
+        tables = score_tables(mine, context.evidence)
         images = [_image(figure) for figure in context.figures if figure.section == name]
         if tables or images:
             heading, question = HEADINGS.get(name, (name[:1].upper() + name[1:], ""))
             anchor = f"section-{len(sections) + 1}"
-            sections.append(_Section(anchor, heading, question, tables, images))
+            absent = [a for a in context.absent if a.task == name]
+            sections.append(_Section(anchor, heading, question, tables, images, absent))
     return sections
+
+
+def _shown(value: float) -> str:
+    """Return a number with useful digits."""
+    return number(value, decimals_for([value]))
+
+
+def _ends(cell: PaperCell) -> str:
+    """Return a cell's interval as text, or nothing."""
+    interval, value = cell.ours.interval, cell.ours.value
+    if value is None or interval.low is None or interval.high is None:
+        return ""
+    decimals = decimals_for([value])
+    return f"{number(interval.low, decimals)} to {number(interval.high, decimals)}"
 
 
 def _image(figure: ReportFigure) -> _Image:

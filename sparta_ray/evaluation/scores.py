@@ -52,10 +52,17 @@ def bias(forecast: xr.DataArray, truth: xr.DataArray) -> xr.DataArray:
 
 
 def acc(forecast: xr.DataArray, truth: xr.DataArray, climatology: xr.DataArray) -> xr.DataArray:
-    """Return the anomaly correlation coefficient per variable, from -1 to 1.
+    """Return the anomaly correlation coefficient per variable, the mean of `acc_by_window`."""
+    return _mean_but_variable(acc_by_window(forecast, truth, climatology))
 
-    Uncentred, area-weighted, computed for each window and then averaged:
-    ACC = Σ f' o' / sqrt(Σ f'² Σ o'²), with anomalies from `climatology` at the valid time.
+
+def acc_by_window(
+    forecast: xr.DataArray, truth: xr.DataArray, climatology: xr.DataArray
+) -> xr.DataArray:
+    """Return each window's anomaly correlation coefficient per variable, from -1 to 1.
+
+    Uncentred and area-weighted: ACC = Σ f' o' / sqrt(Σ f'² Σ o'²), with anomalies from
+    `climatology` at the valid time. NaN where a window's truth is missing altogether.
 
     Raises:
         ValueError: A forecast or truth equals the climatology everywhere: it has no anomaly.
@@ -68,7 +75,7 @@ def acc(forecast: xr.DataArray, truth: xr.DataArray, climatology: xr.DataArray) 
     size = size.where(truth.notnull().any(place))
     if bool((size == 0).any()):
         raise ValueError("ACC is undefined where forecast or truth equals the climatology")
-    return _mean_but_variable((weights * f * o).sum(place) / size)
+    return (weights * f * o).sum(place) / size
 
 
 def psnr(
@@ -92,21 +99,28 @@ def psnr(
 def ssim(
     forecast: xr.DataArray, truth: xr.DataArray, minimum: xr.DataArray, maximum: xr.DataArray
 ) -> xr.DataArray:
+    """Return the mean structural similarity of all images; see `ssim_by_image`."""
+    return xr.DataArray(ssim_by_image(forecast, truth, minimum, maximum).mean())
+
+
+def ssim_by_image(
+    forecast: xr.DataArray, truth: xr.DataArray, minimum: xr.DataArray, maximum: xr.DataArray
+) -> NDArray[np.float64]:
     """Return the structural similarity of min-max scaled fields, variables as channels.
 
     Gaussian window of 11 x 11 points (σ = 1.5), so a grid must have more than 10 points a side.
-    Missing points are alike in both. Arguments as for `psnr`.
+    Missing points are alike in both. Arguments as for `psnr`; one value for each image.
     """
     forecast, truth = map(_scaler(minimum, maximum), _checked(forecast, truth))
     f_NVXY, o_NVXY = map(_images, xr.broadcast(forecast.fillna(0), truth.fillna(0)))
-    total = 0.0
+    found = []
     for start in range(0, len(f_NVXY), IMAGES_AT_ONCE):
         part = slice(start, start + IMAGES_AT_ONCE)
         f, o = torch.from_numpy(f_NVXY[part]), torch.from_numpy(o_NVXY[part])
         each = structural_similarity_index_measure(f, o, data_range=1.0, reduction="none")
         assert isinstance(each, torch.Tensor)
-        total += float(each.double().sum())
-    return xr.DataArray(total / len(f_NVXY))
+        found.append(each.double().numpy())
+    return np.concatenate(found)
 
 
 def _checked(

@@ -3,16 +3,15 @@
 import numpy as np
 import torch
 import xarray as xr
+from torch.nn.functional import cross_entropy
 
 from sparta_ray.data.seasons import SEASONS, season_of
-from sparta_ray.downstream.classification import (
-    SeasonClassifier,
-    score_classifier,
-)
+from sparta_ray.downstream.classification import SeasonClassifier
 from sparta_ray.downstream.trial import Trial
 from sparta_ray.evaluation.results import Results
+from sparta_ray.evaluation.score_record import Subject
 from sparta_ray.evaluation.setup import Setup
-from sparta_ray.evaluation.truth import Subject
+from sparta_ray.evaluation.window_sums import Windows
 
 
 def evaluate_classification(setup: Setup, trial: Trial) -> Results:
@@ -22,20 +21,20 @@ def evaluate_classification(setup: Setup, trial: Trial) -> Results:
     mask = setup.run.downstream.classification_mask
     h_TD = latents.masked(setup.parts["test"], mask, "season").to(setup.device)
     labels = season_of(setup.store.days[setup.test_days])
-    cross_entropy, accuracy = score_classifier(
-        model, h_TD, torch.from_numpy(labels).to(setup.device)
-    )
     with torch.inference_mode():
-        guesses = model(h_TD).argmax(dim=1).cpu().numpy()
+        logits = model(h_TD).double().cpu()
+    losses = cross_entropy(logits, torch.from_numpy(labels), reduction="none").numpy()
+    guesses = logits.argmax(dim=1).numpy()
     counts = np.zeros((len(SEASONS), len(SEASONS)), dtype=np.int64)
     np.add.at(counts, (labels, guesses), 1)
     subject = Subject("classification", trial.model, seed=trial.seed)
-    return Results(
+    windows = Windows(subject, setup.since_1970(setup.test_days))
+    confusion = xr.DataArray(counts, dims=("season", "guess"))
+    return Results(arrays={f"confusion-{trial.name}": confusion}).add(
         [
-            subject.score("cross-entropy", cross_entropy),
-            subject.score("accuracy", accuracy),
-        ],
-        {f"confusion-{trial.name}": xr.DataArray(counts, dims=("season", "guess"))},
+            windows.mean("cross-entropy", losses),
+            windows.mean("accuracy", (guesses == labels).astype(np.float64)),
+        ]
     )
 
 

@@ -5,7 +5,9 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from torch import nn
+import xarray as xr
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from sparta_ray.data.splits import Split, SplitName
 from sparta_ray.data.store import Store
@@ -17,6 +19,9 @@ from sparta_ray.run import Run, downstream_splits
 from sparta_ray.run_folder import RunFolder
 from sparta_ray.seeding import derive_seed
 from sparta_ray.training.stages import ModelKind
+
+STREAM = "test"
+"""Masks of the test days: the same for every model and task that looks at them."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +60,35 @@ class Setup:
         """Return a model's embeddings; masks of the evaluation are the same for every model."""
         return Latents(self._embedders[kind], self.store, derive_seed(self.run.seed, "evaluation"))
 
+    def masked(self, kind: ModelKind) -> Tensor:
+        """Return a model's embeddings of the masked test days, (days, D); encoded once."""
+        if kind not in self._masked:
+            mask = self.run.downstream.mask
+            self._masked[kind] = self.latents(kind).masked(self.parts["test"], mask, STREAM)
+        return self._masked[kind]
+
+    def reconstructed(self, kind: ModelKind) -> xr.DataArray:
+        """Return the fields decoded from the masked test days' own embeddings; decoded once."""
+        if kind not in self._reconstructed:
+            decoded = self._embedders[kind].decode_physical(self.masked(kind))
+            self._reconstructed[kind] = self.truth.labelled(decoded)
+        return self._reconstructed[kind]
+
+    def since_1970(self, days: Days) -> NDArray[np.float64]:
+        """Return the dates of some days of the store in days since 1970."""
+        return self.store.days[days].astype("datetime64[s]").astype(np.float64) / 86400
+
     def model_of(self, trial: Trial) -> nn.Module:
         """Return a finished trial's model."""
         return load_trial(RunFolder(self.run.path), self.run, trial).to(self.device)
+
+    @cached_property
+    def _masked(self) -> dict[ModelKind, Tensor]:
+        return {}
+
+    @cached_property
+    def _reconstructed(self) -> dict[ModelKind, xr.DataArray]:
+        return {}
 
     @cached_property
     def _embedders(self) -> dict[ModelKind, Embedder]:

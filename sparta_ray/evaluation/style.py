@@ -12,7 +12,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from sparta_ray.evaluation.display import BASELINES
+from sparta_ray.evaluation.display import is_baseline
 
 Arguments = ParamSpec("Arguments")
 
@@ -21,7 +21,11 @@ WIDTH = 7.6
 
 INK, MUTED, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
 
-MODEL_COLOURS = {"sparta": "#0072B2", "autoencoder": "#D55E00"}
+MODEL_COLOURS = {
+    "sparta": "#0072B2",
+    "sparta_early_hn_cycle": "#0072B2",
+    "autoencoder": "#D55E00",
+}
 OTHER_COLOURS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's palette, which survives the common forms of colour blindness."""
 
@@ -112,15 +116,17 @@ def label_below(axes: NDArray[np.object_], columns: int, label: str) -> None:
 def share_legend(figure: Figure, axes: Axes) -> None:
     """Show the legend of one panel's lines below all panels."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=min(5, len(labels)))
+    longest = max(map(len, labels), default=1)
+    columns = max(1, min(5, len(labels), int(16 * figure.get_figwidth()) // (longest + 6)))
+    figure.legend(handles, labels, loc="outside lower left", ncols=columns)
 
 
-def line_looks(labels: Iterable[str], baselines: Iterable[str] = BASELINES) -> dict[str, Any]:
+def line_looks(labels: Iterable[str]) -> dict[str, Any]:
     """Return each label's line: a colour for a model, dashed grey for a baseline."""
     others = iter(OTHER_COLOURS * 5)
     looks: dict[str, Any] = {}
     for label in dict.fromkeys(labels):
-        if label in set(baselines):
+        if is_baseline(label):
             dashes = (0, BASELINE_LINES.get(label, (3.0, 3.0)))
             looks[label] = {"color": MUTED, "linestyle": dashes, "linewidth": 1.2}
         else:

@@ -6,26 +6,38 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparta_ray.evaluation.display import (
-    BASELINES,
     decimals_for,
     display_of,
+    is_baseline,
     lead_name,
     model_name,
     model_order,
     number,
     setting_name,
 )
+from sparta_ray.evaluation.evidence import Evidence, question_of
 from sparta_ray.evaluation.score_record import Metric, Score, best, metric_of
+from sparta_ray.evaluation.uncertainty import spread_over_seeds
 from sparta_ray.variables import parse
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One model's number in one column: its text, the paper's, and whether it is the best."""
+    """One model's number in one column.
+
+    Attributes:
+        text: The number, ± its standard deviation over trainings where there are several.
+        published: The paper's.
+        best: Whether it is the best of its column.
+        interval: Where it lies with 95 % confidence, over windows; empty if that is not known.
+        why: Why there is no interval.
+    """
 
     text: str
     published: str
     best: bool
+    interval: str = ""
+    why: str = ""
 
 
 EMPTY = Cell("–", "", False)
@@ -40,6 +52,7 @@ class Row:
     is_baseline: bool
     group: str
     cells: tuple[Cell, ...]
+    cost: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,8 +87,8 @@ class _Place:
     column: str
 
 
-def score_tables(scores: Iterable[Score]) -> list[Table]:
-    """Return the tables of one task's scores.
+def score_tables(scores: Iterable[Score], evidence: Evidence | None = None) -> list[Table]:
+    """Return the tables of one task's scores, with intervals and costs where there is evidence.
 
     Scores by lead time make a table for each metric, with a column for each lead; scores of single
     variables a table for each metric, with a column for each variable and a group of rows for each
@@ -92,7 +105,7 @@ def score_tables(scores: Iterable[Score]) -> list[Table]:
         said = {sentence for table in tables for sentence in table.explanations}
         sentences = _explanations([score for _, score in entries])
         new = tuple(sentence for sentence in sentences if sentence not in said)
-        tables.append(_table(caption, entries, new))
+        tables.append(_table(caption, entries, new, evidence))
     return tables
 
 
@@ -111,7 +124,10 @@ def _place(score: Score) -> _Place:
 
 
 def _table(
-    caption: str, entries: Sequence[tuple[_Place, Score]], explanations: tuple[str, ...]
+    caption: str,
+    entries: Sequence[tuple[_Place, Score]],
+    explanations: tuple[str, ...],
+    evidence: Evidence | None,
 ) -> Table:
     labels = list(dict.fromkeys(place.column for place, _ in entries))
     groups = list(dict.fromkeys(place.group for place, _ in entries))
@@ -119,37 +135,54 @@ def _table(
     for label in labels:
         chosen = [(place.group, score) for place, score in entries if place.column == label]
         columns.append(Column(label, any(s.published is not None for _, s in chosen)))
-        for key, cell in _column_cells(chosen).items():
+        for key, cell in _column_cells(chosen, evidence).items():
             cells[(*key, label)] = cell
     rows = []
     for group in groups:
         models = model_order(score.model for place, score in entries if place.group == group)
         for i, model in enumerate(models):
             row = tuple(cells.get((group, model, label), EMPTY) for label in labels)
-            rows.append(Row(model_name(model), model in BASELINES, group if i == 0 else "", row))
+            cost = evidence.cost(model) if evidence is not None else None
+            first = group if i == 0 else ""
+            name = model_name(model)
+            rows.append(Row(name, is_baseline(model), first, row, cost.words if cost else ""))
     return Table(caption, tuple(columns), tuple(rows), explanations)
 
 
-def _column_cells(chosen: Sequence[tuple[str, Score]]) -> dict[tuple[str, str], Cell]:
+def _column_cells(
+    chosen: Sequence[tuple[str, Score]], evidence: Evidence | None
+) -> dict[tuple[str, str], Cell]:
     """Return the cells of one column by (group, model)."""
     values: dict[tuple[str, str], list[float]] = {}
     published: dict[tuple[str, str], float] = {}
+    scores: dict[tuple[str, str], list[Score]] = {}
     for group, score in chosen:
         key = (group, score.model)
+        scores.setdefault(key, []).append(score)
         values.setdefault(key, []).append(score.value * _factor(score))
         if score.published is not None:
             published[key] = score.published
     means = {key: float(np.mean(numbers)) for key, numbers in values.items()}
     decimals = decimals_for([*means.values(), *published.values()])
     winners = _winners(means, metric_of(chosen[0][1].metric))
-    return {
-        key: Cell(
-            _with_spread(values[key], decimals),
-            number(published[key], decimals) if key in published else "",
-            key in winners,
-        )
-        for key in means
-    }
+    cells = {}
+    for key in means:
+        text = _with_spread(scores[key], _factor(scores[key][0]), decimals)
+        paper = number(published[key], decimals) if key in published else ""
+        interval = _interval(scores[key][0], decimals, evidence)
+        cells[key] = Cell(text, paper, key in winners, *interval)
+    return cells
+
+
+def _interval(score: Score, decimals: int, evidence: Evidence | None) -> tuple[str, str]:
+    """Return a score's interval as text, or why it has none."""
+    if evidence is None:
+        return "", ""
+    found = evidence.answer(score.model, question_of(score)).interval
+    if found.low is None or found.high is None:
+        return "", found.reason
+    ends = (number(end * _factor(score), decimals) for end in (found.low, found.high))
+    return " to ".join(ends), ""
 
 
 def _winners(means: dict[tuple[str, str], float], metric: Metric) -> set[tuple[str, str]]:
@@ -163,20 +196,19 @@ def _winners(means: dict[tuple[str, str], float], metric: Metric) -> set[tuple[s
     return won
 
 
-def _with_spread(values: Sequence[float], decimals: int) -> str:
-    text = number(float(np.mean(values)), decimals)
-    if len(values) == 1:
-        return text
-    return f"{text} ± {number(float(np.std(values, ddof=1)), decimals)}"
+def _with_spread(scores: Sequence[Score], factor: float, decimals: int) -> str:
+    text = number(factor * float(np.mean([score.value for score in scores])), decimals)
+    spread = spread_over_seeds(scores)
+    return text if spread is None else f"{text} ± {number(factor * spread, decimals)}"
 
 
 def _explanations(scores: Sequence[Score]) -> tuple[str, ...]:
     """Return a sentence for each metric, and one on seeds where there are several."""
     metrics = [metric_of(name) for name in dict.fromkeys(score.metric for score in scores)]
     sentences = [f"{metric.label}: {metric.meaning}" for metric in metrics if metric.meaning]
-    seeds = {score.seed for score in scores} - {None}
-    if len(seeds) > 1:
-        sentences.append(f"Mean ± standard deviation over {len(seeds)} seeds.")
+    trainings = {(score.run, score.seed) for score in scores if score.seed is not None}
+    if len(trainings) > 1:
+        sentences.append("Mean ± standard deviation over trainings with different seeds.")
     return tuple(sentences)
 
 

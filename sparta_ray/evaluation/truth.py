@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from sparta_ray import variables
 from sparta_ray.data.store import Store
 from sparta_ray.evaluation.baselines import climatology_at, day_of_year_climatology, mean_field
-from sparta_ray.evaluation.published_results import published_value
-from sparta_ray.evaluation.score_record import Score
-from sparta_ray.evaluation.scores import bias, psnr, rmse, rrmse, ssim
+from sparta_ray.evaluation.score_record import Score, Subject
+from sparta_ray.evaluation.scores import bias, rmse, rrmse
 from sparta_ray.run import Run, splits
 
 Days = NDArray[np.int64]
@@ -81,67 +80,22 @@ class Truth:
         return mean_field(self._training)
 
 
-@dataclass(frozen=True)
-class Subject:
-    """Whose fields are scored: the words that a score carries besides its metric."""
-
-    task: str
-    model: str
-    setting: str | None = None
-    seed: int | None = None
-
-    def score(
-        self,
-        metric: str,
-        value: float,
-        units: str = "",
-        lead_days: int | None = None,
-        variable: str | None = None,
-    ) -> Score:
-        """Return one score, with the paper's number beside it where there is one."""
-        published = None
-        if variable is None:
-            published = published_value(self.task, metric, self.model, self.setting, lead_days)
-        return Score(
-            task=self.task,
-            model=self.model,
-            metric=metric,
-            value=float(value),
-            units=units,
-            lead_days=lead_days,
-            variable=variable,
-            setting=self.setting,
-            seed=self.seed,
-            published=published,
-        )
-
-
 def field_scores(
-    subject: Subject,
-    fields: xr.DataArray,
-    truth: xr.DataArray,
-    limits: tuple[xr.DataArray, xr.DataArray],
-    lead_days: int | None = None,
-    with_images: bool = True,
+    subject: Subject, fields: xr.DataArray, truth: xr.DataArray, lead_days: int | None = None
 ) -> Iterable[Score]:
-    """Compare physical fields with the truth.
+    """Compare physical fields with the truth at a lead that no table shows.
 
     Args:
         subject: Whose fields.
         fields: Dims (window, variable, longitude, latitude).
         truth: Likewise.
-        limits: Least and greatest value of each variable, to scale images by.
         lead_days: Days ahead, for a forecast.
-        with_images: Whether to compute SSIM and PSNR, which cost the most.
 
     Yields:
-        RRMSE, RMSE and bias per variable, SSIM and PSNR.
+        RRMSE, and RMSE and bias of each variable.
     """
     yield subject.score("rrmse", float(rrmse(fields, truth)), "%", lead_days)
     for metric, values in (("rmse", rmse(fields, truth)), ("bias", bias(fields, truth))):
         for label in values["variable"].values.tolist():
             units = variables.parse(label).definition.units
             yield subject.score(metric, float(values.sel(variable=label)), units, lead_days, label)
-    if with_images:
-        yield subject.score("ssim", float(ssim(fields, truth, *limits)), "", lead_days)
-        yield subject.score("psnr", float(psnr(fields, truth, *limits)), "dB", lead_days)

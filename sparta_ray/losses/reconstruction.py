@@ -1,4 +1,7 @@
-"""Reconstruction: squared error of decoded fields, summed over variables; V variables."""
+"""Reconstruction: squared error of decoded fields, summed over variables.
+
+Legend: B rows, V variables, X × Y the data's longitude × latitude.
+"""
 
 import torch
 from torch import Tensor
@@ -8,48 +11,57 @@ from sparta_ray.ranks import sum_over_ranks
 
 
 def reconstruction(
-    decoded_BVXY: Tensor, truth_BVXY: Tensor, gaps: bool = False, count_V: Tensor | None = None
+    decoded_BVXY: Tensor,
+    truth_BVXY: Tensor,
+    gaps: bool = False,
+    area_Y: Tensor | None = None,
+    weight_V: Tensor | None = None,
 ) -> Tensor:
     """Return the sum over variables of the mean squared error (Eq. 17).
 
     The mean is over present values of all ranks; a variable without any adds nothing. Errors of 1
-    and 3 beside a missing value make 5.
+    and 3 beside a missing value make 5; 3 if the first one's cell is three times the larger.
 
     Args:
         decoded_BVXY: Decoded standardised fields.
         truth_BVXY: The unmasked, unaugmented fields of the same days.
         gaps: Whether the truth may hold NaN, which is a missing value.
-        count_V: Present values of a whole batch of which these rows are a part; None if they are
-            all of it. The losses of all parts add up to the batch's.
+        area_Y: Weight of each latitude's cells in the mean; None weighs all alike, as published.
+        weight_V: Weights of the whole batch of which these rows are a part, as of `total_weight`;
+            None if they are all of it. The losses of all parts add up to the batch's.
     """
-    sum_V, own_V = sum_over_ranks(torch.stack(squared_error(decoded_BVXY, truth_BVXY, gaps)))
-    loss: Tensor = (sum_V / (own_V if count_V is None else count_V).clamp(min=1)).sum()
+    parts = squared_error(decoded_BVXY, truth_BVXY, gaps, area_Y)
+    sum_V, own_V = sum_over_ranks(torch.stack(parts))
+    divisor_V = own_V if weight_V is None else weight_V
+    loss: Tensor = (sum_V / divisor_V.masked_fill(divisor_V == 0, 1)).sum()
     return loss
 
 
-def present_values(truth_BVXY: Tensor, gaps: bool) -> Tensor:
-    """Return how many values of each variable are present on all ranks, shape (V,)."""
-    present = ~truth_BVXY.isnan() if gaps else torch.ones_like(truth_BVXY, dtype=torch.bool)
-    return sum_over_ranks(present.sum(dim=(0, 2, 3)).to(at_least_float32(truth_BVXY).dtype))
+def total_weight(truth_BVXY: Tensor, gaps: bool, area_Y: Tensor | None = None) -> Tensor:
+    """Return the weights of each variable's present values on all ranks, added up, shape (V,)."""
+    return sum_over_ranks(squared_error(truth_BVXY, truth_BVXY, gaps, area_Y)[1])
 
 
 def squared_error(
-    decoded_BVXY: Tensor, truth_BVXY: Tensor, gaps: bool = False
+    decoded_BVXY: Tensor, truth_BVXY: Tensor, gaps: bool = False, area_Y: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Return the sum of squared errors of each variable and the number of values in it.
+    """Return the weighted sum of squared errors of each variable and the sum of their weights.
 
     Several ranks add up both before they divide, and so get the loss of their rows together.
-    Arguments as for `reconstruction`.
+    Arguments as for `reconstruction`; without weights every present value weighs 1.
 
     Returns:
-        Sums with gradients and counts without, both of shape (V,) and at least float32.
+        Sums with gradients and weights without, both of shape (V,) and at least float32.
     """
-    error = at_least_float32(decoded_BVXY) - truth_BVXY
-    over = (0, 2, 3)
+    error_BVXY = at_least_float32(decoded_BVXY) - truth_BVXY
+    rows, variables, longitudes, latitudes = error_BVXY.shape
     if gaps:
         present = ~truth_BVXY.isnan()
-        error = torch.where(present, error, 0.0)
-        count_V = present.sum(dim=over).to(error.dtype)
+        error_BVXY = torch.where(present, error_BVXY, 0.0)
+        count_VY = present.sum(dim=(0, 2))
     else:
-        count_V = error.new_full((error.shape[1],), error[:, 0].numel())
-    return error.square().sum(dim=over), count_V
+        count_VY = torch.full((variables, latitudes), rows * longitudes, device=error_BVXY.device)
+    squared_BVXY = error_BVXY.square()
+    if area_Y is not None:
+        squared_BVXY, count_VY = squared_BVXY * area_Y, count_VY * area_Y
+    return squared_BVXY.sum(dim=(0, 2, 3)), count_VY.sum(dim=1).to(error_BVXY.dtype)

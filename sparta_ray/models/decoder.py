@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from sparta_ray.config import ConfigError
 from sparta_ray.models.dropout import RowDropout
+from sparta_ray.models.periodic import convolution
 from sparta_ray.models.resnet import scaled
 
 BLOCK_CHANNELS = (250, 125, 62, 31, 15)
@@ -16,14 +17,14 @@ _UPSCALING = 2 ** len(BLOCK_CHANNELS)
 class ResidualBlock(nn.Module):
     """x + conv(relu(conv(x))), then ReLU; with dropout where its rate is above 0."""
 
-    def __init__(self, channels: int, expansion: int, dropout: float):
+    def __init__(self, channels: int, expansion: int, dropout: float, periodic: bool = False):
         super().__init__()
-        inner = channels * expansion
+        inner, convolve = channels * expansion, convolution(periodic)
         self.convolutions = nn.Sequential(
-            nn.Conv2d(channels, inner, 3, padding=1),
+            convolve(channels, inner, 3, padding=1),
             nn.ReLU(),
             RowDropout(dropout),
-            nn.Conv2d(inner, channels, 3, padding=1),
+            convolve(inner, channels, 3, padding=1),
         )
         self.output = nn.Sequential(nn.ReLU(), RowDropout(dropout))
 
@@ -44,8 +45,9 @@ class Decoder(nn.Module):
         width: float = 1.0,
         expansion: int = 2,
         dropout: float = 0.1,
+        periodic: bool = False,
     ):
-        """Size the decoder for a grid (X, Y).
+        """Size the decoder for a grid (X, Y); a `periodic` one joins the ends of longitude.
 
         Raises:
             ConfigError: The grid or the embedding does not divide into the coarse map.
@@ -56,7 +58,7 @@ class Decoder(nn.Module):
         inputs = self.coarse[0]
         for channels in (scaled(block, width) for block in BLOCK_CHANNELS):
             blocks.append(nn.ConvTranspose2d(inputs, channels, 2, stride=2))
-            blocks.append(ResidualBlock(channels, expansion, dropout))
+            blocks.append(ResidualBlock(channels, expansion, dropout, periodic))
             inputs = channels
         self.blocks = nn.Sequential(*blocks)
         self.output = nn.Conv2d(inputs, variables, 1)

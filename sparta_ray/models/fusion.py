@@ -1,9 +1,10 @@
 """Fusion: where a model's variables meet, before its encoder or after one encoder for each.
 
-Legend: B rows, V variables, I × J view, D embedding.
+Legend: B rows, V variables, C = V channels, or 2 V where masks are channels too, I × J view,
+D embedding.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
 import torch
@@ -14,7 +15,6 @@ from torch import Tensor, nn
 from sparta_ray.config import STRICT
 from sparta_ray.models.attention_fusion import AttentionFusionConfig
 from sparta_ray.models.graph_fusion import GraphFusionConfig
-from sparta_ray.models.resnet import ResNetEncoder
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -32,15 +32,16 @@ FusionConfig = Annotated[
 class LateFusionEncoder(nn.Module):
     """One encoder for each variable, and a layer that joins their embeddings."""
 
-    def __init__(self, variables: int, fusion: nn.Module, embedding: int, width: float):
-        """Size the encoders; `fusion` takes their embeddings (B, V, D) and returns h (B, D)."""
+    def __init__(self, encoders: Sequence[nn.Module], fusion: nn.Module):
+        """Take the encoders; `fusion` takes their embeddings (B, V, D) and returns h (B, D)."""
         super().__init__()
-        self.encoders = nn.ModuleList(ResNetEncoder(1, embedding, width) for _ in range(variables))
+        self.encoders = nn.ModuleList(encoders)
         self.fusion = fusion
 
-    def forward(self, x_BVIJ: Tensor) -> Tensor:
-        """Return the embedding h, shape (B, D)."""
-        fields = x_BVIJ.unsqueeze(2).unbind(1)
+    def forward(self, x_BCIJ: Tensor) -> Tensor:
+        """Return the embedding h, shape (B, D); each encoder sees its variable's channels."""
+        rows, _, *view = x_BCIJ.shape
+        fields = x_BCIJ.view(rows, -1, len(self.encoders), *view).unbind(2)
         # One network of grouped convolutions computes the same in 1.2 to 1.4 times the time.
         encoded = [encode(x) for encode, x in zip(self.encoders, fields, strict=True)]
         h_BD: Tensor = self.fusion(torch.stack(encoded, dim=1))
@@ -48,10 +49,20 @@ class LateFusionEncoder(nn.Module):
 
 
 def build_encoder(
-    fusion: FusionConfig, variables: Sequence[str], embedding: int, width: float
+    fusion: FusionConfig,
+    variables: Sequence[str],
+    embedding: int,
+    encoder_of: Callable[[int], nn.Module],
 ) -> nn.Module:
-    """Return an encoder from views (B, V, I, J) to embeddings h (B, D)."""
+    """Return an encoder from views (B, C, I, J) to embeddings h (B, D).
+
+    Args:
+        fusion: Where the variables meet.
+        variables: Their labels.
+        embedding: D.
+        encoder_of: Returns an encoder of some variables, given how many.
+    """
     if isinstance(fusion, EarlyFusionConfig):
-        return ResNetEncoder(len(variables), embedding, width)
+        return encoder_of(len(variables))
     layer = fusion.build(variables, embedding)
-    return LateFusionEncoder(len(variables), layer, embedding, width)
+    return LateFusionEncoder([encoder_of(1) for _ in variables], layer)

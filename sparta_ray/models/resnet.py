@@ -6,6 +6,7 @@ Legend: B rows, C input channels, I × J view, D embedding.
 from torch import Tensor, nn
 
 from sparta_ray.models.batch_norm import GlobalBatchNorm2d
+from sparta_ray.models.periodic import PeriodicMaxPool2d, convolution
 
 STAGE_WIDTHS = (64, 128, 256, 512)
 BLOCKS_PER_STAGE = 2
@@ -26,13 +27,14 @@ def channel_norm(channels: int) -> nn.GroupNorm:
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions around a shortcut."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int):
+    def __init__(self, inputs: int, outputs: int, stride: int, periodic: bool = False):
         super().__init__()
+        convolve = convolution(periodic)
         self.main = nn.Sequential(
-            nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
+            convolve(inputs, outputs, 3, stride, padding=1, bias=False),
             channel_norm(outputs),
             nn.ReLU(),
-            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+            convolve(outputs, outputs, 3, padding=1, bias=False),
             channel_norm(outputs),
         )
         self.shortcut: nn.Module = nn.Identity()
@@ -54,21 +56,25 @@ class ResNetEncoder(nn.Module):
     The stem keeps batch norm, every other norm is a group norm with one channel a group.
     """
 
-    def __init__(self, channels: int, embedding: int = 1000, width: float = 1.0):
+    def __init__(
+        self, channels: int, embedding: int = 1000, width: float = 1.0, periodic: bool = False
+    ):
+        """Size the encoder; a `periodic` one joins the ends of a view's longitude."""
         super().__init__()
         widths = [scaled(stage, width) for stage in STAGE_WIDTHS]
+        pool = PeriodicMaxPool2d if periodic else nn.MaxPool2d
         self.stem = nn.Sequential(
-            nn.Conv2d(channels, widths[0], 7, stride=2, padding=3, bias=False),
+            convolution(periodic)(channels, widths[0], 7, stride=2, padding=3, bias=False),
             GlobalBatchNorm2d(widths[0]),
             nn.ReLU(),
-            nn.MaxPool2d(3, stride=2, padding=1),
+            pool(3, stride=2, padding=1),
         )
         blocks: list[nn.Module] = []
         inputs = widths[0]
         for stage, outputs in enumerate(widths):
             for block in range(BLOCKS_PER_STAGE):
                 stride = 2 if stage > 0 and block == 0 else 1
-                blocks.append(BasicBlock(inputs, outputs, stride))
+                blocks.append(BasicBlock(inputs, outputs, stride, periodic))
                 inputs = outputs
         self.stages = nn.Sequential(*blocks)
         self.head = nn.Linear(inputs, embedding)

@@ -1,6 +1,7 @@
 """The two models of the paper: SPARTA, and the autoencoder it is judged by."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 from pydantic import Field
 from pydantic.dataclasses import dataclass
@@ -25,6 +26,14 @@ class ModelConfig:
         embedding: Size D of h.
         projection: Size P of z.
         decoder_dropout: Dropout in SPARTA's decoder; the autoencoder's has none.
+        autoencoder_decoder: The autoencoder's decoder is ``smaller``, as published, or the ``same``
+            as SPARTA's.
+        mask_channels: Whether the encoders also see, as a further channel for each variable, which
+            of its values are there. As published they do not, and a missing value looks like the
+            mean.
+        periodic: Whose convolutions join the ends of longitude: of ``none``, as published, of the
+            ``decoder``, whose maps go round the globe, or of ``both``. Of the encoder's views only
+            the input view goes round; crops meet their own far end, 36 degrees away.
     """
 
     fusion: FusionConfig = Field(default_factory=EarlyFusionConfig)
@@ -33,13 +42,35 @@ class ModelConfig:
     embedding: int = Field(default=1000, ge=2)
     projection: int = Field(default=128, ge=2)
     decoder_dropout: float = Field(default=0.1, ge=0, lt=1)
+    autoencoder_decoder: Literal["smaller", "same"] = "smaller"
+    mask_channels: bool = False
+    periodic: Literal["none", "decoder", "both"] = "none"
 
-    def decoder(
+    def channels(self, variables: int) -> int:
+        """Return how many channels some variables enter an encoder by."""
+        return 2 * variables if self.mask_channels else variables
+
+    def encoder(self, variables: int) -> ResNetEncoder:
+        """Return an encoder of some variables."""
+        channels, periodic = self.channels(variables), self.periodic == "both"
+        return ResNetEncoder(channels, self.embedding, self.width, periodic)
+
+    def decoder(self, variables: int, grid: tuple[int, int]) -> Decoder:
+        """Return SPARTA's decoder."""
+        return self._decoder(variables, grid, 2, self.decoder_dropout)
+
+    def decoder_of_autoencoder(self, variables: int, grid: tuple[int, int]) -> Decoder:
+        """Return the autoencoder's decoder."""
+        if self.autoencoder_decoder == "same":
+            return self.decoder(variables, grid)
+        return self._decoder(variables, grid, 1, 0.0)
+
+    def _decoder(
         self, variables: int, grid: tuple[int, int], expansion: int, dropout: float
     ) -> Decoder:
-        """Return a decoder of these sizes."""
         width = self.width if self.decoder_width is None else self.decoder_width
-        return Decoder(variables, grid, self.embedding, width, expansion, dropout)
+        periodic = self.periodic != "none"
+        return Decoder(variables, grid, self.embedding, width, expansion, dropout, periodic)
 
 
 class Sparta(nn.Module):
@@ -47,23 +78,23 @@ class Sparta(nn.Module):
 
     def __init__(self, variables: Sequence[str], grid: tuple[int, int], config: ModelConfig):
         super().__init__()
-        self.encoder = build_encoder(config.fusion, variables, config.embedding, config.width)
+        self.encoder = build_encoder(config.fusion, variables, config.embedding, config.encoder)
         self.projector = ProjectionHead(config.embedding, config.projection)
-        self.decoder = config.decoder(len(variables), grid, 2, config.decoder_dropout)
+        self.decoder = config.decoder(len(variables), grid)
 
-    def project(self, x_BVIJ: Tensor) -> tuple[Tensor, Tensor]:
+    def project(self, x_BCIJ: Tensor) -> tuple[Tensor, Tensor]:
         """Return the embedding h (B, D) and projection z (B, P) of views (Eq. 3)."""
-        h_BD: Tensor = self.encoder(x_BVIJ)
+        h_BD: Tensor = self.encoder(x_BCIJ)
         return h_BD, self.projector(h_BD)
 
 
 class Autoencoder(nn.Module):
-    """The baseline: the early encoder with a smaller decoder, trained to reconstruct (Eq. 1)."""
+    """The baseline: an early encoder and a decoder, trained to reconstruct (Eq. 1)."""
 
     def __init__(self, variables: Sequence[str], grid: tuple[int, int], config: ModelConfig):
         super().__init__()
-        self.encoder = ResNetEncoder(len(variables), config.embedding, config.width)
-        self.decoder = config.decoder(len(variables), grid, expansion=1, dropout=0.0)
+        self.encoder = config.encoder(len(variables))
+        self.decoder = config.decoder_of_autoencoder(len(variables), grid)
 
 
 Model = Sparta | Autoencoder

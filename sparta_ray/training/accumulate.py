@@ -13,9 +13,9 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from sparta_ray.data.expand import Views
-from sparta_ray.losses.reconstruction import present_values
+from sparta_ray.losses.reconstruction import total_weight
 from sparta_ray.ranks import world
-from sparta_ray.training.stages import BatchPart, Terms
+from sparta_ray.training.stages import BatchPart, StageModule, Terms
 
 
 def accumulate(
@@ -36,12 +36,14 @@ def accumulate(
         rows: Rows of the batch, on all ranks.
         parts: Their number; fewer where some rank has fewer rows.
     """
-    count_V = present_values(views.fields.day, views.fields.gaps)
+    module = forward.module if isinstance(forward, DistributedDataParallel) else forward
+    assert isinstance(module, StageModule)
+    weight_V = total_weight(views.fields.day, views.fields.gaps, module.area)
     total: Terms = {}
     sections = list(_sections(views, min(parts, rows // world()[1])))
     for first_row, section in sections:
         with _gathering(forward, is_last=section is sections[-1][1]):
-            terms = losses(section, epoch, rows, BatchPart(first_row, count_V))
+            terms = losses(section, epoch, rows, BatchPart(first_row, weight_V))
             terms["loss"].backward()  # type: ignore[no-untyped-call]
         for name, value in terms.items():
             total[name] = total[name] + value.detach() if name in total else value.detach()

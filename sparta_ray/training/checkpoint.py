@@ -16,6 +16,7 @@ from sparta_ray.data.statistics import Statistics
 from sparta_ray.data.store import Store
 from sparta_ray.data.views import ViewConfig
 from sparta_ray.models.sparta import Model, ModelConfig
+from sparta_ray.run import Run
 from sparta_ray.run_folder import RunFolder
 from sparta_ray.training.loop import Best, StageState, no_means
 from sparta_ray.training.metrics import RowMeans
@@ -214,6 +215,12 @@ def _portable(tensor: torch.Tensor) -> torch.Tensor:
 def has_model(folder: str) -> bool:
     """Return whether a finished model lies in `folder`."""
     return RunFolder(folder).exists("model.json")
+
+
+def is_trained(run: Run) -> bool:
+    """Return whether all models of a run lie in its folder."""
+    folder = RunFolder(run.path)
+    return all(has_model(folder.child("models", kind)) for kind in run.models)
 
 
 def load_model(folder: str) -> tuple[ModelCard, Model]:

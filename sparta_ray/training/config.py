@@ -3,10 +3,15 @@
 from itertools import pairwise
 from typing import Annotated, Literal
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
 from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
+from torch import Tensor
 
 from sparta_ray.config import STRICT
+from sparta_ray.grids import area_weights
 from sparta_ray.training.health import HealthConfig
 from sparta_ray.training.plateau import PlateauConfig
 from sparta_ray.training.precision import Precision
@@ -21,7 +26,12 @@ class TrainingConfig:
 
     Attributes:
         stages: In the order they run; stages of one model stand together.
+        steps_per_epoch: Training batches of an epoch, in every stage; None for one visit to every
+            anchor, as published. A run without negatives visits them in a third of the steps: the
+            same number for both makes steps, epochs, learning-rate schedule and α equal.
         contrastive: Weights inside the contrastive loss.
+        area_weights: Whether reconstruction losses weigh cells by their area; as published, a cell
+            at a pole counts like one at the equator.
         plateau: Learning-rate schedule of every stage.
         precision: ``bfloat16`` runs the networks under autocast, losses stay in float32; ``auto``
             takes it where the device has instructions for it. ``float64`` is slow, and shows that
@@ -40,7 +50,9 @@ class TrainingConfig:
     """
 
     stages: tuple[StageConfig, ...] = PUBLISHED_STAGES
+    steps_per_epoch: int | None = Field(default=None, ge=1)
     contrastive: ContrastiveConfig = Field(default_factory=ContrastiveConfig)
+    area_weights: bool = False
     plateau: PlateauConfig = Field(default_factory=PlateauConfig)
     precision: Precision | Literal["auto"] = "float32"
     compile: bool = False
@@ -65,6 +77,10 @@ class TrainingConfig:
         if changes >= len(set(kinds)):
             raise ValueError(f"stages {names}: those of one model must stand together")
         return stages
+
+    def latitude_weights(self, latitude: NDArray[np.float64]) -> Tensor | None:
+        """Return each latitude's weight in reconstruction losses, mean 1; None for equal ones."""
+        return torch.from_numpy(area_weights(latitude)).float() if self.area_weights else None
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -1,31 +1,119 @@
 """What a run will cost, counted on tensors that hold no values."""
 
+from dataclasses import dataclass
+
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from sparta_ray.data.expand import Fields, Views
-from sparta_ray.run import Run
-from sparta_ray.training.stages import StageConfig, StageModule, build_model, model_kind, needs
+from sparta_ray.models.sparta import parameter_count
+from sparta_ray.run import Run, schedule
+from sparta_ray.training.stages import (
+    ModelKind,
+    StageConfig,
+    StageModule,
+    build_model,
+    model_kind,
+    needs,
+)
 
 
-def step_flop(run: Run, stage: StageConfig, grid: tuple[int, int]) -> int:
-    """Return the floating-point operations of one full training step of a stage.
+@dataclass(frozen=True)
+class StageCost:
+    """What one stage of a run trains, and what that takes; validation is left out.
+
+    Attributes:
+        stage: Its kind.
+        model: Which model it trains.
+        parameters: Of that model, trained or not.
+        trained_parameters: Of the parts that this stage trains.
+        epochs: Number of epochs.
+        steps: Optimiser steps in all.
+        rows: Rows of a full step.
+        step_flop: Floating-point operations of a full step.
+    """
+
+    stage: str
+    model: ModelKind
+    parameters: int
+    trained_parameters: int
+    epochs: int
+    steps: int
+    rows: int
+    step_flop: int
+
+    @property
+    def flop(self) -> int:
+        """Floating-point operations in all."""
+        return self.steps * self.step_flop
+
+
+def stage_costs(run: Run, days: int, grid: tuple[int, int]) -> list[StageCost]:
+    """Return the cost of each stage of a run, in their order.
+
+    Args:
+        run: The run.
+        days: Of its data.
+        grid: Longitudes and latitudes.
+    """
+    return [_stage_cost(run, stage, days, grid) for stage in run.training.stages]
+
+
+def _stage_cost(run: Run, stage: StageConfig, days: int, grid: tuple[int, int]) -> StageCost:
+    with FakeTensorMode():
+        module = _module(run, stage, grid)
+    plan, trained = schedule(run, stage, days), (p for p in module.parameters() if p.requires_grad)
+    return StageCost(
+        stage=stage.kind,
+        model=model_kind(stage),
+        parameters=parameter_count(module),
+        trained_parameters=sum(parameter.numel() for parameter in trained),
+        epochs=plan.epochs,
+        steps=plan.epochs * plan.train_steps,
+        rows=_rows(run),
+        step_flop=step_flop(run, stage, grid),
+    )
+
+
+def step_flop(run: Run, stage: StageConfig, grid: tuple[int, int], rows: int | None = None) -> int:
+    """Return the floating-point operations of one training step of a stage.
 
     Forward and backward passes of the networks and losses; views and optimiser are left out.
+
+    Args:
+        run: The run.
+        stage: One of its stages.
+        grid: Longitudes and latitudes.
+        rows: Of the batch; None for a full one.
     """
-    rows = run.sampling.anchors_per_batch * run.sampling.rows_per_anchor
-    variables = run.data.variables
+    rows = rows or _rows(run)
     with FakeTensorMode():
-        model = build_model(model_kind(stage), variables, grid, run.model)
-        module = StageModule(stage, model, run.training.contrastive)
-        view = torch.empty(rows, len(variables), *run.views.crop)
-        field = torch.empty(rows, len(variables), *grid)
-        wanted = needs(stage, run.training.contrastive)
-        pair = view if wanted.contrastive else None
-        fields = Fields(field, field, field)
-        label = torch.empty(rows, dtype=torch.int64) if wanted.labels else None
-        views = Views(pair, pair, pair, view if wanted.input else None, fields, label, label)
+        module, views = example_step(run, stage, grid, rows)
         with FlopCounterMode(display=False) as counter:
             module.train()(views, epoch=0, rows=rows)["loss"].backward()
     return int(counter.get_total_flops())
+
+
+def example_step(
+    run: Run, stage: StageConfig, grid: tuple[int, int], rows: int
+) -> tuple[StageModule, Views]:
+    """Return what a training step works on: the stage's module, fresh, and a batch of noise."""
+    variables = len(run.data.variables)
+    view = torch.randn(rows, run.model.channels(variables), *run.views.crop)
+    field = torch.randn(rows, variables, *grid)
+    wanted = needs(stage, run.training.contrastive)
+    pair = view if wanted.contrastive else None
+    fields = Fields(field, field, field)
+    label = torch.arange(rows) % 4 if wanted.labels else None
+    views = Views(pair, pair, pair, view if wanted.input else None, fields, label, label)
+    return _module(run, stage, grid), views
+
+
+def _module(run: Run, stage: StageConfig, grid: tuple[int, int]) -> StageModule:
+    model = build_model(model_kind(stage), run.data.variables, grid, run.model)
+    return StageModule(stage, model, run.training.contrastive)
+
+
+def _rows(run: Run) -> int:
+    return run.sampling.anchors_per_batch * run.sampling.rows_per_anchor

@@ -46,10 +46,12 @@ def measure_health(model: Model, views: Views, rows: int) -> Health:
     view = views.input if views.anchor is None else views.anchor
     assert view is not None
     h_BD = model.encoder(view)
-    health = embedding_health(gather_rows(h_BD, rows))
+    h_all_BD = gather_rows(h_BD, rows)
+    health = embedding_health(h_all_BD)
     if isinstance(model, Sparta) and views.after is not None:
         z_BP = gather_rows(model.projector(h_BD), rows)
-        z_after_BP = gather_rows(model.project(views.after)[1], rows)
+        h_after_BD, z_after_BP = (gather_rows(x, rows) for x in model.project(views.after))
+        health |= pair_health(h_all_BD, h_after_BD)
         health |= projection_health(z_BP, z_after_BP)
     return health
 
@@ -72,6 +74,23 @@ def embedding_health(h_BD: Tensor) -> Health:
         "embedding_variance": variance,
         "embedding_relative_variance": variance / length if length else 0.0,
         "embedding_effective_rank": float(torch.tensor(entropy).exp()) if variance else 0.0,
+    }
+
+
+def pair_health(h_BD: Tensor, h_partner_BD: Tensor) -> Health:
+    """Return the mean cosine of embeddings of partners, of different days, and the separation.
+
+    The separation is the first less the second, and does not depend on the loss: by it the authors
+    chose between hyper-parameters (background report, 3.3). Two days at right angles that equal
+    their partners score 1, 0 and 1.
+    """
+    h, partner = (functional.normalize(at_least_float32(x), dim=1) for x in (h_BD, h_partner_BD))
+    apart = ~torch.eye(len(h), dtype=torch.bool, device=h.device)
+    positive, negative = float((h * partner).sum(1).mean()), float((h @ h.T)[apart].mean())
+    return {
+        "embedding_positive_cosine": positive,
+        "embedding_negative_cosine": negative,
+        "embedding_separation": positive - negative,
     }
 
 

@@ -103,11 +103,12 @@ class Worker:
 
         The last of a model's stages leaves the finished model.
         """
-        stages = self.run.training.stages
+        training, stages = self.run.training, self.run.training.stages
         stage = stages[index]
-        module = StageModule(
-            stage, self._model_for(stage_kind := model_kind(stage)), self.run.training.contrastive
-        ).to(self.device, weights_type(self.precision))
+        model = self._model_for(stage_kind := model_kind(stage))
+        area_Y = training.latitude_weights(self.store.latitude)
+        module = StageModule(stage, model, training.contrastive, area_Y)
+        module = module.to(self.device, weights_type(self.precision))
         state = StageState.start(module, stage.lr, self.run.training.plateau)
         if saved is not None:
             restore(state, saved)
@@ -129,7 +130,7 @@ class Worker:
         builder = BatchBuilder(recipe, self.rank, self.ranks)
         loop = StageLoop(
             schedule=recipe.schedule,
-            operator=ViewOperator(self.store.grid, self.run.views).to(
+            operator=ViewOperator(self.store.grid, self.run.views, self.run.model.mask_channels).to(
                 self.device, weights_type(self.precision)
             ),
             seed=recipe.seed,
@@ -213,7 +214,7 @@ class Worker:
         epochs = self.run.training.stages[stage].epochs
         done = epoch.epoch + 1
         if done % self.run.training.checkpoint_every_epochs == 0 or done == epochs:
-            self._checkpoint(stage, state, epoch.losses)
+            self._checkpoint(stage, state, {**epoch.losses, **epoch.health}, epoch.epoch)
 
     def _after_step(self, stage: int, state: StageState) -> bool:
         """Make a checkpoint where one is due, and return whether training is to stop."""
@@ -236,12 +237,19 @@ class Worker:
         self._preempted = ray.train.get_preemption_info() is not None
         return self._preempted
 
-    def _checkpoint(self, stage: int, state: StageState, losses: dict[str, float]) -> None:
-        """Let all ranks report; the first brings the checkpoint, unless the last is the same."""
+    def _checkpoint(
+        self, stage: int, state: StageState, measures: dict[str, float], epoch: int | None = None
+    ) -> None:
+        """Let all ranks report; the first brings the checkpoint, unless the last is the same.
+
+        Where an epoch has ended, it and its measures are reported with it.
+        """
         if self._saved == (stage, state.position):
             return
         self._saved = stage, state.position
-        metrics = {"stage": stage, "position": state.position, **losses}
+        metrics = {"stage": stage, "position": state.position, **measures}
+        if epoch is not None:
+            metrics["epoch"] = epoch
         if self.rank > 0:
             ray.train.report(metrics)
             return
@@ -271,6 +279,7 @@ class Worker:
                 seed=derive_seed(recipe.seed, "dropout", position),
                 precision=self.precision,
                 days=days,
+                latitude=self.store.latitude.tolist(),
                 weights=state.module.model.state_dict(),
                 batch=join_rows(parts),
             )

@@ -33,6 +33,7 @@ class Failure:
         seed: Of its dropout.
         precision: The networks ran in.
         days: Date of each row's day.
+        latitude: Degrees north of the fields' grid.
         weights: The model's, before the step.
         batch: The compact batch, the rows of all ranks.
     """
@@ -45,6 +46,7 @@ class Failure:
     seed: int
     precision: Precision
     days: list[str]
+    latitude: list[float]
     weights: dict[str, Tensor]
     batch: dict[str, Tensor]
 
@@ -98,14 +100,15 @@ def replay(failure: Failure, precision: Precision | None = None) -> Iterator[str
     model = build_model(model_kind(stage), run.data.variables, size, run.model)
     model.load_state_dict(failure.weights)
     taken = precision or failure.precision
-    module = StageModule(stage, model, run.training.contrastive).train(failure.training)
+    area_Y = run.training.latitude_weights(np.array(failure.latitude))
+    module = StageModule(stage, model, run.training.contrastive, area_Y).train(failure.training)
     module = module.to(weights_type(taken))
+    operator = ViewOperator(size, run.views, run.model.mask_channels).to(weights_type(taken))
     yield failure.error
     yield from _extremes(failure)
     broken = _watch_outputs(model)
     terms = batch_losses(
-        module, ViewOperator(size, run.views).to(weights_type(taken)), batch, failure.epoch,
-        failure.seed, taken,
+        module, operator, batch, failure.epoch, failure.seed, taken
     )  # fmt: skip
     yield from (f"loss {name}: {float(value.detach()):.6g}" for name, value in terms.items())
     yield f"first layer whose output is not finite: {broken[0] if broken else 'none'}"

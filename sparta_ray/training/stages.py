@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from sparta_ray.config import STRICT
 from sparta_ray.data.compact import Needs
-from sparta_ray.data.expand import Views
-from sparta_ray.losses.cycle import cycle_consistency
+from sparta_ray.data.expand import Fields, Views
+from sparta_ray.losses.cycle import cycle_consistency, cycle_consistency_of_directions
 from sparta_ray.losses.kinds import (
     ContrastiveLoss,
     NtXent,
@@ -42,10 +42,13 @@ class ContrastiveConfig:
         loss: Of the projections: ``nt_xent``, ``supervised``, ``barlow_twins``, ``soft`` or
             ``adjacent``.
         cycle_weight: Factor on the cycle-consistency loss; 0 leaves it out.
+        cycle_normalise: Whether that loss compares the embeddings' directions alone. As published
+            it falls with their size, so they may shrink where they should move smoothly.
     """
 
     loss: ContrastiveLoss = Field(default_factory=NtXent)
     cycle_weight: float = Field(default=1.0, ge=0)
+    cycle_normalise: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -158,11 +161,11 @@ class BatchPart:
 
     Attributes:
         first_row: Number of the first of them, among the rank's.
-        present: Present values of each variable in the whole batch, on all ranks, (V,).
+        weight: Weight of each variable's present values in the whole batch, on all ranks, (V,).
     """
 
     first_row: int
-    present: Tensor
+    weight: Tensor
 
 
 class StageModule(nn.Module):
@@ -172,9 +175,18 @@ class StageModule(nn.Module):
     training alike. Its losses are those of the whole batch, on every rank the same.
     """
 
-    def __init__(self, stage: StageConfig, model: Model, contrastive: ContrastiveConfig):
-        """Prepare `model` for `stage`."""
+    area: Tensor | None
+
+    def __init__(
+        self,
+        stage: StageConfig,
+        model: Model,
+        contrastive: ContrastiveConfig,
+        area_Y: Tensor | None = None,
+    ):
+        """Prepare `model` for `stage`; `area_Y` weighs latitudes in reconstruction losses."""
         super().__init__()
+        self.register_buffer("area", area_Y, persistent=False)
         self.stage, self.model = stage, model
         self._contrastive = contrastive
         for name, part in model.named_children():
@@ -242,17 +254,19 @@ class StageModule(nn.Module):
             *(None if x is None else gather_rows(x, rows) for x in (views.step, views.season)),
         )
         loss = self._contrastive.loss
-        cycle = cycle_consistency(h_before_BD, h_BD, h_after_BD)
+        normalise = self._contrastive.cycle_normalise
+        cycle_loss = cycle_consistency_of_directions if normalise else cycle_consistency
+        cycle = cycle_loss(h_before_BD, h_BD, h_after_BD)
         return {loss.kind: loss(projected), "cycle": cycle}, (h_after_BD, h_before_BD)
 
     def _joint_terms(self, stage: JointStage, views: Views, epoch: int, rows: int) -> Terms:
         """Return α L_c + (1 - α) L_r and what it is made of (Eq. 16 and 17)."""
         terms, (h_after_BD, h_before_BD) = self._contrastive_terms(views, rows)
-        assert views.fields.after is not None
-        assert views.fields.before is not None
-        decoder, gaps = self.model.decoder, views.fields.gaps
-        later = reconstruction(decoder(h_after_BD), views.fields.after, gaps)
-        neighbours = later + reconstruction(decoder(h_before_BD), views.fields.before, gaps)
+        decoder, fields = self.model.decoder, views.fields
+        assert fields.after is not None
+        assert fields.before is not None
+        later = self._reconstruction(decoder(h_after_BD), fields.after, fields)
+        neighbours = later + self._reconstruction(decoder(h_before_BD), fields.before, fields)
         day = self._reconstruction_term(views)
         a = alpha(stage, epoch)
         loss = a * (self._contrastive_loss(terms) + neighbours) + (1 - a) * day
@@ -266,8 +280,17 @@ class StageModule(nn.Module):
     def _reconstruction_term(self, views: Views, part: BatchPart | None = None) -> Tensor:
         assert views.input is not None
         decoded = self.model.decoder(self.model.encoder(views.input))
-        count_V = None if part is None else part.present
-        return reconstruction(decoded, views.fields.day, views.fields.gaps, count_V)
+        return self._reconstruction(decoded, views.fields.day, views.fields, part)
+
+    def _reconstruction(
+        self,
+        decoded_BVXY: Tensor,
+        truth_BVXY: Tensor,
+        fields: Fields,
+        part: BatchPart | None = None,
+    ) -> Tensor:
+        weight_V = None if part is None else part.weight
+        return reconstruction(decoded_BVXY, truth_BVXY, fields.gaps, self.area, weight_V)
 
 
 def build_model(

@@ -1,5 +1,6 @@
 """Training on Ray Train: every stage of a run in one `fit()`, from its last checkpoint on."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -7,8 +8,8 @@ import ray
 import ray.train.torch
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 
-from sparta_ray.capacity import nodes_now, turn_to_train
-from sparta_ray.cluster import own_interrupt, quieten, watched
+from sparta_ray.capacity import nodes_now
+from sparta_ray.cluster import Show, own_interrupt, quieten, watched
 from sparta_ray.config import ConfigError, from_tree, to_tree
 from sparta_ray.data.compact import row_bytes
 from sparta_ray.data.store import Store
@@ -16,13 +17,14 @@ from sparta_ray.placement import check_object_store
 from sparta_ray.ranks import gather_objects
 from sparta_ray.run import Run
 from sparta_ray.run_folder import NOTHING, Allowed, RunFolder
-from sparta_ray.training.checkpoint import SavedState, has_model
+from sparta_ray.training.checkpoint import SavedState, is_trained
 from sparta_ray.training.config import ScalingConfig as Scaling
 from sparta_ray.training.memory import KEEPS_MEMORY
 from sparta_ray.training.rank import Worker
 from sparta_ray.training.registry import FOLDER, settle
-from sparta_ray.training.stopping import stop_on_terminate
+from sparta_ray.training.stopping import StopWish, stop_on_terminate
 from sparta_ray.training.watchdog import Watch
+from sparta_ray.turns import turn_to_train
 
 
 def train(run: Run, allowed: Allowed = NOTHING) -> None:
@@ -36,46 +38,70 @@ def train(run: Run, allowed: Allowed = NOTHING) -> None:
             for too long, or the last checkpoint is damaged.
         KeyboardInterrupt: It was told to stop.
     """
-    folder = RunFolder(run.path)
-    if all(has_model(folder.child("models", kind)) for kind in run.models):
-        print(f"train: finished before; its models are in {folder.child('models')}", flush=True)
+    if is_trained(run):
+        models = RunFolder(run.path).child("models")
+        print(f"train: finished before; its models are in {models}", flush=True)
         return
-    settle(folder, allowed.older_checkpoint)
-    store = Store(run.data.store)
-    row = row_bytes(len(store.variables), store.grid, run.views, run.mask, run.batches)
-    check_object_store(run, row, nodes_now())
-    scaling, watch = run.scaling, Watch(run.training.stall_seconds)
     with (
         turn_to_train(run) as begun,
         watched(begun) as show,
         own_interrupt(),
         stop_on_terminate() as stop,
     ):
-        trainer = ray.train.torch.TorchTrainer(
-            _train_worker,
-            train_loop_config={
-                "run": to_tree(run),
-                "show": show,
-                "stop": stop,
-                "ward": watch.ward,
-                "allowed": allowed,
-            },
-            scaling_config=ScalingConfig(
-                num_workers=scaling.num_workers,
-                use_gpu=scaling.use_gpu,
-                resources_per_worker=_resources(scaling),
-                elastic_resize_monitor_interval_s=scaling.resize_seconds,
-            ),
-            run_config=RunConfig(
-                name=FOLDER,
-                storage_path=folder.url,
-                failure_config=FailureConfig(max_failures=scaling.max_failures),
-                checkpoint_config=CheckpointConfig(num_to_keep=run.training.keep_checkpoints),
-                logging_config=ray.LoggingConfig(log_level="WARNING"),
-                worker_runtime_env={"env_vars": KEEPS_MEMORY},
-            ),
-        )
-        _fit(trainer, watch)
+        train_watched(run, show, stop, allowed)
+
+
+def train_watched(
+    run: Run,
+    show: Show,
+    stop: StopWish,
+    allowed: Allowed = NOTHING,
+    callbacks: Sequence["ray.train.UserCallback"] = (),
+) -> None:
+    """Train as `train` does, from any process of the cluster.
+
+    Args:
+        run: What is trained.
+        show: Where progress is shown.
+        stop: A wish that training stop.
+        allowed: How the run may differ from the one that its folder holds.
+        callbacks: Of Ray Train.
+
+    Raises:
+        ConfigError: As of `train`.
+        KeyboardInterrupt: It was told to stop.
+    """
+    folder, store = RunFolder(run.path), Store(run.data.store)
+    settle(folder, allowed.older_checkpoint)
+    row = row_bytes(len(store.variables), store.grid, run.views, run.mask, run.batches)
+    check_object_store(run, row, nodes_now())
+    scaling, watch = run.scaling, Watch(run.training.stall_seconds)
+    trainer = ray.train.torch.TorchTrainer(
+        _train_worker,
+        train_loop_config={
+            "run": to_tree(run),
+            "show": show,
+            "stop": stop,
+            "ward": watch.ward,
+            "allowed": allowed,
+        },
+        scaling_config=ScalingConfig(
+            num_workers=scaling.num_workers,
+            use_gpu=scaling.use_gpu,
+            resources_per_worker=_resources(scaling),
+            elastic_resize_monitor_interval_s=scaling.resize_seconds,
+        ),
+        run_config=RunConfig(
+            name=FOLDER,
+            **folder.for_ray(),
+            failure_config=FailureConfig(max_failures=scaling.max_failures),
+            checkpoint_config=CheckpointConfig(num_to_keep=run.training.keep_checkpoints),
+            logging_config=ray.LoggingConfig(log_level="WARNING"),
+            worker_runtime_env={"env_vars": KEEPS_MEMORY},
+            callbacks=list(callbacks),
+        ),
+    )
+    _fit(trainer, watch)
 
 
 def _resources(scaling: Scaling) -> dict[str, float]:

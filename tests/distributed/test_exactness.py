@@ -44,9 +44,20 @@ STAGES = {
     for stage in (PretrainStage(), JointStage(alpha_decay=0.3), DecodeStage(), AutoencoderStage())
 }
 VARIANTS = {
-    "attention": (AttentionFusionConfig(heads=4), SupervisedContrastive()),
-    "graph": (GraphFusionConfig(edges=(("c", "a"),)), SoftContrastive()),
+    "attention": (
+        replace(MODEL, fusion=AttentionFusionConfig(heads=4)),
+        ContrastiveConfig(loss=SupervisedContrastive()),
+    ),
+    "graph": (
+        replace(MODEL, fusion=GraphFusionConfig(edges=(("c", "a"),))),
+        ContrastiveConfig(loss=SoftContrastive()),
+    ),
+    "switches": (  # and area weights
+        replace(MODEL, mask_channels=True, periodic="both"),
+        ContrastiveConfig(cycle_normalise=True),
+    ),
 }
+AREA = torch.linspace(0.1, 1.9, GRID[1], dtype=torch.float64)
 ROWS = (5, 8)  # neither divides by 2 and 3; of three ranks one has a single row of the five
 SCHEDULE = Schedule(epochs=2, train_steps=10, validation_steps=1)
 
@@ -58,16 +69,15 @@ def module_of(kind, dtype):
     goes, and no two orders of adding agree for long.
     """
     torch.manual_seed(1)
-    stage, config, contrastive = STAGES.get(kind, STAGES["joint"]), MODEL, ContrastiveConfig()
-    if kind in VARIANTS:
-        fusion, loss = VARIANTS[kind]
-        config, contrastive = replace(MODEL, fusion=fusion), ContrastiveConfig(loss=loss)
+    stage = STAGES.get(kind, STAGES["joint"])
+    config, contrastive = VARIANTS.get(kind, (MODEL, ContrastiveConfig()))
     model = build_model(model_kind(stage), "abc", GRID, config)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if name.endswith("bias"):
                 parameter.add_(0.3 * torch.randn(parameter.shape))
-    return StageModule(stage, model, contrastive).to(dtype)
+    area = AREA if kind == "switches" else None
+    return StageModule(stage, model, contrastive, area).to(dtype)
 
 
 def distributed(module):
@@ -76,16 +86,16 @@ def distributed(module):
     return DistributedDataParallel(module, broadcast_buffers=False)
 
 
-def views_of(rows):
+def views_of(rows, channels=V):
     """Return this rank's rows of a float64 batch in which two rows miss values."""
     generator = torch.Generator().manual_seed(rows)
     mine = rank_rows(slice(0, rows), *world())
 
     def random(*size):
-        return torch.randn(rows, V, *size, generator=generator, dtype=torch.float64)
+        return torch.randn(rows, *size, generator=generator, dtype=torch.float64)
 
-    views = [random(*VIEWS.crop)[mine] for _ in range(4)]
-    fields = [random(*GRID) for _ in range(3)]
+    views = [random(channels, *VIEWS.crop)[mine] for _ in range(4)]
+    fields = [random(V, *GRID) for _ in range(3)]
     for field in fields:
         field[0, 1, :9] = torch.nan
         field[2, 0] = torch.nan
@@ -99,7 +109,7 @@ def one_step(kind, rows):
     """Return the losses of a step in float64, its gradients, the state after, and validation."""
     module = module_of(kind, torch.float64)
     forward = distributed(module).train()
-    views = views_of(rows)
+    views = views_of(rows, VARIANTS.get(kind, (MODEL,))[0].channels(V))
     torch.manual_seed(7)
     terms = forward(views, 2, rows)
     terms["loss"].backward()

@@ -1,12 +1,14 @@
 """A cluster of two nodes, brought up over ssh from `cluster/local.yaml` and used as a lab would.
 
 The nodes are two loopback addresses of this machine behind a real sshd, with keys, configuration
-and a home of their own. (Not 127.0.0.1, which Ray replaces by the machine's outer address.)
+and a home of their own. (Not 127.0.0.1, which Ray replaces by the machine's outer address.) Runs
+and store lie in a bucket, as for nodes that share no disk.
 """
 
 import getpass
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -16,18 +18,23 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.gcs import FakeGCS
+
 ROOT = Path(__file__).parents[2]
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 HEAD, WORKER = "127.0.0.2", "127.0.0.3"
 SHORT = (
     "--set", "training.stages=[{kind: pretrain, epochs: 10}, {kind: autoencoder, epochs: 1}]",
+    "--set", "training.checkpoint_every_epochs=100",
     "--set", "downstream.seeds=[0, 1]", "--set", "downstream.diffusion=null",
 )  # fmt: skip
 HOLDS_TWO_CPUS = """
@@ -44,7 +51,7 @@ TOKEN = "a-token-of-this-test-" + "0" * 32
 
 pytestmark = [
     pytest.mark.cluster,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1200),
     pytest.mark.skipif(
         not (shutil.which("sshd", path="/usr/sbin:/usr/bin") and shutil.which("rsync")),
         reason="needs openssh-server and rsync (Debian: apt install openssh-server rsync)",
@@ -65,30 +72,37 @@ class Lab:
     folder: Path
     environment: dict[str, str]
 
+    @property
+    def run(self) -> Path:
+        """The files behind ``gs://lab/runs/smoke``."""
+        return self.folder / "lab/runs/smoke"
+
     def ray(self, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [*RAY, *arguments], env=self.environment | environment, cwd=ROOT, text=True,
-            timeout=280, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            timeout=600, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
 
     def submit(
         self, job: str, *more: str, options: tuple[str, ...] = ()
     ) -> "subprocess.CompletedProcess[str]":
-        """Submit a job of the smoke run, whose runs and store lie in the lab's folder."""
-        return self.ray(
-            "job", "submit", "--working-dir", ".", *options, "--", "python", f"jobs/{job}",
-            "--config", "conf/smoke.yaml", "--set", f"folder={self.folder}/runs",
-            "--set", f"data.store={self.folder}/store.zarr", *SHORT, *more,
-        )  # fmt: skip
+        """Submit a job of the smoke run, whose runs and store lie in the bucket."""
+        return self.ray(*submission(job, *more, options=options))
 
     def job(self, path: str) -> dict[str, str]:
         """Ask the jobs API, which answers sooner than the command line starts."""
+        return dict(self._ask(path))
+
+    def _ask(self, path: str) -> Any:
         request = urllib.request.Request(
             f"{self.environment['RAY_API_SERVER_ADDRESS']}/api/jobs/{path}",
             headers={"Authorization": f"Bearer {TOKEN}"},
         )
         with urllib.request.urlopen(request, timeout=30) as answer:
-            return dict(json.load(answer))
+            return json.load(answer)
+
+    def has(self, job: str) -> bool:
+        return job in [each["submission_id"] for each in self._ask("")]
 
     def logs(self, job: str) -> str:
         return self.job(f"{job}/logs")["logs"]
@@ -116,7 +130,7 @@ class Lab:
 
     def history(self) -> list[dict[str, Any]]:
         """Return the whole records that training has written so far."""
-        history = self.folder / "runs/smoke/metrics.jsonl"
+        history = self.run / "metrics.jsonl"
         lines = history.read_text().splitlines(keepends=True) if history.exists() else []
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
@@ -134,29 +148,47 @@ class Lab:
                 continue
         return found
 
+    def kill(self, of: str = "") -> int:
+        """Kill these processes at once; return how many there were."""
+        processes = self.processes(of)
+        for process in processes:
+            with suppress(ProcessLookupError):  # it has ended with another
+                os.kill(process, signal.SIGKILL)
+        return len(processes)
+
+
+def submission(job: str, *more: str, options: tuple[str, ...] = ()) -> list[str]:
+    """Return the arguments of `ray` that submit a job of the smoke run."""
+    return [
+        "job", "submit", "--working-dir", ".", *options, "--", "python", f"jobs/{job}",
+        "--config", "conf/smoke.yaml", "--set", "folder=gs://lab/runs",
+        "--set", "data.store=gs://lab/store.zarr", *SHORT, *more,
+    ]  # fmt: skip
+
 
 @pytest.fixture(scope="module")
 def lab() -> Iterator[Lab]:
     """The cluster of `cluster/local.yaml`, up; its sockets need a short path."""
     folder = Path(tempfile.mkdtemp(prefix="lab", dir="/tmp"))
+    (folder / "lab").mkdir()
     port = free_port()
     lab = Lab(folder, environment_of(folder, port))
-    server = start_sshd(folder)
-    try:
-        write_cluster_file(folder, port)
-        up = lab.ray("up", "--yes", "--no-config-cache", str(folder / "lab.yaml"))
-        assert up.returncode == 0, up.stdout
-        deadline = time.monotonic() + 120
-        while WORKER not in lab.ray("list", "nodes").stdout:
-            assert time.monotonic() < deadline, up.stdout
-            time.sleep(1)
-        yield lab
-    finally:
-        for process in lab.processes():
-            os.kill(process, signal.SIGKILL)
-        server.terminate()
-        server.wait(timeout=10)
-        shutil.rmtree(folder, ignore_errors=True)
+    with FakeGCS(folder) as bucket:
+        server = start_sshd(folder, bucket.environment)
+        try:
+            write_cluster_file(folder, port)
+            up = lab.ray("up", "--yes", "--no-config-cache", str(folder / "lab.yaml"))
+            assert up.returncode == 0, up.stdout
+            deadline = time.monotonic() + 120
+            while WORKER not in lab.ray("list", "nodes").stdout:
+                assert time.monotonic() < deadline, up.stdout
+                time.sleep(1)
+            yield lab
+        finally:
+            lab.kill()
+            server.terminate()
+            server.wait(timeout=10)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def environment_of(folder: Path, port: int) -> dict[str, str]:
@@ -176,8 +208,9 @@ def environment_of(folder: Path, port: int) -> dict[str, str]:
     }
 
 
-def start_sshd(folder: Path) -> "subprocess.Popen[bytes]":
+def start_sshd(folder: Path, environment: dict[str, str]) -> "subprocess.Popen[bytes]":
     """Start an sshd on both addresses whose sessions live in the lab's home."""
+    more = " ".join(f"{name}={value}" for name, value in environment.items())
     home, port = folder / "home", free_port()
     for name in ("host", "user"):
         subprocess.run(
@@ -191,7 +224,7 @@ def start_sshd(folder: Path) -> "subprocess.Popen[bytes]":
         f"HostKey {folder}/host\nAuthorizedKeysFile {folder}/user.pub\n"
         f"PidFile {folder}/sshd.pid\nStrictModes no\nPasswordAuthentication no\nUsePAM no\n"
         f"SetEnv HOME={home} RAY_TMPDIR={folder} RAY_memory_monitor_refresh_ms=0 "
-        "RAY_metrics_report_interval_ms=1000\n"
+        f"RAY_metrics_report_interval_ms=1000 {more}\n"
     )
     (folder / "ssh_config").write_text(
         f"Host 127.0.0.*\n  Port {port}\n  IdentityFile {folder}/user\n  LogLevel ERROR\n"
@@ -263,14 +296,18 @@ def trained(lab: Lab) -> dict[str, str]:
     other.write_text(HOLDS_TWO_CPUS)
     command = ("job", "submit", "--no-wait", "--", "python", str(other), str(held))
     assert lab.ray(*command).returncode == 0
-    started = lab.submit(
-        "train_sparta.py", *more, options=("--no-wait", "--submission-id", "first")
-    )
-    assert started.returncode == 0, started.stdout  # the submitter is gone, the job goes on
-    lab.wait_for("first", lambda: "train queued" in lab.logs("first"), 90)
+    follower = subprocess.Popen(
+        [*RAY, *submission("train_sparta.py", *more, options=("--submission-id", "first"))],
+        env=lab.environment, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while not lab.has("first"):
+        assert follower.poll() is None
+        time.sleep(1)
+    lab.wait_for("first", lambda: "train queued" in lab.logs("first"), 300)
+    follower.kill()  # the submitter is gone, the job goes on
     held.unlink()
-    lab.wait_for("first", lambda: sum(is_epoch(record) for record in lab.history()) >= 2, 150)
-    lab.wait_for("first", lambda: "ray_sparta_wait_share" in lab.metrics(), 60)
+    lab.wait_for("first", lambda: sum(is_epoch(record) for record in lab.history()) >= 2, 400)
+    lab.wait_for("first", lambda: "ray_sparta_wait_share" in lab.metrics(), 120)
     metrics = lab.metrics()
     assert lab.ray("job", "stop", "first").returncode == 0
     assert lab.status("first") == "STOPPED"
@@ -283,6 +320,13 @@ def is_epoch(record: dict[str, Any]) -> bool:
     return bool(record["event"] == "epoch")
 
 
+def test_a_relative_path_is_refused_in_the_last_lines(lab: Lab) -> None:
+    refused = lab.submit("train_sparta.py", "--set", "folder=runs")
+    assert refused.returncode == 1
+    last = refused.stdout[refused.stdout.rindex("error: ") :]
+    assert "lies in the job's own copy of the working directory, which Ray deletes" in last
+
+
 def test_a_run_waits_for_room_and_says_so(trained: dict[str, str]) -> None:
     assert "train queued: it needs 4 CPUs and 0 GPUs, of which" in trained["first"]
 
@@ -292,12 +336,17 @@ def test_a_stopped_job_continues_where_it_was(lab: Lab, trained: dict[str, str])
     starts = [record for record in lab.history() if record["event"] == "start"]
     assert [record["ranks"] for record in starts] == [2, 2, 2]
     assert [record["stage"] for record in starts] == ["pretrain", "pretrain", "autoencoder"]
-    assert starts[1]["position"] > 0
-    assert (lab.folder / "runs/smoke/models/autoencoder/model.json").exists()
+    assert starts[1]["position"] > 0  # the only checkpoint there is: that of the stop
+    assert (lab.run / "models/autoencoder/model.json").exists()
 
 
-def test_rows_a_second_and_waits_are_exported(trained: dict[str, str]) -> None:
-    for gauge in ("rows_per_second", "wait_share", "position", "loss"):
+def test_what_grafana_draws_is_exported(trained: dict[str, str]) -> None:
+    panels = json.loads((ROOT / "cluster/grafana.json").read_text())["panels"]
+    drawn = [
+        re.findall(r"ray_sparta_(\w+)", target["expr"]) for p in panels for target in p["targets"]
+    ]
+    assert {"rows_per_second", "wait_share"} <= set(chain.from_iterable(drawn))
+    for gauge in chain.from_iterable(drawn):
         (line,) = (
             line
             for line in trained["metrics"].splitlines()
@@ -317,12 +366,9 @@ def test_a_sweep_outlives_a_worker(lab: Lab, trained: dict[str, str]) -> None:
     """Trials of two models, two tasks and two seeds; the second node is killed while they run."""
     started = lab.submit("train_downstream.py", options=("--no-wait", "--submission-id", "sweep"))
     assert started.returncode == 0, started.stdout
-    trials = lab.folder / "runs/smoke/downstream"
-    lab.wait_for("sweep", lambda: any(trials.glob("*/trial.json")), 120)
-    killed = lab.processes(f"node_ip_address={WORKER}")
-    assert killed
-    for process in killed:
-        os.kill(process, signal.SIGKILL)
-    lab.wait_for("sweep", lambda: lab.status("sweep") == "SUCCEEDED", 200)
+    trials = lab.run / "downstream"
+    lab.wait_for("sweep", lambda: any(trials.glob("*/trial.json")), 300)
+    assert lab.kill(f"node_ip_address={WORKER}") > 0
+    lab.wait_for("sweep", lambda: lab.status("sweep") == "SUCCEEDED", 400)
     assert len(list(trials.glob("*/trial.json"))) == 8
     assert "_print_lines" not in lab.logs("sweep")  # what the driver holds outlives the node too

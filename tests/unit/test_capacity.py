@@ -2,7 +2,7 @@ from pathlib import Path
 
 import yaml
 
-from sparta_ray.capacity import node_limits
+from sparta_ray.capacity import node_limits, nodes_at_least
 from sparta_ray.placement import Node
 
 CLUSTER = Path(__file__).parents[2] / "cluster"
@@ -28,3 +28,9 @@ def test_kinds_without_a_limit_of_their_own_share_the_cluster_s():
 def test_a_lab_s_own_machines_say_nothing_of_their_size():
     assert node_limits({"available_node_types": {"local.cluster.node": {"resources": {}}}}) == []
     assert node_limits({}) == []
+
+
+def test_a_cluster_file_tells_what_it_wants_at_least():
+    assert nodes_at_least(yaml.safe_load((CLUSTER / "gpu.yaml").read_text())) == 1
+    kinds = {"a": {"max_workers": 1}, "b": {"min_workers": 2}, "c": {"min_workers": 1}}
+    assert nodes_at_least({"available_node_types": kinds}) == 1 + 2 + 1

@@ -1,4 +1,4 @@
-"""Every file in conf/ is a run that loads, and the large ones fit the data that they name."""
+"""Every file in conf/ is a run or a study that loads; the large ones fit the data they name."""
 
 from pathlib import Path
 
@@ -7,8 +7,15 @@ import pytest
 
 from sparta_ray.config import from_tree, load, to_tree
 from sparta_ray.run import Run, check_run
+from sparta_ray.studies.config import load_study
+from sparta_ray.studies.trial import trials_of
 
-FILES = sorted((Path(__file__).parents[2] / "conf").rglob("*.yaml"))
+CONF = Path(__file__).parents[2] / "conf"
+STUDIES = [CONF / "paper/all.yaml", *sorted((CONF / "study").iterdir())]
+STUDIES += sorted((CONF / "sweeps").iterdir())
+FILES = sorted(set(CONF.rglob("*.yaml")) - set(STUDIES))
+SPARTA = ("pretrain", "joint", "decode")
+SAMPLE = np.datetime64("1979-01-01") + np.arange(1461)
 ERA5 = np.datetime64("1959-01-01") + np.arange(23_386)
 
 
@@ -23,15 +30,40 @@ def test_names_and_so_run_folders_differ():
     assert len(set(names)) == len(names)
 
 
-@pytest.mark.parametrize("name", ["paper", "era5", "era5_stream"])
+@pytest.mark.parametrize("name", ["base", "era5", "era5_stream"])
 def test_era5_carries_the_run(name):
     run = load(Run, next(path for path in FILES if path.stem == name))
     check_run(run, ERA5, (64, 32))
     assert run.training == Run().training
 
 
-@pytest.mark.parametrize(
-    "name", ["late_attention", "late_graph", "simclr", "supervised", "barlow_twins"]
-)
-def test_era5_carries_the_published_variants(name):
-    check_run(load(Run, next(path for path in FILES if path.stem == name)), ERA5, (64, 32))
+@pytest.mark.parametrize("name", ["simclr", "supervised", "barlow_twins"])
+def test_era5_carries_the_compared_methods(name):
+    check_run(load(Run, CONF / f"contrastive/{name}.yaml"), ERA5, (64, 32))
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_every_trial_of_a_study_loads_and_fits_its_data(path):
+    study = load_study(str(path))
+    days = SAMPLE if study.expects is None else ERA5
+    for trial in trials_of(study, str(path)):
+        check_run(trial.run, days, (64, 32))
+
+
+def test_the_presets_are_the_published_rows():
+    study = load_study(str(CONF / "paper/all.yaml"))
+    runs = {t.variant: t.run for t in trials_of(study, str(CONF / "paper/all.yaml"))}
+    files = {p.stem.replace("_", "-") for p in (CONF / "paper").iterdir()} - {"base", "all"}
+    assert runs.keys() == files
+    for variant, run in runs.items():
+        contrastive = run.training.contrastive
+        early = variant.startswith("early")
+        assert run.sampling.negatives is ("hn" in variant or not early)
+        assert contrastive.cycle_weight == (1 if "cycle" in variant or not early else 0)
+        kinds = [stage.kind for stage in run.training.stages]
+        assert kinds == (["autoencoder"] if variant == "autoencoder" else [*SPARTA])
+        assert all(stage in Run().training.stages for stage in run.training.stages)
+        assert run.downstream.forecast == Run().downstream.forecast
+        assert run.downstream.seeds == (0, 42, 123)
+    assert runs["late-graph"].model.fusion.kind == "graph"
+    assert runs["late-attention"].model.fusion.kind == "attention"

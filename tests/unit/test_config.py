@@ -156,7 +156,10 @@ def test_an_unknown_key_unlike_any_other_is_told_those_of_its_section():
             "known here: .*, url$",
         ),  # not that of netcdf
         ("training.stages=[{kind: joint, alpha_dekay: 1}]", r"did you mean alpha_decay\?$"),
-        ("training.stages=[{kind: decode, alpha_decay: 1}]", "known here: epochs, kind, lr$"),
+        (
+            "training.stages=[{kind: decode, alpha_decay: 1}]",
+            "known here: accumulate, epochs, kind, lr$",
+        ),
         ("downstream.forecast={mine: {lookback: 3}}", r"did you mean look_back\?$"),
     ],
 )

@@ -17,10 +17,11 @@ ROOMS = {
     "training": {"training", "losses", "models", "data"},
     "downstream": {"downstream", "training", "models", "data", "losses"},
     "evaluation": {"evaluation", "downstream", "training", "models", "data", "losses"},
+    "studies": {"studies", "evaluation", "downstream", "training", "models", "data", "losses"},
 }
 """The rooms that each room may import."""
 
-FOUNDATION = {"config", "seeding", "variables", "grids", "progress", "ranks", "shares"}
+FOUNDATION = {"config", "seeding", "variables", "grids", "progress", "ranks", "shares", "spread"}
 """Modules that everything may import, and that import only each other."""
 
 COMPOSITION_USERS = (
@@ -35,7 +36,9 @@ COMPOSITION_USERS = (
     "training/watchdog.py",
     "downstream/trial*.py",
     "downstream/latents.py",
+    "downstream/summary.py",
     "evaluation/*.py",
+    "studies/*.py",
 )
 """Files in rooms that may import the modules which put the rooms together, such as run."""
 
@@ -47,9 +50,13 @@ RAY_USERS = {
     "training/stopping.py",
     "training/watchdog.py",
     "downstream/trials.py",
+    "studies/training.py",
+    "studies/evaluation.py",
+    "trial_runner.py",
     "cluster.py",
     "capacity.py",
     "nodes.py",
+    "turns.py",
     "metrics_export.py",
 }
 """Everything else works as a plain library."""

@@ -11,6 +11,7 @@ from sparta_ray.placement import (
     check_object_store,
     check_resources,
     fitting_trials,
+    holds,
     training_ask,
 )
 from sparta_ray.run import Run
@@ -65,7 +66,7 @@ def test_a_run_that_would_wait_for_ever_is_refused(changes, nodes, message):
         (["scaling.num_workers=[2, 8]"], [Node(2), Node(2)], None),
         (["scaling.num_workers=[2, 8]"], [Node(2)], "asks for 4 CPUs"),
         # A worker and its builders hold CPUs of one node.
-        (["scaling.num_workers=[2, 8]"], [Node(3), Node(1)], "2 workers of 2 CPUs"),
+        (["scaling.num_workers=[2, 8]"], [Node(3), Node(1)], "2 builders of 1 CPU beside them"),
         (["scaling.num_workers=[2, 4]", "scaling.use_gpu=true"], [Node(8, 1)], "2 GPUs but"),
         (["scaling.num_workers=[1, 4]", "scaling.use_gpu=true"], [Node(8, 1)], None),
     ],
@@ -97,6 +98,20 @@ def test_batches_that_the_object_store_cannot_hold_are_refused_with_both_sizes()
         check_object_store(several, row, [Node(6, store=80e6)])
 
 
+@pytest.mark.parametrize(
+    ("nodes", "pieces", "fit"),
+    [
+        ([Node(4, 1), Node(4)], [Node(2, 1), Node(2), Node(2), Node(2)], True),
+        ([Node(3, 1), Node(3)], [Node(2, 1), Node(2), Node(2)], False),  # 6 CPUs, but 3 and 3
+        ([Node(8), Node(8, 1)], [Node(1, 1), Node(1, 1)], False),
+        ([Node(0.3)], [Node(0.1)] * 3, True),  # rounding does not lose one
+        ([], [Node(1)], False),
+    ],
+)
+def test_pieces_must_fit_into_nodes(nodes, pieces, fit):
+    assert holds(nodes, pieces) == fit
+
+
 def test_trials_fit_into_nodes_not_into_the_sum():
     run = run_of("downstream.cpus_per_trial=2")
     assert fitting_trials(run, [Node(3), Node(3)]) == 2
@@ -107,7 +122,7 @@ def test_trials_fit_into_nodes_not_into_the_sum():
 
 
 def test_the_documented_table_is_what_a_run_asks_for():
-    published = load(Run, ROOT / "conf/paper.yaml")
+    published = load(Run, ROOT / "conf/paper/base.yaml")
     guide = (ROOT / "docs/guides/cluster.md").read_text()
     rows = re.findall(r"^\| (\d+) \| (\d+) \| (\d+) \| (\d+) \|", guide, re.MULTILINE)
     assert [int(row[0]) for row in rows] == [1, 8, 64]

@@ -37,6 +37,22 @@ def test_the_published_schedule():
     assert schedule(without, pretrain, DAYS).train_steps == 110
 
 
+def test_runs_with_and_without_negatives_of_equal_steps():
+    runs = [
+        run_of("training.steps_per_epoch=334", f"sampling.negatives={negatives}")
+        for negatives in ("true", "false")
+    ]
+    for stage in Run().training.stages:
+        ours, published = (schedule(run, stage, DAYS) for run in runs)
+        assert published.epochs == ours.epochs == stage.epochs
+        assert published.train_steps == ours.train_steps == 334
+        assert (ours.plan_steps, published.plan_steps) == (334, 110)
+        ends = [positions.unit_at(333).ends_split for positions in (ours, published)]
+        assert ends == [True, True]
+    rows = [run.sampling.anchors_per_batch * run.sampling.rows_per_anchor for run in runs]
+    assert rows == [126, 128]
+
+
 def test_soft_negatives_that_are_too_far_and_the_distance_that_fits():
     with pytest.raises(ConfigError, match=r"train split has 876 days.*min_soft_days") as error:
         check_run(Run(), DATES[:1461], GRID)

@@ -176,3 +176,16 @@ def test_a_held_folder_is_not_held_twice(tmp_path):
         pass
     with RunFolder(str(tmp_path)).held():
         pass
+
+
+def test_ray_writes_where_the_folder_is(folder, tmp_path):
+    """Ray takes a path on a file system; it must be the one that the folder itself reads."""
+    told = folder.for_ray("downstream")
+    if folder.is_local:
+        assert told == {"storage_path": str(tmp_path / "runs/run/downstream")}
+        return
+    filesystem = told["storage_filesystem"]
+    filesystem.create_dir(told["storage_path"])
+    with filesystem.open_output_stream(f"{told['storage_path']}/trial.json") as file:
+        file.write(b"{}")
+    assert folder.read("downstream/trial.json") == "{}"

@@ -7,6 +7,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from sparta_ray.config import ConfigError
+from sparta_ray.data.regrid import ConservativeRegridder
 
 NAMES = {
     "time": ("time", "valid_time"),
@@ -56,6 +57,10 @@ class Axes:
             elif (steps != 1).any():
                 values = np.take(values, order, axis)
         return values
+
+    def regridder_of_stored(self, regridder: ConservativeRegridder) -> ConservativeRegridder:
+        """Return the operator for values as they are stored, (…, X, Y)."""
+        return regridder.reordered(self.longitude_order, self.latitude_order)
 
 
 def read_axes(dataset: xr.Dataset, origin: str) -> Axes:

@@ -64,11 +64,16 @@ class NetCDFSource(_Gridded):
     """NetCDF files that together cover a time range, and together hold the variables.
 
     Attributes:
-        paths: A path, glob pattern or fsspec URL.
+        paths: A path, glob pattern or fsspec URL, or a list of these.
     """
 
     kind: Literal["netcdf"]
-    paths: str
+    paths: str | Annotated[tuple[str, ...], Field(min_length=1)]
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The paths, patterns or URLs, one or more."""
+        return (self.paths,) if isinstance(self.paths, str) else self.paths
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -8,6 +8,7 @@ from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import WrapperStore
 
 from sparta_ray.data.retry import Attempts, ReadError, RetryConfig
+from sparta_ray.data.sources.shard_index import ShardIndex
 
 # Two indices or more: `u/0.4.1`, `u/0/4/1` or `u/c/0/4/1`. One-dimensional arrays are coordinates:
 # their values are checked, and writers may leave out a chunk of them that holds only zeros.
@@ -21,14 +22,23 @@ class GuardedStore(WrapperStore[Store]):
     broken copy into gaps in the weather, so here it is an error unless allowed.
     """
 
-    def __init__(self, store: Store, url: str, retry: RetryConfig, missing_allowed: bool):
+    def __init__(
+        self,
+        store: Store,
+        url: str,
+        retry: RetryConfig,
+        missing_allowed: bool,
+        indices: dict[str, ShardIndex] | None = None,
+    ):
+        """Guard `store`; `indices` are its sharded arrays', by name, once they are known."""
         super().__init__(store)
         self._url = url.rstrip("/")
         self._retry = retry
         self._missing_allowed = missing_allowed
+        self.indices: dict[str, ShardIndex] = {} if indices is None else indices
 
     def _with_store(self, store: Store) -> "GuardedStore":
-        return GuardedStore(store, self._url, self._retry, self._missing_allowed)
+        return GuardedStore(store, self._url, self._retry, self._missing_allowed, self.indices)
 
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
@@ -47,9 +57,23 @@ class GuardedStore(WrapperStore[Store]):
             except Exception as error:
                 wait = attempts.wait_after(error)
             await asyncio.sleep(wait)
-        if found is None and not self._missing_allowed and CHUNK.search(key):
-            raise ReadError(
-                f"the store has no chunk {self._url}/{key}: the copy is incomplete; or, if its "
-                "writer left out chunks of fill values, set data.source.missing_chunks=fill"
-            )
+        if not self._missing_allowed and CHUNK.search(key):
+            self._check_whole(key, found, byte_range)
         return found
+
+    def _check_whole(self, key: str, found: Buffer | None, part: ByteRequest | None) -> None:
+        """Refuse a chunk or shard that is not there, and a shard that lacks chunks of its own."""
+        lacks = f"the store has no chunk {self._url}/{key}"
+        name, _, place = key.partition("/c/")
+        if found is not None:
+            if name not in self.indices:
+                return
+            shard = tuple(map(int, place.split("/")))
+            absent = self.indices[name].absent(shard, found.as_numpy_array(), part)
+            if not absent:
+                return
+            lacks = f"{absent} of the chunks in the shard {self._url}/{key} were not written"
+        raise ReadError(
+            f"{lacks}: the copy is incomplete; or, if its writer left out chunks of fill values, "
+            "set data.source.missing_chunks=fill"
+        )

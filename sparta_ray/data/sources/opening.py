@@ -18,6 +18,7 @@ from sparta_ray.config import ConfigError
 from sparta_ray.data.retry import ONCE, RetryConfig, retried
 from sparta_ray.data.sources.config import NetCDFSource, SampleSource, SourceConfig, ZarrSource
 from sparta_ray.data.sources.guard import GuardedStore
+from sparta_ray.data.sources.shard_index import ShardIndex
 
 # gcsfs would ask another service about every bucket, which hangs for minutes where there is none.
 # It looks at this when it is imported, so this comes before any bucket is opened.
@@ -84,7 +85,7 @@ def open_files(config: SourceConfig) -> list[Opened]:
 
 
 def _open_zarr(config: ZarrSource) -> Opened:
-    filesystem, root = _filesystem(config, config.url)
+    filesystem, root = filesystem_of(config, config.url)
     remote = not isinstance(filesystem, LocalFileSystem)
     retry = config.retry if remote else ONCE
     inner: Store = LocalStore(root, read_only=True)
@@ -98,6 +99,10 @@ def _open_zarr(config: ZarrSource) -> Opened:
         raise ConfigError(f"data.source.url {config.url!r}: no Zarr store there") from error
 
     group = cache(lambda: zarr.open_group(store, mode="r"))
+    for name, variable in dataset.data_vars.items():
+        array = group()[str(name)] if variable.encoding.get("shards") else None
+        if isinstance(array, zarr.Array) and (index := ShardIndex.of(array)):
+            store.indices[str(name)] = index
 
     def stamp(name: str, indices: tuple[int, ...]) -> str:
         array = group()[name]
@@ -110,18 +115,26 @@ def _open_zarr(config: ZarrSource) -> Opened:
 
 
 def _open_netcdf(config: NetCDFSource) -> list[Opened]:
-    filesystem, pattern = _filesystem(config, config.paths)
-    remote = not isinstance(filesystem, LocalFileSystem)
-    retry = config.retry if remote else ONCE
-    paths = retried(lambda: sorted(filesystem.glob(pattern)), retry, config.paths)
+    opened: dict[str, Opened] = {}  # a file that two patterns match is read once
+    for pattern in config.patterns:
+        for each in _open_pattern(config, pattern):
+            opened.setdefault(each.origin, each)
+    return list(opened.values())
+
+
+def _open_pattern(config: NetCDFSource, pattern: str) -> list[Opened]:
+    filesystem, path = filesystem_of(config, pattern)
+    retry = ONCE if isinstance(filesystem, LocalFileSystem) else config.retry
+    paths = retried(lambda: sorted(filesystem.glob(path)), retry, pattern)
     if not paths:
-        raise ConfigError(f"data.source.paths {config.paths!r} matches no file")
+        raise ConfigError(f"data.source.paths {pattern!r} matches no file")
+    return [_open_one(filesystem, path, retry) for path in paths]
 
-    def open_one(path: str) -> Opened:
-        dataset = retried(lambda: _open_file(filesystem, path, remote), retry, path)
-        return Opened(dataset, path, remote, retry, lambda *_: _stat(filesystem, path, retry))
 
-    return [open_one(path) for path in paths]
+def _open_one(filesystem: Any, path: str, retry: RetryConfig) -> Opened:
+    remote = not isinstance(filesystem, LocalFileSystem)
+    dataset = retried(lambda: _open_file(filesystem, path, remote), retry, path)
+    return Opened(dataset, path, remote, retry, lambda *_: _stat(filesystem, path, retry))
 
 
 def _open_file(filesystem: Any, path: str, remote: bool) -> xr.Dataset:
@@ -132,13 +145,18 @@ def _open_file(filesystem: Any, path: str, remote: bool) -> xr.Dataset:
     return xr.open_dataset(file, engine=engine, cache=False, decode_times=False)
 
 
-def _filesystem(config: NetCDFSource | ZarrSource, url: str) -> tuple[Any, str]:
+def filesystem_of(config: NetCDFSource | ZarrSource, url: str) -> tuple[Any, str]:
+    """Return the file system of a URL of a source, and the path there.
+
+    Raises:
+        ConfigError: The URL is not understood, or its driver not installed.
+    """
     try:
         filesystem, root = fsspec.core.url_to_fs(url, **_options(config, url))
     except ImportError as error:
         raise ConfigError(
             f"data.source: {url!r} needs a package that is not installed: {error}; "
-            "for gs:// it is pip install 'sparta-ray[gcs]'"
+            "for gs:// it is pip install 'sparta-ray[gcs]', for s3:// 'sparta-ray[s3]'"
         ) from error
     except ValueError as error:
         raise ConfigError(f"data.source: {url!r} cannot be opened: {error}") from error

@@ -1,6 +1,6 @@
 """Reading samples: in whole chunks, each once, a bounded number at a time.
 
-Shapes: S samples, C channels of one array, X longitudes, Y latitudes.
+Shapes: S samples, C channels of one array, X longitudes, Y latitudes, of the source or regridded.
 """
 
 import math
@@ -11,10 +11,11 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
+from sparta_ray.data.regrid import ConservativeRegridder
 from sparta_ray.data.retry import ReadError, retried
 from sparta_ray.data.sources.mapping import Channel
 
-BLOCK_BYTES = 64 * 2**20
+REMOTE_BYTES, LOCAL_BYTES = 256 * 2**20, 16 * 2**20
 """What one read returns at most, unless a single chunk is more."""
 
 IN_FLIGHT_BYTES = 512 * 2**20
@@ -35,17 +36,29 @@ def blocks(channels: Sequence[Channel], start: int, stop: int) -> Iterator[tuple
     length = time_chunk(channels[0])
     axes = channels[0].file.axes
     sample_bytes = len(channels) * len(axes.longitudes) * len(axes.latitudes) * 4
-    length *= max(1, BLOCK_BYTES // sample_bytes // length)
+    most = REMOTE_BYTES if channels[0].file.opened.remote else LOCAL_BYTES
+    length *= max(1, most // sample_bytes // length)
     while start < stop:
         end = min(stop, (start // length + 1) * length)
         yield start, end
         start = end
 
 
-def read_samples(channels: Sequence[Channel], start: int, stop: int) -> NDArray[np.floating]:
+def read_samples(
+    channels: Sequence[Channel],
+    start: int,
+    stop: int,
+    regridder: ConservativeRegridder | None = None,
+) -> NDArray[np.floating]:
     """Return samples of channels that lie in one array, in our units and order, (S, C, X, Y).
 
     Values keep the type they are stored in unless their units are converted, in float64.
+
+    Args:
+        channels: Of one array.
+        start: First sample.
+        stop: The one after the last.
+        regridder: Brings samples as they are stored to another grid; None leaves them on theirs.
 
     Raises:
         ReadError: Names the channels, the dates and the cause.
@@ -68,7 +81,8 @@ def read_samples(channels: Sequence[Channel], start: int, stop: int) -> NDArray[
     order = (axes.time, level, axes.longitude, axes.latitude)
     values = values.transpose([array.dims.index(name) for name in order if name is not None])
     grid = len(axes.longitudes), len(axes.latitudes)
-    values = axes.arrange(values.reshape(stop - start, len(channels), *grid))
+    values = values.reshape(stop - start, len(channels), *grid)
+    values = axes.arrange(values) if regridder is None else regridder(values)
     return _convert(channels, values)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparta_ray.config import ConfigError
+from sparta_ray.data.regrid import ConservativeRegridder
 from sparta_ray.data.retry import ReadError
 from sparta_ray.data.sources.config import SampleSource, SourceConfig
 from sparta_ray.data.sources.mapping import Channel, File, map_channel
@@ -95,6 +96,17 @@ class Source:
         samples = math.lcm(self.samples_per_step, *chunks)
         return min(samples // self.samples_per_step, len(self.days))
 
+    @property
+    def chunk_offset(self) -> int:
+        """Steps of the first chunk that come before the first step; 0 where no step begins one.
+
+        Step s begins a chunk of all arrays where ``(s + chunk_offset) % read_chunk`` is 0.
+        """
+        part, each, steps = self.parts[0], self.samples_per_step, self.read_chunk
+        chunk = math.lcm(*(time_chunk(channels[0]) for channels in self._arrays(part)))
+        begins = (s for s in range(steps) if (part.start + s * each) % chunk == 0)
+        return -next(begins, 0) % steps
+
     @cached_property
     def signature(self) -> str:
         """An identity that changes when the source does, found without reading a field."""
@@ -105,16 +117,26 @@ class Source:
                 facts += [channel.facts, *channel.stamps(part.start, part.stop - 1)]
         return hashlib.blake2b("\x1f".join(facts).encode(), digest_size=16).hexdigest()
 
-    def read_steps(self, start: int, stop: int) -> NDArray[np.float32]:
+    def read_steps(
+        self, start: int, stop: int, regridder: ConservativeRegridder | None = None
+    ) -> NDArray[np.float32]:
         """Return the means of the steps ``start … stop - 1``, shape (steps, V, X, Y).
 
         A value is NaN where one of its samples is; with ``incomplete_steps`` "average", where all
         are.
 
+        Args:
+            start: First step.
+            stop: The one after the last.
+            regridder: Brings every sample to another grid before the mean is taken, which is the
+                same in another order, and cheaper; only for samples without gaps.
+
         Raises:
             ReadError: Names the variable, the dates and the cause.
         """
         grid = len(self.longitude), len(self.latitude)
+        if regridder is not None:
+            grid = regridder.target.shape
         fields = np.empty((stop - start, len(self.variables), *grid), dtype=np.float32)
         for places in self._quantities():
             means = StepMeans(
@@ -122,8 +144,9 @@ class Source:
             )
             for part, first, last, step_S in self._samples(start, stop):
                 channels = [part.channels[place] for place in places]
+                stored = regridder and channels[0].file.axes.regridder_of_stored(regridder)
                 for begin, end in blocks(channels, first, last):
-                    values = read_samples(channels, begin, end)
+                    values = read_samples(channels, begin, end, stored)
                     means.add(step_S[begin - first : end - first] - start, values)
             fields[:, places] = means.result()
         infinite = np.isinf(fields).any(axis=(2, 3))

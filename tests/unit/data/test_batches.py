@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -62,6 +63,17 @@ def test_a_batch_does_not_depend_on_those_built_before(recipe):
     again, fresh = builder.build(1), BatchBuilder(recipe).build(1)
     for name, values in fresh.items():
         assert_array_equal(again[name], values)
+
+
+def test_an_epoch_of_another_length_goes_on_where_the_one_before_stopped(recipe):
+    # plans of 3 batches of the 14 anchors; epochs of 4 batches, then validation's 2
+    longer = replace(recipe, schedule=Schedule(2, 4, 2, plan_steps=3))
+    ours, plain = BatchBuilder(longer), BatchBuilder(recipe)
+    for position, same in {0: 0, 2: 2, 3: 5, 4: 3, 6: 6, 7: 7, 10: 8}.items():
+        expected = plain.build(same)
+        assert_array_equal(ours.days(position), plain.days(same))
+        for name, values in ours.build(position).items():
+            assert_array_equal(values, position if name == "position" else expected[name])
 
 
 def test_epochs_and_splits_differ(recipe):

@@ -15,9 +15,10 @@ from sparta_ray.data.recipe import (
     read_recipe,
 )
 from sparta_ray.data.regrid import ConservativeRegridder
+from sparta_ray.data.retry import ReadError
 from sparta_ray.data.sources import NetCDFSource
 from sparta_ray.data.splits import SplitConfig
-from sparta_ray.grids import EquiangularGrid, Grid, area_weights
+from sparta_ray.grids import EquiangularGrid, Grid, SourceGrid, area_weights
 from sparta_ray.variables import PUBLISHED
 
 SHARED = Path(__file__).parents[3].parent / "shared" / "data"
@@ -61,7 +62,7 @@ def test_fields_are_step_means_on_the_stores_grid(config, dataset):
 
 
 def test_however_little_memory_is_given_the_fields_are_the_same(config, dataset):
-    recipe = read_recipe(replace(config, grid=COARSE))
+    recipe = read_recipe(replace(config, grid=COARSE, max_missing=0.5))
     fields, day_mb = recipe.read_fields(1, 18), 2 * 8 * 6 * 4 / 2**20
     assert recipe.block_steps >= 20
     for days in (0.5, 3, 7):
@@ -70,12 +71,44 @@ def test_however_little_memory_is_given_the_fields_are_the_same(config, dataset)
         assert_array_equal(tight.read_fields(1, 18), fields)
 
 
+def test_regridding_before_the_mean_is_regridding_after_it(dataset, tmp_path):
+    stored = dataset.transpose("time", "level", "latitude", "longitude").isel(
+        latitude=slice(None, None, -1)
+    )
+    stored = stored.roll(longitude=3, roll_coords=True)
+    stored["geopotential"] = (stored["geopotential"] / 9.80665).assign_attrs(units="m")
+    for number, one in enumerate((dataset, stored)):
+        (tmp_path / str(number)).mkdir()
+        config = config_of(one, tmp_path / str(number), grid=COARSE)
+        before = read_recipe(config).read_fields(2, 9)
+        after = read_recipe(replace(config, max_missing=0.5)).read_fields(2, 9)
+        assert_allclose(before, after, rtol=3e-7)
+        if number == 0:
+            first = before
+    assert_allclose(before, first, rtol=3e-7)
+
+
+def test_an_infinite_value_is_named_where_fields_are_regridded(dataset, tmp_path):
+    odd = dataset.copy(deep=True)
+    odd["2m_temperature"][13, 0, 0] = np.inf
+    recipe = read_recipe(config_of(odd, tmp_path, grid=COARSE))
+    with pytest.raises(ReadError, match="2m_temperature at 1979-01-04 has infinite values"):
+        recipe.read_fields(0, 20)
+
+
 @pytest.mark.parametrize(("step", "steps"), [("6h", 80), ("12h", 40), ("5d", 4)])
 def test_steps_of_other_lengths(config, step, steps):
     recipe = read_recipe(replace(config, step=step))
     assert recipe.layout.shape[0] == steps
     assert recipe.read_fields(0, steps).shape == (steps, 2, 8, 6)
     assert (recipe.layout.days.dtype == np.dtype("datetime64[D]")) == (step == "5d")
+
+
+@pytest.mark.parametrize("grid", [SourceGrid(), COARSE])
+def test_any_gap_is_an_error_by_default(dataset, tmp_path, grid):
+    recipe = read_recipe(config_of(with_gaps(dataset), tmp_path, grid=grid))
+    with pytest.raises(ConfigError, match=r"2m_temperature on 1979-01-04 misses 0\.125 of its"):
+        recipe.read_fields(0, 20)
 
 
 def test_missing_values_are_an_error_that_says_how_many(dataset, tmp_path):
@@ -118,6 +151,19 @@ def test_a_dry_run_says_what_is_there_and_what_will_be(config):
     assert "store: 0 MB to write in 1 shards of" in lines
     stream = "\n".join(describe_recipe(read_recipe(replace(config, mode="stream"))))
     assert "fields stream from the source" in stream
+
+
+def test_a_first_day_inside_a_chunk_is_pointed_out(dataset, tmp_path):
+    chunked = {name: {"chunksizes": (40, *dataset[name].shape[1:])} for name in dataset.data_vars}
+    dataset.to_netcdf(tmp_path / "source.nc", engine="h5netcdf", encoding=chunked)
+    source = NetCDFSource(kind="netcdf", paths=str(tmp_path / "source.nc"))
+    recipe = read_recipe(DataConfig(source=source, variables=LABELS, first_day="1979-01-04"))
+    recipe = replace(recipe, layout=replace(recipe.layout, shard_steps=10))
+    lines = "\n".join(describe_recipe(recipe))
+    assert "chunks: the first step is number 4 of its chunk of 10; " in lines
+    assert "none with data.first_day=1979-01-11" in lines
+    whole = replace(recipe.config, first_day="1979-01-11")
+    assert "chunks: the first" not in "\n".join(describe_recipe(read_recipe(whole)))
 
 
 def test_a_store_of_other_settings_is_refused_and_the_difference_listed(config):

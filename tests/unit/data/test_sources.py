@@ -498,6 +498,25 @@ def test_a_shard_that_was_cut_short_is_an_error(zarred, make_dataset):
         source.read_steps(6, 7)
 
 
+@pytest.mark.parametrize("steps", [(6, 12), (7, 8)])  # the whole shard; a chunk of it
+def test_a_chunk_that_a_shard_lacks_is_no_fill_value(zarred, make_dataset, steps):
+    dataset = make_dataset(days=14)
+    whole = dataset.copy(deep=True)
+    dataset["2m_temperature"][8] = np.nan  # as its writer leaves out what is all fill value
+    encoding = {"2m_temperature": {"chunks": (1, 4, 5), "shards": (6, 4, 5), "_FillValue": np.nan}}
+    source, path = zarred(dataset, encoding=encoding)
+    assert_allclose(source.read_steps(0, 6), expected(whole)[:6], rtol=1e-6)
+    assert_allclose(source.read_steps(12, 14), expected(whole)[12:], rtol=1e-6)  # a shard's half
+    message = (
+        r"1 of the chunks in the shard .*2m_temperature/c/1/0/0 were not .*missing_chunks=fill"
+    )
+    with pytest.raises(ReadError, match=message):
+        source.read_steps(*steps)
+    config = ZarrSource(kind="zarr", url=str(path), missing_chunks="fill")
+    filled = open_source(config, VARIABLES).read_steps(6, 12)
+    assert_array_equal(np.isnan(filled).all(axis=(2, 3))[:, 0], np.arange(6, 12) == 8)
+
+
 # Zarr, chunks and costs
 
 
@@ -529,14 +548,33 @@ def test_steps_that_touch_whole_chunks(zarred, make_dataset):
     )
 
 
+@pytest.mark.parametrize(
+    ("first_day", "offset"), [(None, 0), ("1979-01-02", 1), ("1979-01-03", 2), ("1979-01-04", 0)]
+)
+def test_where_the_first_step_lies_in_its_chunk(zarred, make_dataset, first_day, offset):
+    encoding = {"2m_temperature": {"chunks": (12, 4, 5)}, "geopotential": {"chunks": (2, 2, 4, 5)}}
+    _, path = zarred(make_dataset(days=24, per_day=4), encoding=encoding)
+    source = open_source(ZarrSource(kind="zarr", url=str(path)), VARIABLES, first_day)
+    assert (source.read_chunk, source.chunk_offset) == (3, offset)
+
+
+def test_no_step_begins_where_a_chunk_does(zarred, make_dataset):
+    dataset = make_dataset(days=25)
+    encoding = {name: {"chunks": (5, *dataset[name].shape[1:])} for name in dataset.data_vars}
+    _, path = zarred(dataset, encoding=encoding)
+    config = ZarrSource(kind="zarr", url=str(path))
+    offsets = [open_source(config, VARIABLES, "1979-01-02", step="5d", last_day="1979-01-21")]
+    assert [source.chunk_offset for source in offsets] == [0]
+
+
 def test_blocks_are_cut_where_chunks_end(zarred, make_dataset, monkeypatch):
     dataset = make_dataset(days=40)
     source, _ = zarred(dataset, encoding=CHUNKS)
     channels = source.parts[0].channels[:1]
-    monkeypatch.setattr(reading, "BLOCK_BYTES", 9 * 20 * 4)  # nine samples: two chunks
+    monkeypatch.setattr(reading, "LOCAL_BYTES", 9 * 20 * 4)  # nine samples: two chunks
     assert list(reading.blocks(channels, 3, 21)) == [(3, 8), (8, 16), (16, 21)]
     assert_allclose(source.read_steps(3, 21), expected(dataset)[3:21], rtol=1e-6)
-    monkeypatch.setattr(reading, "BLOCK_BYTES", 1)  # never less than a chunk
+    monkeypatch.setattr(reading, "LOCAL_BYTES", 1)  # never less than a chunk
     assert list(reading.blocks(channels, 3, 9)) == [(3, 4), (4, 8), (8, 9)]
 
 
@@ -642,3 +680,19 @@ def test_licences():
     assert "Copernicus" in licence_text(ZarrSource(kind="zarr", url=era5))
     assert licence_text(ZarrSource(kind="zarr", url="mine")) == ""
     assert licence_text(NetCDFSource(kind="netcdf", paths="mine")) == ""
+
+
+def test_several_patterns_make_one_source(tmp_path, make_dataset):
+    dataset = make_dataset(days=6)
+    for year, days in (("a", slice(0, 2)), ("b", slice(2, 6))):
+        dataset.isel(time=days).to_netcdf(tmp_path / f"{year}.nc", engine="h5netcdf")
+    tree = {"kind": "netcdf", "paths": [f"{tmp_path}/b.nc", f"{tmp_path}/*.nc"]}
+    source = open_source(from_tree(NetCDFSource, tree, "test"), VARIABLES)
+    assert len(source.parts) == 2  # b.nc, which both match, is read once
+    assert_allclose(source.read_steps(0, 6), expected(dataset), rtol=1e-6)
+    for paths, message in (
+        ([], "paths"),
+        ([f"{tmp_path}/a.nc", f"{tmp_path}/c.nc"], "c.nc' match"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            open_source(from_tree(NetCDFSource, tree | {"paths": paths}, "test"), VARIABLES)

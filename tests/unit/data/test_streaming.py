@@ -166,10 +166,12 @@ def counting(tmp_path):
         read.append((start, stop))
         return np.arange(start, stop, dtype=np.float32).reshape(-1, 1, 1, 1)
 
-    def reader(steps, cached):
+    def reader(steps, cached, offset=0):
         days = np.datetime64("1979-01-01") + np.arange(steps)
         one = np.zeros(1)
-        layout = StoreLayout(days, ("a",), ("K",), one, one, {"read_chunk": 1})
+        layout = StoreLayout(
+            days, ("a",), ("K",), one, one, {"read_chunk": 1, "chunk_offset": offset}
+        )
         block_bytes = 128 + 16 * 4
         return StreamReader(read_fields, layout, BlockCache(tmp_path, cached // 16 * block_bytes))
 
@@ -182,6 +184,14 @@ def test_the_last_block_is_short_and_none_is_read_twice(counting):
     assert_array_equal(stream.read(np.array([39, 5, 20])).ravel(), [39, 5, 20])
     assert_array_equal(stream.read(np.array([38, 39])).ravel(), [38, 39])
     assert read == [(0, 16), (16, 32), (32, 40)]
+
+
+def test_blocks_begin_where_chunks_do(counting):
+    reader, read = counting
+    stream = reader(steps=40, cached=1000, offset=6)
+    assert_array_equal(stream.read(np.arange(40)).ravel(), np.arange(40))
+    assert_array_equal(stream.read(np.array([39, 9, 10, 0])).ravel(), [39, 9, 10, 0])
+    assert read == [(0, 10), (10, 26), (26, 40)]
 
 
 def test_builders_share_what_an_epoch_reads(counting):

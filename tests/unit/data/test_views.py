@@ -12,7 +12,12 @@ from sparta_ray.data.sampling import SamplingConfig, make_plan
 from sparta_ray.data.splits import Split
 from sparta_ray.data.store import Store
 from sparta_ray.data.view_operator import ViewOperator
-from sparta_ray.data.views import ViewConfig, bicubic_matrix, mean_filter_matrix
+from sparta_ray.data.views import (
+    ViewConfig,
+    bicubic_matrix,
+    mean_filter_matrix,
+    periodic_filter_matrix,
+)
 
 MASK = MaskConfig()
 
@@ -49,6 +54,68 @@ def test_every_crop_equals_resize_crop_and_filter(grid, config):
     expected = torch.stack([cropped_the_long_way(x, offset, config) for offset in offsets])
     assert views.shape == (len(offsets), 3, *config.crop)
     assert_allclose(views, expected, atol=1e-5)
+
+
+def seamless_the_long_way(x, offset, config):
+    """Pad round the globe, resize, drop the padding; smooth likewise; then crop."""
+    i, j = map(int, offset)
+    resized = periodically_resized_the_long_way(x[None], config.resize)
+    reach = config.filter // 2
+    padded = functional.pad(resized, (0, 0, reach, reach), mode="circular")
+    smooth = functional.avg_pool2d(
+        padded, config.filter, stride=1, padding=(0, reach), count_include_pad=False
+    )
+    return smooth[0, :, i : i + config.crop[0], j : j + config.crop[1]]
+
+
+def periodically_resized_the_long_way(x, size):
+    """Resize three copies of the globe side by side, and take the middle one."""
+    three = resized_the_long_way(torch.cat([x, x, x], dim=2), (3 * size[0], size[1]))
+    return three[:, :, size[0] : 2 * size[0]]
+
+
+@pytest.mark.parametrize(
+    ("grid", "config"),
+    [
+        ((64, 32), ViewConfig(periodic=True)),
+        ((10, 7), ViewConfig(resize=(23, 15), crop=(20, 11), filter=3, periodic=True)),
+        ((30, 20), ViewConfig(resize=(17, 11), crop=(17, 9), filter=7, periodic=True)),
+    ],
+)
+def test_every_seamless_crop_equals_circularly_padded_steps(grid, config):
+    x = torch.randn(3, *grid, dtype=torch.float64)
+    offsets = torch.cartesian_prod(*(torch.arange(n) for n in config.crop_positions))
+    offsets = torch.cat([offsets[::7], offsets[-1:]])
+    operator = ViewOperator(grid, config).double()
+    views = operator.cropped(x.expand(len(offsets), -1, -1, -1), offsets)
+    expected = torch.stack([seamless_the_long_way(x, offset, config) for offset in offsets])
+    assert_allclose(views, expected, atol=1e-6)
+    whole = periodically_resized_the_long_way(x[None], config.crop)
+    assert_allclose(operator.resized(x[None]), whole, atol=1e-6)
+
+
+def test_a_seamless_view_turns_with_the_globe_and_darkens_nowhere():
+    operator = ViewOperator((64, 32), ViewConfig(resize=(160, 80), crop=(160, 72), periodic=True))
+    x, offset = torch.randn(1, 2, 64, 32), torch.tensor([[0, 3]])
+    turned = operator.cropped(x.roll(8, dims=2), offset)  # 8 cells are 20 points
+    assert_allclose(turned, operator.cropped(x, offset).roll(20, dims=2), atol=1e-5)
+    ones = torch.ones(1, 1, 64, 32)
+    for view in (operator.cropped(ones, offset), operator.resized(ones)):
+        assert_allclose(view, 1, atol=1e-5)
+
+
+def test_seamless_and_published_views_agree_away_from_the_edges():
+    x, offset = torch.randn(1, 2, 64, 32), torch.tensor([[9, 4]])
+    one, two = (ViewOperator((64, 32), ViewConfig(periodic=p)) for p in (False, True))
+    inside = (..., slice(2, -2), slice(2, -2))
+    first, second = one.cropped(x, offset), two.cropped(x, offset)
+    assert_allclose(first[inside], second[inside], atol=1e-5)
+    assert (first - second).abs()[..., 0, :].mean() > 0.1
+
+
+def test_the_periodic_filter_by_hand():
+    thirds = np.array([[1, 1, 0, 1], [1, 1, 1, 0], [0, 1, 1, 1], [1, 0, 1, 1]]) / 3
+    assert_allclose(periodic_filter_matrix(4, 3), thirds)
 
 
 def test_the_published_views_have_153_crops():

@@ -48,6 +48,8 @@ TREE = {
         "climatology_half_window": 2,
         "diffusion_days": 7,
         "realism_neighbours": 2,
+        "robustness_days": 3,
+        "robustness_ratios": [0, 0.9],
     },
 }
 

@@ -10,6 +10,7 @@ from sparta_ray.downstream.trial import trials
 from sparta_ray.evaluation.evaluate import evaluate
 from sparta_ray.evaluation.results import load_results
 from sparta_ray.evaluation.seasons import evaluate_classification, majority_accuracy
+from sparta_ray.evaluation.window_sums import combine
 from sparta_ray.run_folder import RunFolder
 
 
@@ -44,13 +45,23 @@ def test_a_run_is_evaluated_once_and_says_what_it_does(linear_run, save_random, 
 
     evaluate(linear_run)
     lines = capsys.readouterr().out.splitlines()
-    parts = 2 + 2 + 2 + 1 + len(trials(linear_run))
+    parts = 2 + 2 * (5 + 2 + 1) + 2 + 1 + len(trials(linear_run))
     starts = [re.match(rf"evaluate (\d+)/{parts} ", line) for line in lines]
     assert [int(start[1]) for start in starts] == list(range(parts + 1))
     assert lines[1].startswith(f"evaluate 1/{parts} reconstruction | eta ")
     assert lines[-1].startswith(f"evaluate {parts}/{parts} done in ")
 
-    scores = load_results(folder).scores
+    results = load_results(folder)
+    scores = results.scores
+    assert [found.score.value for found in results.windows] == pytest.approx(
+        [float(combine(found.form, found.sums.sum(axis=1))) for found in results.windows]
+    )
+    published = {s.model: s.published for s in scores if s.metric == "rrmse" and s.lead_days == 25}
+    assert published["sparta"] == 15.71
+    assert published["climatology"] is None
+    nmi = {f"season nmi k={k}" for k in (4, 8, 12, 16, 24, 32)}
+    assert {absent.metric for absent in results.absent} == nmi  # every test day is in one season
+    assert results.costs["sparta"].steps > results.costs["autoencoder"].steps > 0
     losses = {s.model: s.value for s in scores if s.task == "contrastive"}
     chance = math.log(
         2 * linear_run.sampling.anchors_per_batch * linear_run.sampling.rows_per_anchor - 1
@@ -61,7 +72,8 @@ def test_a_run_is_evaluated_once_and_says_what_it_does(linear_run, save_random, 
         "chance": pytest.approx(chance),
     }
     models = {s.model for s in scores if s.task == "forecast"}
-    assert models == {"sparta", "autoencoder", "persistence", "climatology"}
+    floors = {"floor of sparta", "floor of autoencoder"}
+    assert models == {"sparta", "autoencoder", "persistence", "climatology"} | floors
     assert np.isfinite([score.value for score in scores]).all()
 
     evaluate(linear_run)

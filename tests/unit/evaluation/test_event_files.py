@@ -91,6 +91,23 @@ def test_a_trial_stands_in_the_table_of_hyper_parameters(folder, run, tmp_path):
     assert all(isinstance(value, str | int | float) for value in parameters.values())
 
 
+def test_scores_stand_beside_the_settings_of_their_trial(folder, run, tmp_path):
+    trial = Trial("sparta", "forecast", "far", 42)
+    folder.append_records(f"{trial.folder}-history.jsonl", [{"epoch": 0, "loss": 1.0}])
+    forecast = {"task": "forecast", "model": "sparta", "setting": "far", "seed": 42}
+    scores = [
+        Score(**forecast, metric="rrmse", value=2.0, lead_days=1),
+        Score(**forecast, metric="rrmse", value=5.0, lead_days=10),
+        Score(**forecast | {"seed": 7}, metric="rrmse", value=9.0, lead_days=10),
+    ]
+    save_results(folder, run.evaluation, Results(scores, {}))
+    files = EventFiles(folder, tmp_path / "log")
+    files.update()
+    files.close()
+    table = scalars(tmp_path / "log", trial.folder)
+    assert table["score/rrmse"] == [(1, 2.0), (10, 5.0)]  # the table shows the last
+
+
 def test_scores_are_drawn_over_lead_for_each_variant_and_seed(folder, run, tmp_path):
     forecast = {"task": "forecast", "model": "sparta", "setting": "far", "seed": 42}
     scores = [

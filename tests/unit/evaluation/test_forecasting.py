@@ -1,18 +1,22 @@
 """Forecasts of days whose fields tell which day they are; computed again here, by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from sparta_ray.downstream.trial import load_trial
+from sparta_ray.downstream.anomaly_regression import AnomalyRegressionConfig
+from sparta_ray.downstream.seasonal_cycle import waves, year_phase
+from sparta_ray.downstream.trial import Trial, fresh_model, load_trial, save_trial
 from sparta_ray.embedder import Embedder
 from sparta_ray.evaluation.forecasting import (
     _valid_days,
     evaluate_forecast,
     evaluate_forecast_baselines,
-    shown_lead,
 )
 from sparta_ray.evaluation.forecasting import test_windows as windows_of
+from sparta_ray.evaluation.setup import Setup
 from sparta_ray.grids import area_weights
 from sparta_ray.run_folder import RunFolder
 from sparta_ray.seeding import derive_seed
@@ -64,7 +68,6 @@ def test_windows_and_the_days_they_are_for(setup):
     assert _valid_days(setup, SETTING, lead=1).tolist() == [460 + s + 3 for s in STARTS]
     assert _valid_days(setup, SETTING, lead=5)[-1] == 499
     assert len(windows_of(setup, "lookback30_stride1")) == 40 - 14 - 26 + 1
-    assert (shown_lead(setup, SETTING), shown_lead(setup, "lookback30_stride1")) == (5, 10)
 
 
 def test_persistence_is_as_many_days_behind_as_the_lead(baselines, offsets, value_of):
@@ -132,13 +135,76 @@ def test_anomalies_are_correlated_at_the_leads_of_tables(
             assert found == pytest.approx(correlations.mean(), abs=1e-3)
 
 
-def test_scores_name_whose_they_are_and_the_papers_number(setup, save_random):
+def test_scores_name_whose_they_are(setup, save_random):
     trial = save_random("sparta", "forecast", "lookback30_stride1")
     scores = evaluate_forecast(setup, trial).scores
     named = {(s.task, s.model, s.setting, s.seed) for s in scores}
     assert named == {("forecast", "sparta", "lookback30_stride1", 7)}
-    published = {(s.metric, s.lead_days): s.published for s in scores if s.published is not None}
-    assert published == {("rrmse", 25): 15.71}
     rrmse = [s.lead_days for s in scores if s.metric == "rrmse"]
     assert rrmse == list(range(1, 27))
     assert {s.lead_days for s in scores if s.metric == "acc"} == {1, 3, 25, 26}
+
+
+@pytest.fixture(params=["fields", "embedding"])
+def about_climatology(setup, request):
+    """The same run with a forecaster of anomalies, whose weights are random."""
+    setting = AnomalyRegressionConfig(
+        kind="anomaly_regression", target=request.param, look_back=2, stride=3, components=4,
+        harmonics=1, lead_days=4,
+    )  # fmt: skip
+    downstream = replace(setup.run.downstream, forecast={"anomalies": setting})
+    run = replace(setup.run, downstream=downstream)
+    trial = Trial("sparta", "forecast", "anomalies", seed=7)
+    model, generator = fresh_model(run, trial), torch.Generator().manual_seed(6)
+    for parameter in model.parameters():
+        parameter.copy_(torch.randn(parameter.shape, generator=generator))
+    save_trial(RunFolder(run.path), trial, model)
+    return Setup(run, setup.device), trial, model
+
+
+def changes(setup, model, start, lead):
+    """Return what one window's forecast anomalies change in the fields, (V, X, Y)."""
+    embedder, days = Embedder.from_pretrained(setup.run.path, "sparta"), np.arange(460, 500)
+    seed = derive_seed(derive_seed(setup.run.seed, "evaluation"), "test", 0)
+    x = setup.store.read_standardised(days)
+    h = embedder.encode_masked(x, setup.run.downstream.mask, seed, days)
+    average = waves(year_phase(setup.store.days[days]), 1).float() @ model.cycle_ND
+    strengths = (h - average) @ model.components_DK
+    past = torch.cat([strengths[start + 1], strengths[start]])
+    anomaly = model.patterns_GM @ (past @ model.weights_FPM[lead - 1])
+    if model.target == "fields":
+        std = setup.store.statistics.std[:, None, None]
+        return anomaly.reshape(3, 64, 32).numpy() * std
+    usual = average[start + 1 + lead]
+    changed, unchanged = embedder.decode_physical(torch.stack([usual + anomaly, usual]))
+    return changed - unchanged
+
+
+def test_a_forecast_of_anomalies_is_climatology_and_what_they_change(
+    about_climatology, offsets, value_of
+):
+    setup, trial, model = about_climatology
+    results = evaluate_forecast(setup, trial)
+    weights = area_weights(setup.store.latitude)
+    for lead in (1, 4):
+        change = np.stack([changes(setup, model, start, lead) for start in range(0, 35, 3)])
+        for channel, label in enumerate(offsets):
+            found = value_of(results.scores, "bias", variable=label, lead_days=lead)
+            shift = (weights * change[:, channel]).mean() / weights.mean()
+            assert abs(shift) > 0.5
+            # The climatology is a year behind the truth.
+            assert found == pytest.approx(shift - 365, rel=1e-3)
+
+
+def test_without_an_anomaly_the_forecast_is_the_climatology(about_climatology, value_of):
+    setup, trial, model = about_climatology
+    still = replace(trial, seed=8)
+    quiet = fresh_model(setup.run, trial)
+    quiet.load_state_dict(model.state_dict() | {"weights_FPM": 1e-7 * model.weights_FPM})
+    save_trial(RunFolder(setup.run.path), still, quiet)
+    found = evaluate_forecast(setup, still).scores
+    baseline = evaluate_forecast_baselines(setup, "anomalies").scores
+    for lead in range(1, 5):
+        same = {"variable": "2m_temperature", "lead_days": lead}
+        climatology = value_of(baseline, "rmse", "climatology", **same)
+        assert value_of(found, "rmse", **same) == pytest.approx(climatology, abs=1e-2)

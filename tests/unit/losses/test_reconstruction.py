@@ -1,6 +1,10 @@
+import math
+
+import numpy as np
 import pytest
 import torch
 
+from sparta_ray.grids import area_weights
 from sparta_ray.losses.reconstruction import reconstruction, squared_error
 
 
@@ -72,6 +76,41 @@ def test_nothing_missing_changes_no_bit():
     published = (decoded - truth).square().mean(dim=(0, 2, 3)).sum()
     assert reconstruction(decoded, truth) == published
     assert reconstruction(decoded, truth, gaps=True) == published
+
+
+def test_area_weights_by_hand():
+    truth, decoded = torch.zeros(1, 1, 1, 3), torch.tensor([1.0, 100.0, 3.0]).view(1, 1, 1, 3)
+    truth[..., 1] = torch.nan
+    area = torch.tensor([3.0, 7.0, 1.0])
+    assert float(reconstruction(decoded, truth, gaps=True, area_Y=area)) == (3 * 1 + 1 * 9) / 4
+    truth[..., 1] = 98.0
+    expected = (3 * 1 + 7 * 4 + 1 * 9) / 11
+    assert float(reconstruction(decoded, truth, area_Y=area)) == pytest.approx(expected)
+    assert float(reconstruction(decoded, truth, area_Y=0.01 * area)) == pytest.approx(expected)
+
+
+def test_area_weights_equal_a_loop_over_present_values(gappy):
+    decoded, truth = gappy
+    area, total = area_weights(np.array([-75.0, -20.0])), 0.0
+    for variable in (0, 2):  # 1 is missing altogether
+        weighted = weights = 0.0
+        for row, x, y in np.ndindex(decoded[:, 0].shape):
+            error = float((decoded[row, variable, x, y] - truth[row, variable, x, y]).detach())
+            if not math.isnan(error):
+                weighted, weights = weighted + area[y] * error**2, weights + area[y]
+        total += weighted / weights
+    loss = reconstruction(decoded, truth, gaps=True, area_Y=torch.from_numpy(area))
+    assert loss.item() == pytest.approx(total)
+    loss.backward()
+    assert decoded.grad.isfinite().all()
+
+
+def test_equal_areas_are_no_weights(gappy):
+    decoded, truth = gappy
+    same = torch.ones(2, dtype=torch.float64)
+    assert reconstruction(decoded, truth, gaps=True, area_Y=same).item() == pytest.approx(
+        reconstruction(decoded, truth, gaps=True).item()
+    )
 
 
 def test_parts_of_a_batch_add_up_to_the_whole(gappy):

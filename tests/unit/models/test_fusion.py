@@ -11,6 +11,7 @@ from sparta_ray.models.graph_fusion import GraphFusion, GraphFusionConfig, adjac
 from sparta_ray.models.sparta import Autoencoder, ModelConfig, Sparta, parameter_count
 from sparta_ray.variables import PUBLISHED
 
+TINY = ModelConfig(width=0.1, embedding=6)
 LATE = [AttentionFusionConfig(heads=2), GraphFusionConfig(edges=(("a", "c"),))]
 
 
@@ -111,7 +112,7 @@ def test_heads_share_the_embedding_evenly():
 @pytest.mark.parametrize("config", LATE, ids=lambda config: config.kind)
 def test_every_variable_has_its_own_encoder(config):
     torch.manual_seed(0)
-    encoder = build_encoder(config, ["a", "b", "c"], 6, 0.1).double().eval()
+    encoder = build_encoder(config, ["a", "b", "c"], 6, TINY.encoder).double().eval()
     x = torch.randn(4, 3, 41, 33, dtype=torch.float64, requires_grad=True)
     each = [part(x[:, i : i + 1]) for i, part in enumerate(encoder.encoders)]
     h = encoder(x)

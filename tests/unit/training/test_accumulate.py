@@ -28,10 +28,10 @@ def views_of(missing):
     return Views(None, None, None, view, Fields(day, None, None, gaps=missing))
 
 
-def step(views, parts):
+def step(views, parts, area=None):
     torch.manual_seed(1)
     model = build_model("sparta", "abc", GRID, MODEL)
-    module = StageModule(DecodeStage(), model, ContrastiveConfig()).double().train()
+    module = StageModule(DecodeStage(), model, ContrastiveConfig(), area).double().train()
 
     def losses(*arguments):
         return seeded_losses(module, 9, "float64", *arguments)
@@ -46,12 +46,13 @@ def step(views, parts):
 
 
 @pytest.mark.parametrize("missing", [False, True])
-def test_parts_give_the_whole_batch_s_loss_and_gradient(missing):
+@pytest.mark.parametrize("area", [None, torch.linspace(0.1, 1.9, GRID[1])])
+def test_parts_give_the_whole_batch_s_loss_and_gradient(missing, area):
     views = views_of(missing)
-    terms, gradients = step(views, None)
+    terms, gradients = step(views, None, area)
     assert gradients
     for parts in (1, 3, 7, 50):
-        ours, theirs = step(views, parts)
+        ours, theirs = step(views, parts, area)
         assert_close(ours, terms, rtol=1e-12, atol=0)
         assert_close(theirs, gradients, rtol=1e-9, atol=1e-13)
 

@@ -9,6 +9,7 @@ from sparta_ray.training.health import (
     collapse,
     embedding_health,
     measure_health,
+    pair_health,
     projection_health,
 )
 from sparta_ray.training.stages import build_model
@@ -39,6 +40,16 @@ def test_projections_by_hand():
     assert (health["alignment"], health["positive_cosine"]) == pytest.approx((2, 0))
     same = projection_health(aside, aside)
     assert (same["uniformity"], same["negative_cosine"]) == pytest.approx((0, 1))
+
+
+def test_pairs_by_hand():
+    h = torch.tensor([[3.0, 0.0], [0.0, 0.5]])
+    expected = {"positive_cosine": 1, "negative_cosine": 0, "separation": 1}
+    expected = {f"embedding_{name}": value for name, value in expected.items()}
+    assert pair_health(h, 2 * h) == pytest.approx(expected)
+    assert pair_health(h, h.flip(0))["embedding_separation"] == pytest.approx(0)
+    opposite = torch.tensor([[1.0, 0.0], [-2.0, 0.0]])
+    assert pair_health(opposite, opposite)["embedding_separation"] == pytest.approx(2)
 
 
 def test_equal_embeddings_and_those_on_a_line_count_as_collapsed():

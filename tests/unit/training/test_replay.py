@@ -36,8 +36,8 @@ def batch_of(run) -> CompactBatch:
 def failure_of(tmp_path):
     """Return a function that keeps a step of stage 2, damaged, and reads it again."""
 
-    def failure_of(damage):
-        run = load(Run, None, SETTINGS)
+    def failure_of(damage, *overrides):
+        run = load(Run, None, [*SETTINGS, *overrides])
         torch.manual_seed(0)
         model = build_model("sparta", run.data.variables, (64, 32), run.model)
         batch = batch_of(run)
@@ -46,7 +46,7 @@ def failure_of(tmp_path):
         days = [f"1979-01-0{day}" for day in range(1, 5)]
         failure = Failure(
             "the loss is nan", to_tree(run), 1, 0, True, 5, "float32", days,
-            model.state_dict(), join_rows(parts),
+            np.linspace(-87, 87, 32).tolist(), model.state_dict(), join_rows(parts),
         )  # fmt: skip
         path = tmp_path / "step6.pt"
         path.write_bytes(failure.to_bytes())
@@ -61,6 +61,18 @@ def test_a_sound_step_is_done_again_and_nothing_is_found(failure_of):
     assert "first layer whose output is not finite: none" in lines
     assert lines[-1] == "parameters whose gradient is not finite: none"
     assert any(line.startswith("loss nt_xent: ") for line in lines)
+
+
+def test_area_weights_weigh_the_losses_that_are_done_again(failure_of):
+    shown = {}
+    for weights in ("true", "false"):
+        failure = failure_of(lambda model, batch: None, f"training.area_weights={weights}")
+        lines = [line.split(": ") for line in replay(failure) if line.startswith("loss ")]
+        shown[weights] = {name: float(value) for name, value in lines}
+    weighted, alike = shown["true"], shown["false"]
+    for name in ("loss reconstruction", "loss neighbour_reconstruction"):
+        assert weighted[name] != pytest.approx(alike[name], rel=1e-3)
+    assert weighted["loss nt_xent"] == alike["loss nt_xent"]
 
 
 def test_it_finds_the_broken_layer(failure_of):

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
@@ -8,7 +9,7 @@ from sparta_ray.config import ConfigError, from_tree
 from sparta_ray.data.compact import Needs
 from sparta_ray.data.expand import Fields, Views
 from sparta_ray.losses.contrastive import nt_xent
-from sparta_ray.losses.cycle import cycle_consistency
+from sparta_ray.losses.cycle import cycle_consistency, cycle_consistency_of_directions
 from sparta_ray.losses.kinds import NtXent
 from sparta_ray.losses.reconstruction import reconstruction
 from sparta_ray.models.sparta import Autoencoder, ModelConfig, Sparta
@@ -41,10 +42,10 @@ def views_of(rows, seed=0):
     return Views(random(*VIEW), random(*VIEW), random(*VIEW), random(*VIEW), fields)
 
 
-def module_of(stage, contrastive=None):
+def module_of(stage, contrastive=None, area=None):
     torch.manual_seed(0)
     model = build_model(model_kind(stage), VARIABLES, GRID, CONFIG)
-    return StageModule(stage, model, contrastive or ContrastiveConfig())
+    return StageModule(stage, model, contrastive or ContrastiveConfig(), area)
 
 
 @pytest.mark.parametrize(
@@ -141,18 +142,30 @@ def test_the_pretraining_loss_by_hand():
     assert_close(terms["loss"], contrastive + 0.7 * cycle)
 
 
-def test_the_joint_loss_by_hand():
-    module = module_of(JointStage(alpha_decay=0.1)).eval()
+def test_the_cycle_loss_of_directions_is_the_one_that_counts_if_asked_for():
+    config = ContrastiveConfig(cycle_normalise=True, cycle_weight=0.7)
+    module, views = module_of(PretrainStage(), config).eval(), views_of(5)
+    h, h_after, h_before = map(module.model.encoder, (views.anchor, views.after, views.before))
+    terms = module(views, epoch=0, rows=5)
+    assert_close(terms["cycle"], cycle_consistency_of_directions(h_before, h, h_after))
+    assert_close(terms["loss"], terms["nt_xent"] + 0.7 * terms["cycle"])
+
+
+@pytest.mark.parametrize("area", [None, torch.linspace(0.1, 1.9, GRID[1])])
+def test_the_joint_loss_by_hand(area):
+    module = module_of(JointStage(alpha_decay=0.1), area=area).eval()
     views, model = views_of(5), module.model
     (h, z), (h_after, z_after), (h_before, z_before) = map(
         model.project, (views.anchor, views.after, views.before)
     )
     contrastive = nt_xent(z, z_after, 0.3) + nt_xent(z, z_before, 0.3)
     cycle = cycle_consistency(h_before, h, h_after)
-    neighbours = reconstruction(model.decoder(h_after), views.fields.after) + reconstruction(
-        model.decoder(h_before), views.fields.before
+    fields = views.fields
+    neighbours = reconstruction(model.decoder(h_after), fields.after, area_Y=area) + reconstruction(
+        model.decoder(h_before), fields.before, area_Y=area
     )
-    day = reconstruction(model.decoder(model.encoder(views.input)), views.fields.day)
+    decoded = model.decoder(model.encoder(views.input))
+    day = reconstruction(decoded, fields.day, area_Y=area)
     a = math.exp(-0.1 * 4)
     terms = module(views, epoch=4, rows=5)
     assert_close(terms["loss"], a * (contrastive + cycle + neighbours) + (1 - a) * day)
@@ -191,3 +204,10 @@ def test_the_published_stages():
         ("decode", 200, 1e-4),
         ("autoencoder", 180, 1e-3),
     ]
+
+
+def test_latitude_weights_are_the_areas_of_cells_if_asked_for():
+    latitude = np.array([-60.0, 0.0, 60.0])  # edges at ±30: half of the area, a quarter each beyond
+    assert TrainingConfig().latitude_weights(latitude) is None
+    weights = TrainingConfig(area_weights=True).latitude_weights(latitude)
+    assert_close(weights, torch.tensor([0.75, 1.5, 0.75]))

@@ -5,16 +5,16 @@ import torch
 from numpy.testing import assert_array_equal
 
 from sparta_ray.config import ConfigError, from_tree
-from sparta_ray.downstream.forecast import (
-    PUBLISHED,
-    ForecastConfig,
-    Forecaster,
-    train_forecaster,
-    window_starts,
+from sparta_ray.downstream.forecast import PUBLISHED
+from sparta_ray.downstream.lstm_forecast import (
+    LSTMForecastConfig,
+    LSTMForecaster,
+    train_lstm_forecaster,
 )
+from sparta_ray.downstream.windows import window_starts
 
 D = 7
-SMALL = ForecastConfig(look_back=4, hidden=12, epochs=3, batch_size=8)
+SMALL = LSTMForecastConfig(look_back=4, hidden=12, epochs=3, batch_size=8)
 
 
 @pytest.fixture(autouse=True)
@@ -74,10 +74,10 @@ class TestConfig:
         assert (ten.look_back, ten.stride, ten.dropout, ten.weight_decay) == (5, 10, 0.0, 1e-5)
 
     def test_teacher_forcing_is_linear_over_epochs(self):
-        config = ForecastConfig(epochs=4)
+        config = LSTMForecastConfig(epochs=4)
         rates = [config.teacher_forcing_in(epoch) for epoch in range(4)]
         assert rates == pytest.approx([1.0, 0.7, 0.4, 0.1])
-        assert ForecastConfig(epochs=1).teacher_forcing_in(0) == 1.0
+        assert LSTMForecastConfig(epochs=1).teacher_forcing_in(0) == 1.0
 
     @pytest.mark.parametrize(
         "tree",
@@ -92,12 +92,12 @@ class TestConfig:
     )
     def test_errors(self, tree):
         with pytest.raises(ConfigError, match=next(iter(tree))):
-            from_tree(ForecastConfig, tree, "test")
+            from_tree(LSTMForecastConfig, tree, "test")
 
 
 class TestForecaster:
     def test_shapes_and_parameter_count(self):
-        model = Forecaster(D, ForecastConfig(hidden=12))
+        model = LSTMForecaster(D, LSTMForecastConfig(hidden=12))
         lstm = 4 * 12 * (D + 12 + 2)
         assert sum(p.numel() for p in model.parameters()) == 2 * lstm + (12 + 1) * D
         assert model(torch.zeros(3, 5, D)).shape == (3, 1, D)
@@ -105,7 +105,7 @@ class TestForecaster:
         assert model.rollout(torch.zeros(3, 5, D), 11).shape == (3, 11, D)
 
     def test_decoder_starts_from_last_day_and_encoder_state(self):
-        model = Forecaster(D, SMALL)
+        model = LSTMForecaster(D, SMALL)
         past = torch.randn(2, 4, D)
         _, state = model.encoder(past)
         first, state = model.decoder(past[:, -1:], state)
@@ -114,7 +114,7 @@ class TestForecaster:
         torch.testing.assert_close(model(past, days=2), torch.cat([first, second], dim=1))
 
     def test_teacher_forcing_feeds_the_true_day(self):
-        model = Forecaster(D, SMALL)
+        model = LSTMForecaster(D, SMALL)
         past, target = torch.randn(2, 4, D), torch.randn(2, 2, D)
         _, state = model.encoder(past)
         _, state = model.decoder(past[:, -1:], state)
@@ -122,18 +122,18 @@ class TestForecaster:
         torch.testing.assert_close(model(past, target, 1.0)[:, 1:], second)
 
     def test_without_teacher_forcing_the_target_is_not_seen(self):
-        model = Forecaster(D, SMALL)
+        model = LSTMForecaster(D, SMALL)
         past = torch.randn(2, 4, D)
         forecast = model(past, torch.full((2, 3, D), torch.nan), 0.0)
         torch.testing.assert_close(forecast, model.rollout(past, 3))
 
     def test_one_target_day_makes_teacher_forcing_inert(self):
-        model = Forecaster(D, SMALL)
+        model = LSTMForecaster(D, SMALL)
         past, target = torch.randn(2, 4, D), torch.randn(2, 1, D)
         assert torch.equal(model(past, target, 1.0), model(past, target, 0.0))
 
     def test_coins_follow_the_probability_and_the_generator(self):
-        model = Forecaster(D, SMALL)
+        model = LSTMForecaster(D, SMALL)
         past, target = torch.randn(1, 4, D).repeat(500, 1, 1), torch.ones(500, 2, D)
 
         def second_day():
@@ -146,10 +146,10 @@ class TestForecaster:
 
     def test_teacher_forcing_without_a_target_is_an_error(self):
         with pytest.raises(ValueError, match="needs a target"):
-            Forecaster(D, SMALL)(torch.zeros(1, 4, D), None, 0.5)
+            LSTMForecaster(D, SMALL)(torch.zeros(1, 4, D), None, 0.5)
 
     def test_rollout_is_unaided_and_leaves_the_mode(self):
-        model = Forecaster(D, ForecastConfig(hidden=12, layers=2, dropout=0.5)).train()
+        model = LSTMForecaster(D, LSTMForecastConfig(hidden=12, layers=2, dropout=0.5)).train()
         past = torch.randn(2, 4, D)
         long, short = model.rollout(past, 9), model.rollout(past, 3)
         torch.testing.assert_close(long[:, :3], short)
@@ -161,11 +161,11 @@ class TestForecaster:
 class TestTraining:
     @pytest.mark.parametrize("target_days", [1, 4])
     def test_learns_a_rotation_better_than_persistence(self, target_days):
-        config = ForecastConfig(
+        config = LSTMForecastConfig(
             look_back=5, hidden=32, epochs=60, batch_size=32, target_days=target_days
         )
         train, validation = rotation(160), rotation(61, phase=0.4)
-        model = train_forecaster(lambda epoch: train, validation, config, 0, ignore)
+        model = train_lstm_forecaster(lambda epoch: train, validation, config, 0, ignore)
         windows = validation.unfold(0, 9, 1).mT
         past, truth = windows[:, :5], windows[:, 5:]
         error = (model.rollout(past, 4) - truth).square().mean(dim=(0, 2))
@@ -183,19 +183,19 @@ class TestTraining:
         def on_epoch(epoch, metrics):
             reported.append((epoch, set(metrics)))
 
-        train_forecaster(latents, rotation(9), SMALL, 0, on_epoch)
+        train_lstm_forecaster(latents, rotation(9), SMALL, 0, on_epoch)
         assert drawn == [0, 1, 2]
         assert reported == [(epoch, {"loss", "validation_loss", "lr"}) for epoch in range(3)]
 
     def test_seed_decides_everything(self):
-        config = ForecastConfig(
+        config = LSTMForecastConfig(
             look_back=3, hidden=6, layers=2, dropout=0.3, epochs=3, batch_size=4, target_days=3
         )
 
         def run(seed, outer):
             torch.manual_seed(outer)
             losses = []
-            model = train_forecaster(
+            model = train_lstm_forecaster(
                 lambda epoch: rotation(20) + 0.01 * epoch + 0 * torch.rand(1),
                 rotation(9),
                 config,
@@ -215,14 +215,14 @@ class TestTraining:
         torch.manual_seed(0)
         expected = torch.rand(3)
         torch.manual_seed(0)
-        train_forecaster(lambda epoch: rotation(12), rotation(9), SMALL, 0, ignore)
+        train_lstm_forecaster(lambda epoch: rotation(12), rotation(9), SMALL, 0, ignore)
         assert torch.equal(torch.rand(3), expected)
 
     def test_losses_are_means_over_windows_of_ragged_batches(self):
         """With a frozen learning rate both losses are those of the initial weights."""
-        config = ForecastConfig(look_back=2, hidden=4, epochs=1, batch_size=4, lr=1e-30)
+        config = LSTMForecastConfig(look_back=2, hidden=4, epochs=1, batch_size=4, lr=1e-30)
         h, seen = rotation(9), []
-        model = train_forecaster(
+        model = train_lstm_forecaster(
             lambda epoch: h, h, config, 0, lambda epoch, metrics: seen.append(metrics)
         )
         windows = h.unfold(0, 3, 1).mT  # 7 windows: batches of 4 and 3
@@ -231,11 +231,11 @@ class TestTraining:
         assert seen[0]["validation_loss"] == pytest.approx(float(expected), rel=1e-5)
 
     def test_learning_rate_falls_on_a_plateau(self):
-        config = ForecastConfig(
+        config = LSTMForecastConfig(
             look_back=2, hidden=4, epochs=4, lr=1e-12, plateau={"patience": 0, "factor": 0.5}
         )
         rates = []
-        train_forecaster(
+        train_lstm_forecaster(
             lambda epoch: rotation(9),
             rotation(9),
             config,
@@ -246,14 +246,16 @@ class TestTraining:
 
     def test_a_short_split_is_told_before_any_embedding_is_computed(self):
         with pytest.raises(ConfigError, match="in 4 days"):
-            train_forecaster(lambda epoch: pytest.fail("drawn"), rotation(4), SMALL, 0, ignore)
+            train_lstm_forecaster(lambda epoch: pytest.fail("drawn"), rotation(4), SMALL, 0, ignore)
         with pytest.raises(ConfigError, match="in 3 days"):
-            train_forecaster(lambda epoch: rotation(3), rotation(9), SMALL, 0, ignore)
+            train_lstm_forecaster(lambda epoch: rotation(3), rotation(9), SMALL, 0, ignore)
 
     def test_other_embedding_sizes_are_an_error(self):
         with pytest.raises(ValueError, match=r"\(9, 6\).*\(9, 7\)"):
-            train_forecaster(lambda epoch: rotation(9)[:, :6], rotation(9), SMALL, 0, ignore)
+            train_lstm_forecaster(lambda epoch: rotation(9)[:, :6], rotation(9), SMALL, 0, ignore)
 
     def test_missing_values_are_an_error(self):
         with pytest.raises(ValueError, match="became nan"):
-            train_forecaster(lambda epoch: rotation(9) * torch.nan, rotation(9), SMALL, 0, ignore)
+            train_lstm_forecaster(
+                lambda epoch: rotation(9) * torch.nan, rotation(9), SMALL, 0, ignore
+            )

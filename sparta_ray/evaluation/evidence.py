@@ -1,0 +1,153 @@
+"""What a study has to say on one question: the score, its interval, or why there is none."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from sparta_ray.evaluation.cost import Cost
+from sparta_ray.evaluation.score_record import Better, Score
+from sparta_ray.evaluation.study import Study
+from sparta_ray.evaluation.uncertainty import (
+    BootstrapConfig,
+    Comparison,
+    Interval,
+    compare,
+    interval_of,
+    spread_over_seeds,
+)
+from sparta_ray.evaluation.window_sums import WindowSums
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked of every variant.
+
+    Attributes:
+        task: Such as ``forecast``.
+        metric: Such as ``rrmse``.
+        setting: Of a forecast.
+        lead_days: Of a forecast.
+        variable: For a score of one variable.
+    """
+
+    task: str
+    metric: str
+    setting: str | None = None
+    lead_days: int | None = None
+    variable: str | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A variant's score.
+
+    Attributes:
+        value: Mean over runs and seeds, or None.
+        interval: Over windows.
+        spread: Standard deviation over trainings, or None where there is one.
+        trainings: Over how many.
+        reason: Why there is no value; empty where there is one.
+    """
+
+    value: float | None
+    interval: Interval
+    spread: float | None = None
+    trainings: int = 0
+    reason: str = ""
+
+
+class Evidence:
+    """A study's scores, looked up by variant and question."""
+
+    def __init__(self, study: Study, bootstrap: BootstrapConfig):
+        self.study, self.bootstrap = study, bootstrap
+        self._scores: dict[tuple[str, Question], list[Score]] = {}
+        self._windows: dict[tuple[str, Question], list[WindowSums]] = {}
+        for score in study.results.scores:
+            self._scores.setdefault((score.model, question_of(score)), []).append(score)
+        for found in study.results.windows:
+            key = (found.score.model, question_of(found.score))
+            self._windows.setdefault(key, []).append(found)
+
+    @cached_property
+    def variants(self) -> set[str]:
+        """The models that have any score."""
+        return {model for model, _ in self._scores}
+
+    def answer(self, variant: str, question: Question) -> Answer:
+        """Return a variant's score on a question, or why it has none."""
+        scores = self._scores.get((variant, question))
+        if not scores:
+            return Answer(None, Interval(None, None), reason=self._why_none(variant, question))
+        windows = self._windows.get((variant, question))
+        if windows is None:
+            interval = Interval(None, None, "this score is not made of windows")
+        else:
+            interval = interval_of(windows, self.bootstrap)
+        value = float(np.mean([score.value for score in scores]))
+        return Answer(value, interval, spread_over_seeds(scores), len(scores))
+
+    def compare(self, ours: str, theirs: str, question: Question, better: Better) -> Comparison:
+        """Compare two variants on the same windows, or say why that cannot be done."""
+        for variant in (ours, theirs):
+            if (variant, question) not in self._scores:
+                reason = f"{variant}: {self._why_none(variant, question)}"
+                return Comparison(None, Interval(None, None), "not compared", reason)
+        sides = [self._windows.get((variant, question)) for variant in (ours, theirs)]
+        if sides[0] is None or sides[1] is None:
+            reason = "this score is not made of windows"
+            return Comparison(None, Interval(None, None), "not compared", reason)
+        return compare(sides[0], sides[1], better, self.bootstrap)
+
+    def cost(self, variant: str) -> Cost | None:
+        """Return what a variant took to train."""
+        return self.study.results.costs.get(variant)
+
+    @cached_property
+    def settings(self) -> list[str]:
+        """The forecast settings that were scored."""
+        found = (q.setting for _, q in self._scores if q.task == "forecast")
+        return list(dict.fromkeys(setting for setting in found if setting is not None))
+
+    def leads(self, setting: str) -> list[int]:
+        """Return the leads at which a forecast setting was scored window by window."""
+        found = {
+            question.lead_days
+            for _, question in self._windows
+            if question.task == "forecast" and question.setting == setting
+        }
+        return sorted(lead for lead in found if lead is not None)
+
+    def _why_none(self, variant: str, question: Question) -> str:
+        if variant in self.study.empty:
+            return self.study.empty[variant]
+        if variant not in self.variants:
+            return "not run"
+        for absent in self.study.results.absent:
+            if (absent.task, absent.model, absent.metric) == (
+                question.task, variant, question.metric,
+            ):  # fmt: skip
+                return absent.reason
+        return self._why_not_scored(variant, question)
+
+    def _why_not_scored(self, variant: str, question: Question) -> str:
+        member = next(m for m in self.study.members if variant in self.study.names(m).values())
+        downstream = member.run.downstream
+        if question.task == "forecast":
+            assert question.setting is not None
+            config = downstream.forecast.get(question.setting)
+            if config is None:
+                return "this forecast setting was not run"
+            if question.lead_days is not None and question.lead_days > config.lead_days:
+                return f"forecast {config.lead_days} days only"
+            return "not among evaluation.report_leads"
+        optional = question.task in ("diffusion", "classification")
+        if optional and getattr(downstream, question.task) is None:
+            return f"{question.task} was left out"
+        return "not scored"
+
+
+def question_of(score: Score) -> Question:
+    """Return the question that a score answers."""
+    return Question(score.task, score.metric, score.setting, score.lead_days, score.variable)

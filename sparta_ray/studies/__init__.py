@@ -1,0 +1,1 @@
+"""Studies: variants x seeds of one run, or a sweep, trained, scored and compared."""

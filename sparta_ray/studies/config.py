@@ -1,0 +1,111 @@
+"""A study: which variants of a run are compared, and with which seeds."""
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+from pydantic.dataclasses import dataclass
+
+from sparta_ray.config import STRICT, ConfigError, load
+from sparta_ray.studies.sweep import SweepConfig
+
+Settings = dict[str, Any]
+"""Settings of a run, nested as in its file, or by path: ``model.width: 0.5``."""
+
+Link = Literal["train", "downstream", "evaluate", "report"]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ExpectedData:
+    """What the data are like, for an estimate where they cannot be reached.
+
+    Attributes:
+        first_day: Such as ``1959-01-01``.
+        days: How many.
+        grid: Longitudes and latitudes.
+    """
+
+    first_day: str
+    days: int = Field(ge=1)
+    grid: tuple[int, int]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Study:
+    """What one study file decides. Each trial, a variant with a seed, is an ordinary run.
+
+    Attributes:
+        name: Names the study folder, in which the trials' run folders lie.
+        folder: Where study folders lie: a path or fsspec URL.
+        base: The run file that variants change, relative to the study file; None for the defaults.
+        common: Settings over the base, for all variants.
+        seeds: Each variant is trained once with each; they are the runs' `seed`.
+        variants: By name: settings over base and common, or a run file in place of the base.
+        sweep: Makes the variants from a search space instead.
+        until: The last link that is done.
+        expects: What ``--dry-run`` counts with where the source cannot be reached.
+    """
+
+    name: str = "study"
+    folder: str = "runs"
+    base: str | None = None
+    common: Settings = Field(default_factory=dict)
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    variants: dict[str, str | Settings] = Field(default_factory=dict)
+    sweep: SweepConfig | None = None
+    until: Link = "report"
+    expects: ExpectedData | None = None
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        return _folder_name(name)
+
+    @field_validator("variants")
+    @classmethod
+    def _check_variants(cls, variants: dict[str, Any]) -> dict[str, Any]:
+        for name in variants:
+            _folder_name(name)
+        return variants
+
+    @field_validator("seeds")
+    @classmethod
+    def _check_seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds) or min(seeds) < 0:
+            raise ValueError("name no seed twice, and none below 0")
+        return seeds
+
+    @property
+    def path(self) -> str:
+        """The study folder."""
+        return f"{self.folder.rstrip('/')}/{self.name}"
+
+
+def _folder_name(name: str) -> str:
+    if not re.fullmatch(r"\w[\w.-]*", name):
+        raise ValueError(
+            f"{name!r}: use letters, digits, '.', '_' and '-', not '.' or '-' first: it names a "
+            "folder"
+        )
+    return name
+
+
+def load_study(path: str, overrides: tuple[str, ...] = ()) -> Study:
+    """Read a study file.
+
+    Raises:
+        ConfigError: It is no study, or names neither variants nor a sweep, or both.
+    """
+    study = load(Study, path, overrides)
+    if bool(study.variants) == (study.sweep is not None):
+        raise ConfigError(
+            f"{path}: a study needs either `variants` or a `sweep`"
+            + (", not both" if study.variants else "; a run's file is for jobs/train_sparta.py")
+        )
+    return study
+
+
+def beside(path: str, name: str) -> Path:
+    """Return the file `name`, relative to the study file `path`."""
+    return Path(path).parent / name

@@ -1,0 +1,108 @@
+"""A study from its file to its summary: every link once for all trials, whatever fails named."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+
+from sparta_ray.capacity import joins_cluster
+from sparta_ray.chain import check_fits
+from sparta_ray.cluster import check_local, ray_session
+from sparta_ray.downstream.trial import FailedTrialsError, is_finished
+from sparta_ray.downstream.trial import trials as downstream_trials
+from sparta_ray.evaluation.page import write_pages
+from sparta_ray.evaluation.results import is_evaluated
+from sparta_ray.run import Run
+from sparta_ray.run_folder import RunFolder
+from sparta_ray.studies.config import Study
+from sparta_ray.studies.data import Layouts
+from sparta_ray.studies.epochs import was_stopped
+from sparta_ray.studies.folder import StudyFolder
+from sparta_ray.studies.summary import write_summary
+from sparta_ray.studies.trial import StudyTrial, named
+from sparta_ray.training.checkpoint import is_trained
+
+_DEMANDING = {"train": ("train",)}
+"""What each last link asks of the cluster, where that is not everything."""
+
+
+def run_study(study: Study, trials: Sequence[StudyTrial]) -> None:
+    """Do what is left of a study, and print its summary.
+
+    The run folders are all the state there is: the same call continues after any interruption.
+
+    Raises:
+        ConfigError: Some trial cannot be done as it is; nothing was begun.
+        FailedTrialsError: Some trials failed; all others were done.
+    """
+    check_study(study, trials)
+    folder = StudyFolder(study.path)
+    with ExitStack() as held:
+        held.enter_context(folder.held())
+        for trial in trials:
+            held.enter_context(RunFolder(trial.run.path).held())
+        folder.record(study, trials)
+        failures = _do(study, trials, folder) if _is_left(study, trials) else {}
+        for trial in trials:
+            if trial.name not in failures:
+                folder.forget_error(trial.name)
+        print(write_summary(study, trials, folder), flush=True)
+        if study.until == "report" and any(_is_evaluated(trial.run) for trial in trials):
+            print(f"report: {write_pages([study.path])}", flush=True)
+    if failures:
+        lines = [f"  {name}: {reason}" for name, reason in failures.items()]
+        raise FailedTrialsError(
+            f"{len(failures)} of {len(trials)} trials failed; the same command tries them again, "
+            f"and {folder.child('errors')} has more:\n" + "\n".join(lines)
+        )
+
+
+def check_study(study: Study, trials: Sequence[StudyTrial]) -> None:
+    """Refuse a study that cannot work, before anything is started or spent.
+
+    Raises:
+        ConfigError: Names the trial, the setting and the remedy.
+    """
+    StudyFolder(study.path).check(trials)
+    layouts = Layouts()
+    for trial in trials:
+        with named(trial):
+            check_fits(trial.run, layouts.of(trial.run.data))
+            if not joins_cluster():
+                check_local(trial.run, _links(study))
+
+
+def _links(study: Study) -> tuple[str, ...]:
+    return _DEMANDING.get(study.until, ("train", "downstream"))
+
+
+def _is_left(study: Study, trials: Sequence[StudyTrial]) -> bool:
+    """Return whether anything needs Ray."""
+    return not all(_is_done(study, trial.run) for trial in trials)
+
+
+def _is_done(study: Study, run: Run) -> bool:
+    folder = RunFolder(run.path)
+    if was_stopped(folder):
+        return True
+    if not is_trained(run):
+        return False
+    if study.until == "train":
+        return True
+    if not all(is_finished(folder, trial) for trial in downstream_trials(run)):
+        return False
+    return study.until == "downstream" or _is_evaluated(run)
+
+
+def _is_evaluated(run: Run) -> bool:
+    return is_evaluated(RunFolder(run.path), run.evaluation)
+
+
+def _do(study: Study, trials: Sequence[StudyTrial], folder: StudyFolder) -> dict[str, str]:
+    """Do what is left in one session; return the reasons of the trials that failed."""
+    with ray_session(trials[0].run, _links(study)):
+        # Only here is Ray needed; a finished study is summed up without it.
+        from sparta_ray.data.prepare import prepare
+        from sparta_ray.studies.links import do_links
+
+        for trial in trials:
+            RunFolder(trial.run.path).claim(trial.run, prepare(trial.run.data).fingerprint)
+        return do_links(study, trials, folder)

@@ -1,0 +1,93 @@
+"""What a study found, in one table: each score's mean and its spread over seeds."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sparta_ray.evaluation.results import is_evaluated
+from sparta_ray.run import Run
+from sparta_ray.run_folder import RunFolder
+from sparta_ray.spread import Key, as_csv, as_json, as_markdown, spreads
+from sparta_ray.studies.config import Study
+from sparta_ray.studies.epochs import epochs_of, was_stopped
+from sparta_ray.studies.folder import StudyFolder
+from sparta_ray.studies.sweep import SweepConfig
+from sparta_ray.studies.trial import StudyTrial
+
+_SWEEP = ("variant", "judged by", "epochs")
+_TRAINING = ("variant", "stage", "measure")
+_SCORES = ("variant", "task", "model", "setting", "lead", "metric", "units")
+
+Rows = Iterator[tuple[Key, float]]
+
+
+def write_summary(study: Study, trials: Sequence[StudyTrial], folder: StudyFolder) -> str:
+    """Write ``summary.md``, ``.csv`` and ``.json``; return the table as Markdown.
+
+    A sweep is summed up by its metric, a study of whole chains by its scores of whole fields, over
+    the seeds of training and of the tasks.
+    """
+    headings, values = _what_is_compared(study, trials)
+    rows = spreads(values)
+    table = as_markdown(headings, rows)
+    folder.write("summary.md", table + "\n")
+    folder.write("summary.csv", as_csv(headings, rows))
+    folder.write("summary.json", as_json(headings, rows))
+    return table
+
+
+def _what_is_compared(study: Study, trials: Sequence[StudyTrial]) -> tuple[Key, Rows]:
+    if study.sweep is not None:
+        return _SWEEP, _judged(study.sweep, trials)
+    if study.until in ("train", "downstream"):
+        return _TRAINING, _last_epochs(trials)
+    return _SCORES, _scores(trials)
+
+
+def _scores(trials: Sequence[StudyTrial]) -> Rows:
+    """Yield the models' scores of whole fields at the leads that tables show."""
+    for trial in trials:
+        folder = RunFolder(trial.run.path)
+        if not is_evaluated(folder, trial.run.evaluation):
+            continue
+        for score in json.loads(folder.read("evaluation/scores.json"))["scores"]:
+            of_a_model = score["model"].startswith(trial.run.models)
+            if of_a_model and score["variable"] is None and _is_tabled(trial.run, score):
+                lead = score["lead_days"]
+                named = {**score, "variant": trial.variant, "lead": lead}
+                yield tuple(_text(named[heading]) for heading in _SCORES), score["value"]
+
+
+def _is_tabled(run: Run, score: Mapping[str, Any]) -> bool:
+    """Return whether a score's lead time is one that tables show."""
+    lead, forecast = score["lead_days"], run.downstream.forecast.get(score["setting"])
+    if lead is None or forecast is None:
+        return True
+    return lead in run.evaluation.table_leads(forecast.lead_days)
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _judged(sweep: SweepConfig, trials: Sequence[StudyTrial]) -> Rows:
+    """Yield each variant's metric as it came out last, and after how many epochs, best first."""
+    name = f"{sweep.stage}/{sweep.metric}"
+    last = []
+    for trial in trials:
+        folder = RunFolder(trial.run.path)
+        epochs = [epoch for epoch in epochs_of(folder, sweep.stage) if name in epoch]
+        if epochs:
+            ended = " (stopped)" if was_stopped(folder) else ""
+            last.append(((trial.variant, name, f"{epochs[-1]['epochs']}{ended}"), epochs[-1][name]))
+    yield from sorted(last, key=lambda row: row[1], reverse=sweep.mode == "max")
+
+
+def _last_epochs(trials: Sequence[StudyTrial]) -> Rows:
+    """Yield every measure of each stage's last epoch."""
+    for trial in trials:
+        for stage in trial.run.training.stages:
+            epochs = epochs_of(RunFolder(trial.run.path), stage.kind)
+            for name, value in (epochs[-1] if epochs else {}).items():
+                if name != "epochs":
+                    yield (trial.variant, stage.kind, name.partition("/")[2]), value

@@ -1,0 +1,264 @@
+"""The published tables, row by row, of a study whose scores are the published numbers."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sparta_ray.config import ConfigError, from_tree
+from sparta_ray.evaluation.claims import judge_all
+from sparta_ray.evaluation.display import PUBLISHED_NAMES
+from sparta_ray.evaluation.evidence import Evidence, Question
+from sparta_ray.evaluation.paper_tables import PAPER_TABLES, published_layout
+from sparta_ray.evaluation.published_results import (
+    SIMPLE,
+    published_results,
+    published_value,
+    published_variant,
+)
+from sparta_ray.evaluation.results import Results
+from sparta_ray.evaluation.score_record import Subject
+from sparta_ray.evaluation.study import Member, Study, _checked, _variants, variant_name
+from sparta_ray.evaluation.table_files import of_judgements, of_paper_table
+from sparta_ray.evaluation.uncertainty import BootstrapConfig
+from sparta_ray.evaluation.window_sums import Windows
+from sparta_ray.run import Run
+from sparta_ray.run_folder import RunFolder
+
+SHIFT = 0.5
+"""Our numbers are the published ones and this."""
+
+SWITCHES = {
+    "sparta_early_hn_cycle": {},
+    "sparta_early_hn": {"training": {"contrastive": {"cycle_weight": 0}}},
+    "sparta_early_cycle": {"sampling": {"negatives": False}},
+    "sparta_early": {
+        "sampling": {"negatives": False},
+        "training": {"contrastive": {"cycle_weight": 0}},
+    },
+    "sparta_late_attention": {"model": {"fusion": {"kind": "attention"}}},
+    "sparta_late_graph": {"model": {"fusion": {"kind": "graph"}}},
+    "barlow_twins": {"training": {"contrastive": {"loss": {"kind": "barlow_twins"}}}},
+    "supcon": {"training": {"contrastive": {"loss": {"kind": "supervised"}}}},
+    "simclr": {"sampling": {"negatives": False, "max_neighbour_days": 0}},
+}
+
+
+def run_of(variant, **changes):
+    only = {"training": {"stages": [{"kind": "pretrain"}]}}
+    tree = {**SWITCHES[variant], "name": variant}
+    tree["training"] = {**tree.get("training", {}), **only["training"]}
+    return from_tree(Run, {**tree, **changes}, "test")
+
+
+def published_scores(variant, kind="sparta"):
+    """Return scores that are the published ones and `SHIFT`, with 200 windows each."""
+    results = Results()
+    days = np.arange(200.0)
+    keys = [(*key, None, None) for key in SIMPLE]
+    keys += [
+        ("forecast", "rrmse", setting, lead)
+        for setting in published_results()["forecast_rrmse_percent"]
+        for lead in (25, 50, 75, 100)
+    ]
+    for task, metric, setting, lead in keys:
+        value = published_value(task, metric, variant, setting, lead)
+        if value is not None:
+            windows = Windows(Subject(task, kind, setting, 0), days, lead)
+            results.add([windows.mean(metric, np.full(200, value + SHIFT))])
+    return results
+
+
+def member(variant, **changes):
+    run = run_of(variant, **changes)
+    results = published_scores(variant)
+    return Member(variant, run, RunFolder(f"runs/{run.name}"), "print", results)
+
+
+@pytest.fixture(scope="module")
+def evidence():
+    members = [member(variant) for variant in SWITCHES if variant != "sparta_late_graph"]
+    alone = from_tree(Run, {"training": {"stages": [{"kind": "autoencoder"}]}}, "test")
+    scores = published_scores("autoencoder", "autoencoder")
+    members.append(Member("autoencoder", alone, RunFolder("runs/a"), "print", scores))
+    study = Study("all", "runs", tuple(members), {"sparta_late_graph": "failed: no memory"})
+    return Evidence(study, BootstrapConfig())
+
+
+def reference():
+    """Return the reference file beside the checkout where there is one, else the package's own."""
+    for parent in Path(__file__).parents:
+        path = parent / "shared" / "reference_results.json"
+        if path.exists():
+            return json.loads(path.read_text())
+    return published_results()
+
+
+def test_the_packages_numbers_are_the_references():
+    ours, theirs = published_results(), reference()
+    assert {k: v for k, v in ours.items() if k != "source"} == {
+        k: v for k, v in theirs.items() if k != "source"
+    }
+
+
+def test_the_layout_is_the_references_row_by_row(evidence):
+    theirs, layout = reference(), published_layout(evidence)
+    assert set(layout) == {
+        "forecast_rrmse_percent", "diffusion", "classification_test_cross_entropy",
+        "smoothness_mean_std", "contrastive_methods_table_3_1",
+    }  # fmt: skip
+
+    def check(ours, published, variant):
+        assert ours["published"] == published
+        if variant == "sparta_late_graph":
+            assert (ours["ours"], ours["reason"]) == (None, "failed: no memory")
+        else:
+            assert ours["ours"] == pytest.approx(published + SHIFT)
+            assert ours["difference"] == pytest.approx(SHIFT)
+            assert ours["low"] == pytest.approx(ours["ours"])  # all windows are alike
+
+    forecasts = theirs["forecast_rrmse_percent"]
+    assert list(layout["forecast_rrmse_percent"]) == list(forecasts)
+    for setting, rows in forecasts.items():
+        assert list(layout["forecast_rrmse_percent"][setting]) == list(rows)
+        for variant, leads in rows.items():
+            ours = layout["forecast_rrmse_percent"][setting][variant]
+            assert list(ours) == list(leads)
+            for lead, value in leads.items():
+                check(ours[lead], value, variant)
+    for name in set(layout) - {"forecast_rrmse_percent"}:
+        rows = {k: v for k, v in theirs[name].items() if k not in ("columns", "note")}
+        assert [k for k in layout[name] if k != "columns"] == list(rows)
+        assert layout[name].get("columns") == theirs[name].get("columns")
+        for variant, row in rows.items():
+            values = row["values"] if isinstance(row, dict) else row
+            values = values if isinstance(values, list) else [values]
+            cells = layout[name][variant]
+            cells = cells if isinstance(cells, list) else [cells]
+            for cell, value in zip(cells, values, strict=True):
+                check(cell, value, variant)
+
+
+def test_every_published_number_stands_in_a_table_of_its_number(evidence):
+    tables = {table(evidence).number: table(evidence) for table in PAPER_TABLES}
+    assert list(tables) == [*map(str, range(1, 16)), "3.1"]
+    rows = {number: [row.variant for row in table.rows] for number, table in tables.items()}
+    assert rows["1"] == ["sparta_early_hn_cycle", "autoencoder"]
+    assert rows["4"] == ["autoencoder", "sparta_early_hn_cycle"]
+    assert rows["12"] == ["sparta_early_hn_cycle", "sparta_late_attention", "sparta_late_graph"]
+    assert rows["15"] == ["sparta_late_attention", "sparta_late_graph"]
+    assert [cell.published for cell in tables["8"].rows[1].cells] == [19.63, 20.45, 20.70, 21.54]
+    assert [cell.published for cell in tables["14"].rows[2].cells] == [
+        12.23, 0.96, 0.90, 0.4378, None, 0.1412
+    ]  # fmt: skip
+    assert [cell.published for cell in tables["10"].rows[3].cells[:4]] == [2.59, 0.57, 5.56, 1.45]
+    assert [cell.published for cell in tables["3.1"].rows[2].cells] == [0.931, 0.23, 44.24]
+
+
+def test_what_was_not_run_is_a_cell_that_says_why(evidence):
+    graph = PAPER_TABLES[10](evidence).rows[2]
+    assert graph.variant == "sparta_late_graph"
+    assert {cell.ours.reason for cell in graph.cells} == {"failed: no memory"}
+    study = Study("one", "runs", evidence.study.members[:1], {})
+    alone = Evidence(study, BootstrapConfig())
+    table = PAPER_TABLES[0](alone)
+    assert [cell.ours.reason for cell in table.rows[1].cells] == ["not run"] * 4
+    assert table.rows[0].cells[0].ours.value == pytest.approx(15.71 + SHIFT)
+
+
+def test_reasons_tell_a_shortened_run():
+    shortened = {
+        "forecast": {"lookback30_stride1": {"lead_days": 30}},
+        "classification": None,
+    }
+    short = member("sparta_early_hn_cycle", downstream=shortened)
+    short.results.windows = [w for w in short.results.windows if w.score.lead_days == 25][:1]
+    short.results.scores = [w.score for w in short.results.windows]
+    found = Evidence(Study("one", "runs", (short,), {}), BootstrapConfig())
+
+    def reason(task, metric, *more):
+        return found.answer("sparta_early_hn_cycle", Question(task, metric, *more)).reason
+
+    assert reason("forecast", "rrmse", "lookback30_stride1", 50) == "forecast 30 days only"
+    assert reason("forecast", "rrmse", "lookback5_stride5", 50).endswith("setting was not run")
+    assert reason("forecast", "rrmse", "lookback30_stride1", 2).endswith("report_leads")
+    assert reason("classification", "cross-entropy") == "classification was left out"
+    assert reason("diffusion", "std") == "not scored"
+
+
+@pytest.mark.parametrize("variant", SWITCHES)
+def test_a_run_is_known_by_its_settings(variant):
+    assert published_variant(run_of(variant), "sparta") == variant
+    assert published_variant(run_of(variant), "autoencoder") == "autoencoder"
+    assert variant in PUBLISHED_NAMES
+
+
+def test_late_fusion_without_cycle_loss_has_no_published_row():
+    tree = {
+        "model": {"fusion": {"kind": "graph"}},
+        "training": {"contrastive": {"cycle_weight": 0}},
+    }
+    assert published_variant(from_tree(Run, tree, "test"), "sparta") is None
+
+
+def test_names_of_a_study_are_the_published_ones_where_they_are_meant():
+    assert variant_name("early-hn-cycle") == "sparta_early_hn_cycle"
+    assert variant_name("late-graph") == "sparta_late_graph"
+    assert variant_name("autoencoder") == "autoencoder"
+    assert variant_name("supervised") == "supcon"
+    assert variant_name("with-mask-channel") == "with-mask-channel"
+
+
+def test_runs_that_differ_elsewhere_keep_their_own_names():
+    plain = run_of("sparta_early_hn_cycle")
+    again = replace(plain, name="again", seed=5)
+    wide = run_of("sparta_early_hn_cycle", model={"width": 0.5}, name="wide")
+    assert _variants([plain, again]) == ["sparta_early_hn_cycle"] * 2
+    assert _variants([plain, wide]) == ["sparta_early_hn_cycle", "wide"]
+    assert _variants([run_of("sparta_late_graph"), plain]) == [
+        "sparta_late_graph", "sparta_early_hn_cycle"
+    ]  # fmt: skip
+
+
+def test_mixed_data_or_splits_are_refused():
+    first = member("sparta_early_hn_cycle")
+    other = replace(member("sparta_early"), fingerprint="another")
+    with pytest.raises(ConfigError, match="data fingerprint is print and another"):
+        _checked(Study("mixed", "runs", (first, other), {}))
+    split = {"split": {"train": 0.5, "validation": 0.1}}
+    other = member("sparta_early", downstream=split)
+    with pytest.raises(ConfigError, match=r"downstream\.split"):
+        _checked(Study("mixed", "runs", (first, other), {}))
+    with pytest.raises(ConfigError, match="no evaluated run"):
+        _checked(Study("none", "runs", (), {"early": "not begun"}))
+
+
+def test_claims_are_judged_by_the_published_numbers(evidence):
+    found = {j.claim.statement: j for j in judge_all(evidence)}
+    forecasts = found["SPARTA forecasts better than the autoencoder"]
+    assert forecasts.outcome == "mixed"  # Table 2 has it worse from 50 days on
+    assert forecasts.explanation == "Of 12 comparisons, better in 9, worse in 3."
+    assert found["SPARTA's embeddings move more smoothly, in plain distances"].outcome == "holds"
+    assert found["Seasons are classified better"].outcome == "holds"
+    untested = found["The graph forecasts better than self-attention"]
+    assert untested.outcome == "not tested"
+    assert "failed: no memory" in untested.explanation
+    lines = of_judgements(list(found.values())).rows
+    assert sum(row[0] == forecasts.claim.statement for row in lines) == 12
+
+
+def test_twins_hold_every_number_and_no_difference_from_other_data(evidence):
+    table = PAPER_TABLES[1](evidence)
+    plain = of_paper_table(table, comparable=True)
+    files = dict(plain.files())
+    assert list(files) == ["table-2.md", "table-2.csv", "table-2.json"]
+    records = json.loads(files["table-2.json"])["rows"]
+    assert len(records) == len(files["table-2.csv"].splitlines()) - 1 == 8
+    assert len(files["table-2.md"].splitlines()) == 4 + 8
+    assert records[1]["published"] == 17.30
+    assert records[1]["difference"] == pytest.approx(SHIFT)
+    other = json.loads(dict(of_paper_table(table, comparable=False).files())["table-2.json"])
+    assert {record["difference"] for record in other["rows"]} == {None}
+    assert "other data" in other["rows"][0]["reason"]
