@@ -10,8 +10,10 @@ from sparta_ray.training.estimate import example_step, step_flop
 from sparta_ray.training.precision import resolve_precision
 from sparta_ray.training.stages import StageConfig
 
-_CPU_ROWS = 12
-"""Rows of a step on a CPU, where a full one of a large model takes half a minute."""
+_CPU = "one thread of the CPU"
+
+_CPU_FLOP = 150e9
+"""Operations of a step on a CPU, a second or two: one of a large model has fewer rows there."""
 
 _STEPS = 3
 
@@ -24,7 +26,7 @@ class Probe:
     """What was timed, and how fast it went.
 
     Attributes:
-        device: Such as ``cpu (2 threads)`` or a GPU's name.
+        device: One thread of the CPU, or a GPU's name.
         precision: ``float32`` or ``bfloat16``.
         rows: Rows of a step.
         seconds: Of the fastest step.
@@ -40,7 +42,7 @@ class Probe:
     @property
     def on_cpu(self) -> bool:
         """Whether no GPU was at hand."""
-        return self.device.startswith("cpu")
+        return self.device == _CPU
 
     @property
     def rate(self) -> float:
@@ -59,10 +61,9 @@ def probe(run: Run, stage: StageConfig, grid: tuple[int, int]) -> Probe:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rows = run.sampling.anchors_per_batch * run.sampling.rows_per_anchor
     if device.type == "cpu":
-        rows = min(rows, _CPU_ROWS)
+        rows = min(rows, max(4, int(rows * _CPU_FLOP / step_flop(run, stage, grid))))
+        torch.set_num_threads(1)  # several wait for each other where anything else runs
     precision = resolve_precision(run.training.precision, device)
-    threads = run.scaling.threads_per_worker or max(1, int(run.scaling.cpus_per_worker))
-    torch.set_num_threads(threads)
     with device:
         module, views = example_step(run, stage, grid, rows)
     module.train()
@@ -84,4 +85,4 @@ def probe(run: Run, stage: StageConfig, grid: tuple[int, int]) -> Probe:
 def _name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"cpu, {torch.get_num_threads()} thread(s)"
+    return _CPU
