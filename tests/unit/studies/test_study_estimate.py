@@ -30,7 +30,7 @@ def test_the_paper_costs_what_the_published_recipe_costs():
     costs = trial_costs(counted, {trial.name: size for trial in counted})
     autoencoder, early, late = costs
     assert early.flop + autoencoder.flop == pytest.approx(194e15, rel=0.01)
-    # "About 820" is of a stage 3 that goes back through the frozen encoders; here none does.
+    # "About 820" was an estimate; how it counts stage 3's frozen encoders is not known.
     assert late.flop + autoencoder.flop == pytest.approx(820e15, rel=0.1)
     assert early.steps == late.steps == 334 * (100 + 250 + 200)
     assert autoencoder.steps == 334 * 180
