@@ -225,6 +225,9 @@ def test_a_node_of_another_image_is_named_with_what_differs(
     cluster: Cluster, folder: Path, wrong_image: Path, tmp_path: Path
 ) -> None:
     nodes = len(ray.nodes())
+    code = tmp_path / "code"  # the package alone: beside it an installation leaves its version
+    code.mkdir()
+    (code / "sparta_ray").symlink_to(ROOT / "sparta_ray")
     with (tmp_path / "node.log").open("w") as log:
         node = subprocess.Popen(
             [
