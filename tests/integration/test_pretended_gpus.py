@@ -235,7 +235,7 @@ def test_a_node_of_another_image_is_named_with_what_differs(
                 f"--address={cluster.address}", "--object-store-memory=100000000",
                 f"--node-ip-address={cluster.head_node.node_ip_address}",
             ],
-            env=os.environ | {"PYTHONPATH": str(ROOT)}, start_new_session=True,
+            env=os.environ | {"PYTHONPATH": str(code)}, start_new_session=True,
             stdout=log, stderr=subprocess.STDOUT,
         )  # fmt: skip
     try:
