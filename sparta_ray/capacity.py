@@ -7,7 +7,6 @@ from typing import Any
 
 import ray
 import yaml
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sparta_ray.placement import DEMANDING, Node, check_resources
 from sparta_ray.run import Run
@@ -19,15 +18,6 @@ _LAUNCHED = Path("~/ray_bootstrap_config.yaml")
 def joins_cluster() -> bool:
     """Return whether a running cluster is named, as in a submitted job."""
     return bool(os.environ.get("RAY_ADDRESS"))
-
-
-def beside_driver() -> dict[str, Any]:
-    """Return options of an actor without CPUs that no lost worker node takes with it."""
-    node = ray.get_runtime_context().get_node_id()
-    return {
-        "num_cpus": 0,
-        "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False),
-    }
 
 
 def nodes_now() -> list[Node]:

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 import ray
 import torch
 
-from sparta_ray.capacity import beside_driver, check_cluster, joins_cluster, may_grow
+from sparta_ray.capacity import check_cluster, joins_cluster, may_grow
 from sparta_ray.data.store import read_meta
+from sparta_ray.desk import Desk, open_drawer
 from sparta_ray.nodes import check_nodes, refuse_own_disks
 from sparta_ray.placement import DEMANDING, Node, check_resources
 from sparta_ray.progress import ProgressLine
@@ -175,12 +176,13 @@ class Show:
 
     def __init__(
         self,
-        board: "ray.actor.ActorHandle[_Board]",
+        desk: "ray.actor.ActorHandle[Desk]",
+        drawer: str,
         within: str = "",
         begun: Callable[[], None] = lambda: None,
     ):
-        """Show on a board; lines are labelled as `within` something, the first calls `begun`."""
-        self._board, self._within, self._begun = board, within, begun
+        """Show by a drawer; lines are labelled as `within` something, the first calls `begun`."""
+        self._desk, self._drawer, self._within, self._begun = desk, drawer, within, begun
         self._called = False
 
     def __call__(self, label: str, done: int, total: int, text: str) -> None:
@@ -188,49 +190,39 @@ class Show:
         if not self._called:
             self._called = True
             self._begun()
-        self._board.put.remote((f"{self._within}{label}", done, total, text))
+        self._desk.put.remote(self._drawer, (f"{self._within}{label}", done, total, text))
 
     def within(self, what: str, begun: Callable[[], None] = lambda: None) -> "Show":
         """Return the same for a part, whose first line calls `begun` where it is shown."""
-        return Show(self._board, f"{what} ", begun)
+        return Show(self._desk, self._drawer, f"{what} ", begun)
 
 
 @contextmanager
 def watched(begun: Callable[[], None] = lambda: None) -> Iterator[Show]:
     """Print here, as they come, the progress lines that workers show; the first calls `begun`."""
-    board = ray.remote(_Board).options(**beside_driver()).remote()
+    desk, drawer = open_drawer()
     over = threading.Event()
-    printer = threading.Thread(target=_print_lines, args=(board, over, begun), daemon=True)
+    arguments = (desk, drawer, over, begun)
+    printer = threading.Thread(target=_print_lines, args=arguments, daemon=True)
     printer.start()
     try:
-        yield Show(board)
+        yield Show(desk, drawer)
     finally:
         over.set()
         printer.join()
 
 
-class _Board:
-    """Holds progress lines until they are taken."""
-
-    def __init__(self) -> None:
-        self._lines: list[tuple[str, int, int, str]] = []
-
-    def put(self, line: tuple[str, int, int, str]) -> None:
-        self._lines.append(line)
-
-    def take(self) -> list[tuple[str, int, int, str]]:
-        lines, self._lines = self._lines, []
-        return lines
-
-
 def _print_lines(
-    board: "ray.actor.ActorHandle[_Board]", over: threading.Event, begun: Callable[[], None]
+    desk: "ray.actor.ActorHandle[Desk]",
+    drawer: str,
+    over: threading.Event,
+    begun: Callable[[], None],
 ) -> None:
     lines: dict[str, ProgressLine] = {}
     last_round = False
     while not last_round:
         last_round = over.wait(timeout=0.5)
-        for label, done, total, text in ray.get(board.take.remote()):
+        for label, done, total, text in ray.get(desk.take.remote(drawer)):
             if not lines:
                 begun()
             line = lines.setdefault(label, ProgressLine(label, every=0.0))

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 import ray
 from ray.util.placement_group import placement_group, remove_placement_group
 
-from sparta_ray.capacity import beside_driver, joins_cluster, nodes_at_most, nodes_now, total
+from sparta_ray.capacity import joins_cluster, nodes_at_most, nodes_now, total
 from sparta_ray.config import ConfigError
+from sparta_ray.desk import Turn, beside_driver
 from sparta_ray.placement import Ask, Node, holds, training_ask
 from sparta_ray.run import Run
 
@@ -63,8 +64,8 @@ def wait_for_room(ask: Ask, every: float = 60.0, patience: float = _PATIENCE) ->
 class _GiveBack:
     """Gives a turn back, once, from any process of the cluster."""
 
-    def __init__(self, turn: "ray.actor.ActorHandle[_Turn]"):
-        self._turn: ray.actor.ActorHandle[_Turn] | None = turn
+    def __init__(self, turn: "ray.actor.ActorHandle[Turn]"):
+        self._turn: ray.actor.ActorHandle[Turn] | None = turn
 
     def __call__(self) -> None:
         if self._turn is not None:
@@ -72,11 +73,7 @@ class _GiveBack:
             self._turn = None
 
 
-class _Turn:
-    """Exists while a run begins; ends with the run that made it, however that ends."""
-
-
-def _wait_for_turn(ask: Ask, every: float) -> "ray.actor.ActorHandle[_Turn]":
+def _wait_for_turn(ask: Ask, every: float) -> "ray.actor.ActorHandle[Turn]":
     waiting = _Waiting(ask, every, _PATIENCE)
     while True:
         if _is_taken():
@@ -96,10 +93,10 @@ def _is_taken() -> bool:
     return True
 
 
-def _take_turn() -> "ray.actor.ActorHandle[_Turn] | None":
+def _take_turn() -> "ray.actor.ActorHandle[Turn] | None":
     """Return the turn, unless another run has it."""
     try:
-        return ray.remote(_Turn).options(name=_TURN, namespace=_TURN, **beside_driver()).remote()
+        return ray.remote(Turn).options(name=_TURN, namespace=_TURN, **beside_driver()).remote()
     except ValueError:  # the name is taken
         return None
 

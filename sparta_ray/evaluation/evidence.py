@@ -5,11 +5,11 @@ from functools import cached_property
 
 import numpy as np
 
+from sparta_ray.evaluation.config import BootstrapConfig
 from sparta_ray.evaluation.cost import Cost
 from sparta_ray.evaluation.score_record import Better, Score
 from sparta_ray.evaluation.study import Study
 from sparta_ray.evaluation.uncertainty import (
-    BootstrapConfig,
     Comparison,
     Interval,
     compare,

@@ -15,32 +15,13 @@ from typing import Literal
 import numpy as np
 import scipy.stats
 from numpy.typing import NDArray
-from pydantic import Field
-from pydantic.dataclasses import dataclass as checked
 
-from sparta_ray.config import STRICT
+from sparta_ray.evaluation.config import BootstrapConfig
 from sparta_ray.evaluation.score_record import Better, Score
 from sparta_ray.evaluation.window_sums import WindowSums, combine
 from sparta_ray.seeding import derive_seed
 
 Verdict = Literal["better", "worse", "not separable", "not compared"]
-
-
-@checked(frozen=True, kw_only=True, config=STRICT)
-class BootstrapConfig:
-    """How intervals are drawn.
-
-    Attributes:
-        block_days: Days in a block: longer than weather remembers.
-        draws: Resamples of all windows.
-        level: Share of draws inside an interval.
-        fewest_blocks: With fewer whole blocks than this no interval is given.
-    """
-
-    block_days: int = Field(default=30, ge=1)
-    draws: int = Field(default=1000, ge=100)
-    level: float = Field(default=0.95, gt=0, lt=1)
-    fewest_blocks: int = Field(default=5, ge=2)
 
 
 @dataclass(frozen=True)

@@ -28,22 +28,26 @@ class RowDropout(nn.Module):
         super().__init__()
         self.rate = rate
         self.first_row = 0
+        self._draw_key = _draw_key
 
     def forward(self, x_B: Tensor) -> Tensor:
         """Return values of the same shape (B, …)."""
         if not self.training or self.rate == 0:
             return x_B
-        dropped_B = draw_dropped(_draw_key(), self.first_row, x_B, self.rate)
+        dropped_B = draw_dropped(self._draw_key(), self.first_row, x_B, self.rate)
         return (x_B / (1 - self.rate)).masked_fill(dropped_B, 0)
+
+    def draw_eagerly(self) -> None:
+        """Keep drawing from torch's generator in a compiled model, which has one of its own."""
+        self._draw_key = torch.compiler.disable(_draw_key)  # type: ignore[no-untyped-call]
 
     def extra_repr(self) -> str:
         """Return what ``print(model)`` shows."""
         return f"rate={self.rate}"
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
 def _draw_key() -> Tensor:
-    """Draw the key of a call; a compiled model would draw from a generator of its own."""
+    """Draw the key of a call, int64, no dimensions."""
     return torch.randint(2**63 - 1, ())
 
 

@@ -35,7 +35,14 @@ from sparta_ray.training.loop import EpochReport, NonFiniteError, StageLoop, Sta
 from sparta_ray.training.precision import resolve_precision, weights_type
 from sparta_ray.training.replay import Failure, join_rows
 from sparta_ray.training.reporter import Show, StageReporter
-from sparta_ray.training.stages import ModelKind, StageModule, build_model, model_kind, needs
+from sparta_ray.training.stages import (
+    ModelKind,
+    StageModule,
+    build_model,
+    compile_networks,
+    model_kind,
+    needs,
+)
 from sparta_ray.training.stall import Pulse
 from sparta_ray.training.stopping import StopWish
 from sparta_ray.training.timing import StepClock
@@ -181,8 +188,7 @@ class Worker:
             self._kind = kind
             self._model = build_model(kind, self.store.variables, self.store.grid, self.run.model)
             if self.run.training.compile:
-                for part in (self._model.encoder, self._model.decoder):
-                    part.compile()
+                compile_networks(self._model)
         return self._model
 
     def _distributed(self, module: StageModule) -> nn.Module:

@@ -1,22 +1,21 @@
 """A run that makes no step ends with an error, instead of hanging: who watches, and how.
 
-Every rank sends its pulse to an actor beside the driver. The driver looks at it, asks processes
-that it suspects, and interrupts its own `fit()`.
+Every rank sends its pulse to the driver's desk. The driver looks at it, asks processes that it
+suspects, and interrupts its own `fit()`.
 """
 
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict
 from typing import Any
 
 import ray
 from ray.exceptions import GetTimeoutError, RayError
 
-from sparta_ray.capacity import beside_driver
+from sparta_ray.desk import Desk, Word, open_drawer
 from sparta_ray.training.stall import Pulse, Sign, describe_stall
 
 _PATIENCE = 5.0
@@ -29,8 +28,8 @@ _UNTIL_FORCED = 60.0
 class Ward:
     """What ranks send their pulse to; the handle that they are given."""
 
-    def __init__(self, actor: "ray.actor.ActorHandle[_Pulses]", every: float):
-        self._actor, self._every = actor, every
+    def __init__(self, desk: "ray.actor.ActorHandle[Desk]", drawer: str, every: float):
+        self._desk, self._drawer, self._every = desk, drawer, every
 
     @contextmanager
     def beating(self, pulse: Callable[[], Pulse]) -> Iterator[None]:
@@ -39,7 +38,9 @@ class Ward:
 
         def beat() -> None:
             while True:
-                self._actor.beat.remote(pulse(), me)
+                last = pulse()
+                mark = asdict(last) | {"part": None}
+                self._desk.tell.remote(self._drawer, last.rank, asdict(last), mark, me)
                 if over.wait(self._every):
                     return
 
@@ -64,8 +65,8 @@ class Watch:
         """Interrupt a run whose ranks finish no batch for `limit` seconds."""
         self.verdict: str | None = None
         self._limit, self._every = limit, min(5.0, limit / 4)
-        self._pulses = ray.remote(_Pulses).options(**beside_driver()).remote()
-        self.ward = Ward(self._pulses, self._every)
+        self._desk, self._drawer = open_drawer()
+        self.ward = Ward(self._desk, self._drawer, self._every)
         self._over = threading.Event()
 
     @contextmanager
@@ -81,10 +82,13 @@ class Watch:
 
     def _look(self) -> None:
         while not self._over.wait(self._every):
-            seen = ray.get(self._pulses.seen.remote())
-            if not seen or min(sign.still for sign, _ in seen) < self._limit:
+            words = _of_last_size(ray.get(self._desk.told.remote(self._drawer)))
+            if not words or min(word.still for word in words) < self._limit:
                 continue
-            signs = [replace(sign, answers=_answers(actor)) for sign, actor in seen]
+            signs = [
+                Sign(Pulse(**word.said), word.silent, word.still, _answers(word.speaker))
+                for word in words
+            ]
             if any(sign.answers is None for sign in signs):
                 continue  # a worker is gone, and Train is about to begin again without it
             self.verdict = describe_stall(signs, self._limit)
@@ -110,24 +114,9 @@ def _answers(actor: Any) -> bool | None:
     return True
 
 
-class _Pulses:
-    """The last pulse of every rank, and since when it has not moved."""
-
-    def __init__(self) -> None:
-        self._last: dict[int, tuple[Pulse, float, float, Any]] = {}
-
-    def beat(self, pulse: Pulse, worker: Any) -> None:
-        now, moved = time.monotonic(), time.monotonic()
-        if pulse.rank in self._last:
-            before, _, since, _ = self._last[pulse.rank]
-            if replace(pulse, part=before.part) == before:
-                moved = since
-        self._last[pulse.rank] = (pulse, now, moved, worker)
-        self._last = {rank: last for rank, last in self._last.items() if rank < pulse.ranks}
-
-    def seen(self) -> list[tuple[Sign, Any]]:
-        now = time.monotonic()
-        return [
-            (Sign(pulse, now - heard, now - moved), worker)
-            for _, (pulse, heard, moved, worker) in sorted(self._last.items())
-        ]
+def _of_last_size(told: Mapping[int, Word]) -> list[Word]:
+    """Return the ranks' words in their order, without ranks from before the run shrank."""
+    if not told:
+        return []
+    ranks = min(told.values(), key=lambda word: word.silent).said["ranks"]
+    return [word for rank, word in sorted(told.items()) if rank < ranks]

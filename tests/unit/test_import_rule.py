@@ -55,6 +55,7 @@ RAY_USERS = {
     "trial_runner.py",
     "cluster.py",
     "capacity.py",
+    "desk.py",
     "nodes.py",
     "turns.py",
     "metrics_export.py",
@@ -114,6 +115,15 @@ def test_the_library_works_without_ray():
     program = (
         "import sys, sparta_ray.embedder, sparta_ray.evaluation.preview, sparta_ray.run_folder\n"
         "sys.exit('ray' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_desk_is_begun_quickly():
+    """Its process, one of each driver, would spend its start on what it does not use."""
+    program = (
+        "import sys, sparta_ray.desk\n"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'xarray', 'pydantic')))"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
 

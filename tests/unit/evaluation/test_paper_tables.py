@@ -9,6 +9,7 @@ import pytest
 
 from sparta_ray.config import ConfigError, from_tree
 from sparta_ray.evaluation.claims import judge_all
+from sparta_ray.evaluation.config import BootstrapConfig
 from sparta_ray.evaluation.display import PUBLISHED_NAMES
 from sparta_ray.evaluation.evidence import Evidence, Question
 from sparta_ray.evaluation.paper_tables import PAPER_TABLES, published_layout
@@ -22,7 +23,6 @@ from sparta_ray.evaluation.results import Results
 from sparta_ray.evaluation.score_record import Subject
 from sparta_ray.evaluation.study import Member, Study, _checked, _variants, variant_name
 from sparta_ray.evaluation.table_files import of_judgements, of_paper_table
-from sparta_ray.evaluation.uncertainty import BootstrapConfig
 from sparta_ray.evaluation.window_sums import Windows
 from sparta_ray.run import Run
 from sparta_ray.run_folder import RunFolder

@@ -9,7 +9,13 @@ import torch
 from sparta_ray.data.expand import Fields, Views
 from sparta_ray.models.sparta import ModelConfig
 from sparta_ray.training.loop import seeded_losses
-from sparta_ray.training.stages import ContrastiveConfig, JointStage, StageModule, build_model
+from sparta_ray.training.stages import (
+    ContrastiveConfig,
+    JointStage,
+    StageModule,
+    build_model,
+    compile_networks,
+)
 
 GRID, ROWS = (64, 32), 5
 MODEL = ModelConfig(width=0.04, embedding=8, projection=4, decoder_dropout=0.3)
@@ -19,8 +25,7 @@ def step(backend):
     torch.manual_seed(1)
     model = build_model("sparta", "ab", GRID, MODEL)
     if backend is not None:
-        for part in (model.encoder, model.decoder):
-            part.compile(backend=backend)
+        compile_networks(model, backend)
     module = StageModule(JointStage(), model, ContrastiveConfig()).train()
     generator = torch.Generator().manual_seed(2)
     views = [torch.randn(ROWS, 2, 68, 36, generator=generator) for _ in range(4)]

@@ -1,0 +1,96 @@
+"""A small process beside the driver, where processes of the cluster leave word for each other.
+
+There is one for each driver, whatever is kept in it, since to start a process costs seconds of a
+core. For the same reason this module imports next to nothing of the project.
+"""
+
+import asyncio
+import time
+import uuid
+from collections import defaultdict
+from functools import cache
+from typing import Any, NamedTuple
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+
+class Word(NamedTuple):
+    """What a process said last.
+
+    Attributes:
+        said: What it was.
+        silent: Seconds since.
+        still: Seconds since the process got any further.
+        speaker: Handle of the actor that said it.
+    """
+
+    said: Any
+    silent: float
+    still: float
+    speaker: Any
+
+
+class Desk:
+    """Keeps words in drawers: whoever opens one gives its name to those who shall use it."""
+
+    def __init__(self) -> None:
+        self._lists: defaultdict[str, list[Any]] = defaultdict(list)
+        self._flags: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self._words: defaultdict[str, dict[int, tuple[Any, Any, float, float, Any]]]
+        self._words = defaultdict(dict)
+
+    async def put(self, drawer: str, item: Any) -> None:
+        """Add an item to a drawer's list."""
+        self._lists[drawer].append(item)
+
+    async def take(self, drawer: str) -> list[Any]:
+        """Empty a drawer's list."""
+        return self._lists.pop(drawer, [])
+
+    async def raise_flag(self, drawer: str) -> None:
+        """Answer all who wait for a drawer's flag, now or later."""
+        self._flags[drawer].set()
+
+    async def flag(self, drawer: str) -> None:
+        """Wait for a drawer's flag."""
+        await self._flags[drawer].wait()
+
+    async def tell(self, drawer: str, who: int, said: Any, mark: Any, speaker: Any) -> None:
+        """Keep a process's last word; it got further if its mark is another than before."""
+        now = time.monotonic()
+        _, before, _, since, _ = self._words[drawer].get(who, (None, None, now, now, None))
+        self._words[drawer][who] = (said, mark, now, since if mark == before else now, speaker)
+
+    async def told(self, drawer: str) -> dict[int, Word]:
+        """Return everyone's last word."""
+        now = time.monotonic()
+        return {
+            who: Word(said, now - heard, now - since, speaker)
+            for who, (said, _, heard, since, speaker) in self._words[drawer].items()
+        }
+
+
+def beside_driver() -> dict[str, Any]:
+    """Return options of an actor without CPUs that no lost worker node takes with it."""
+    node = ray.get_runtime_context().get_node_id()
+    return {
+        "num_cpus": 0,
+        "scheduling_strategy": NodeAffinitySchedulingStrategy(node, soft=False),
+    }
+
+
+def open_drawer() -> "tuple[ray.actor.ActorHandle[Desk], str]":
+    """Return this driver's desk, begun if it has none, and the name of a new drawer."""
+    context = ray.get_runtime_context()
+    return _desk_of(context.get_node_id(), context.get_job_id()), uuid.uuid4().hex
+
+
+@cache
+def _desk_of(node: str, job: str) -> "ray.actor.ActorHandle[Desk]":
+    """Begin the desk of one driver, known by its node and job."""
+    return ray.remote(Desk).options(**beside_driver()).remote()
+
+
+class Turn:
+    """An actor that exists while a run begins; ends with the run that made it, however it ends."""
