@@ -81,10 +81,19 @@ def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
             mpl.rcdefaults()
             mpl.rcParams.update(STYLE)
             figure = draw(*args, **kwargs)
-            figure.draw_without_rendering()  # ticks are made on the first drawing: make them here
+            _settle(figure)
         return figure
 
     return in_style
+
+
+def _settle(figure: Figure) -> None:
+    """Lay a figure out once, ticks included, so that it is not done again whenever it is saved."""
+    if (engine := figure.get_layout_engine()) is None:
+        figure.draw_without_rendering()
+    else:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
 
 
 def grid_of_panels(

@@ -47,7 +47,8 @@ def test_one_fit_trains_every_stage_and_leaves_both_models(trained: Run) -> None
         assert not model.training
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.faults
+@pytest.mark.timeout(400)
 def test_stopped_continued_and_a_worker_killed_the_losses_are_the_unbroken_ones(
     two_stages: Run, trained: Run
 ) -> None:
