@@ -38,8 +38,11 @@ _LOCAL_ENVIRONMENT = {"RAY_worker_niceness": "0"}
 """For a Ray of our own: at Ray's niceness of 15 any other program gets 97 % of a core that both
 want, and threads that wait for each other slow down tenfold."""
 
-_JOINED_ENVIRONMENT = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "1800"}
-"""For a cluster that may have to add nodes first: a GPU machine takes minutes to come."""
+_PATIENT_ENVIRONMENT = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "1800"}
+"""For a cluster that may have to add nodes first: a GPU machine takes minutes to come.
+
+Not for an elastic run, which is to go on with what is there: after a lost node Train may ask once
+for as many workers as before, and looks again when their time is up, a minute by default."""
 
 _QUIET_LOGGERS = {
     "ray.data": logging.WARNING,
@@ -78,8 +81,7 @@ def ray_session(run: Run, links: Collection[str] = DEMANDING) -> Iterator[None]:
     """
     if not joins_cluster():
         check_local(run, links)
-    environment = _ENVIRONMENT | (_JOINED_ENVIRONMENT if joins_cluster() else _LOCAL_ENVIRONMENT)
-    for name, value in environment.items():
+    for name, value in (_ENVIRONMENT | _own_environment(run)).items():
         os.environ.setdefault(name, value)
     warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
     quieten()
@@ -88,6 +90,13 @@ def ray_session(run: Run, links: Collection[str] = DEMANDING) -> Iterator[None]:
             print(check_cluster(run, links), flush=True)
             _check_storage(run)
         yield
+
+
+def _own_environment(run: Run) -> dict[str, str]:
+    """Return what this process and those that Ray starts for it are told beside the rest."""
+    if not joins_cluster():
+        return _LOCAL_ENVIRONMENT
+    return {} if run.scaling.elastic else _PATIENT_ENVIRONMENT
 
 
 def _check_storage(run: Run) -> None:

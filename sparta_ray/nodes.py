@@ -1,12 +1,13 @@
 """The nodes of a cluster, asked before a run trusts them: versions, clocks, and shared storage."""
 
 import platform
+import site
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import distributions
 from pathlib import Path
 
 import fsspec
@@ -114,15 +115,14 @@ def _problems(versions: Mapping[str, str], node: NodeReport) -> Iterator[str]:
 def own_versions() -> dict[str, str]:
     """Return the versions that must agree; a build's suffix, such as +cpu, may differ.
 
-    This project's is that of the node's image: a job brings its own copy of the code, the same to
-    all nodes, which says nothing of what is installed beside it.
+    Only what is installed counts: a job brings its own copy of this project, and Ray shows nodes
+    the driver's folders, which say nothing of a node's image.
     """
+    installed = [*site.getsitepackages(), site.getusersitepackages()]
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
-        try:
-            found[name] = version(name).partition("+")[0]
-        except PackageNotFoundError:
-            found[name] = "missing"
+        here = next(iter(distributions(name=name, path=installed)), None)
+        found[name] = "missing" if here is None else here.version.partition("+")[0]
     return found
 
 

@@ -1,4 +1,4 @@
-"""A run whose cluster grows has the losses of one that stays as it is."""
+"""A run whose cluster grows and shrinks has the losses of one that stays as it is."""
 
 from collections.abc import Callable
 
@@ -24,18 +24,22 @@ def ranks(job: Job) -> list[int]:
     return [record["ranks"] for record in job.history() if record["event"] == "start"]
 
 
-def test_a_node_added(make_job: Callable[..., Job], join: Callable[[Job, int], Cluster]) -> None:
+def test_a_node_added_and_lost(
+    make_job: Callable[..., Job], join: Callable[[Job, int], Cluster]
+) -> None:
     job = make_job("elastic", *SETTINGS, "scaling.num_workers=[1, 2]")
     cluster = join(job, 2)  # room for one worker and its builder
     job.start()
     assert job.wait_for(lambda: len(job.steps()) > 12), job.end()
-    cluster.add_node(num_cpus=2, object_store_memory=100 * 2**20)
+    added = cluster.add_node(num_cpus=2, object_store_memory=100 * 2**20)
     assert job.wait_for(lambda: ranks(job)[-1] == 2 and steps_since_start(job) > 12), job.end()
+    cluster.remove_node(added, allow_graceful=False)
+    assert job.wait_for(lambda: ranks(job)[-1] == 1 and steps_since_start(job) > 12), job.end()
     assert job.process is not None
     job.process.terminate()
     status, output = job.end()
     assert status == 130, output
-    assert ranks(job) == [1, 2]
+    assert ranks(job) == [1, 2, 1]
 
     last = max(record["position"] for record in job.steps())
     unbroken = make_job("steady", *SETTINGS)

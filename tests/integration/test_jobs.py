@@ -110,15 +110,17 @@ def test_little_is_printed_beside_the_progress(finished: Path) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_a_finished_run_only_writes_its_report_again(finished: Path) -> None:
+def test_a_finished_run_only_writes_its_report_again(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     kept = [finished / "runs/smoke" / name for name in ("metrics.jsonl", "evaluation/scores.json")]
     written = [file.stat().st_mtime_ns for file in kept]
-    again = job("train_sparta.py", finished)
-    assert again.returncode == 0, output(again)
+    assert job_here("train_sparta.py", finished, (), monkeypatch) == 0
     assert [file.stat().st_mtime_ns for file in kept] == written
-    first, last = output(again).splitlines()
+    first, last = capsys.readouterr().out.splitlines()
     assert first.startswith("train: finished before")
     assert last.startswith("report:")
+    assert not ray.is_initialized()
 
 
 @pytest.mark.timeout(300)

@@ -221,9 +221,6 @@ def wrong_image(tmp_path: Path) -> Path:
     return other / "bin/python"
 
 
-@pytest.mark.xfail(
-    reason="in an installed clone the node is found to have this project; the cause is not known"
-)
 def test_a_node_of_another_image_is_named_with_what_differs(
     cluster: Cluster, folder: Path, wrong_image: Path, tmp_path: Path
 ) -> None:

@@ -81,12 +81,18 @@ def test_stopped_continued_and_a_worker_killed_the_losses_are_the_unbroken_ones(
     torch.testing.assert_close(*weights)
 
 
-@pytest.mark.timeout(180)
-def test_two_gloo_workers_train_a_stage(two_stages: Run, trained: Run) -> None:
-    training = replace(two_stages.training, stages=two_stages.training.stages[:1])
+@pytest.mark.timeout(240)
+def test_two_gloo_workers_train_a_stage_and_both_end_where_the_next_one_explodes(
+    two_stages: Run, trained: Run
+) -> None:
+    joint, autoencoder = two_stages.training.stages
+    training = replace(two_stages.training, stages=(joint, replace(autoencoder, lr=1e30)))
     scaling = replace(two_stages.scaling, num_workers=2)
     run = replace(two_stages, name="two", training=training, scaling=scaling)
-    train(run)
+    message = r"of stage autoencoder: lower its lr.* rows are of 19.*python jobs/replay\.py "
+    with pytest.raises(ConfigError, match=message) as caught:
+        train(run)
+
     ours = stage_history(RunFolder(run.path), "joint")
     theirs = stage_history(RunFolder(trained.path), "joint")
     assert len(ours) == len(theirs)
@@ -95,6 +101,15 @@ def test_two_gloo_workers_train_a_stage(two_stages: Run, trained: Run) -> None:
     assert first[0] == pytest.approx(first[1], rel=0.01)
     Embedder.from_pretrained(run.path)
 
+    starts = [r for r in RunFolder(run.path).read_records("metrics.jsonl") if r["event"] == "start"]
+    assert len(starts) == 2  # one for each stage: it was not tried again
+    (file,) = Path(run.path, "failures").iterdir()
+    assert str(file) in str(caught.value)
+    failure = Failure.read(str(file))
+    assert len(failure.days) == len(failure.batch["day"]) == failure.batch["global_rows"][0]
+    lines = list(replay(failure))
+    assert any("nan" in line or "inf" in line for line in lines[1:])
+
 
 def test_a_finished_run_is_not_trained_again(trained: Run) -> None:
     before = Path(trained.path, "metrics.jsonl").read_bytes()
@@ -102,26 +117,6 @@ def test_a_finished_run_is_not_trained_again(trained: Run) -> None:
     train(trained)
     assert time.monotonic() - began < 2
     assert Path(trained.path, "metrics.jsonl").read_bytes() == before
-
-
-@pytest.mark.timeout(180)
-def test_a_loss_that_is_not_finite_ends_the_run_at_once_with_a_batch_to_replay(tiny: Run) -> None:
-    stages = (replace(tiny.training.stages[0], lr=1e30), *tiny.training.stages[1:])
-    training = replace(tiny.training, stages=stages)
-    run = replace(
-        tiny, name="exploded", training=training, scaling=replace(tiny.scaling, num_workers=2)
-    )
-    message = r"of stage pretrain: lower its lr.* rows are of 19.*python jobs/replay\.py "
-    with pytest.raises(ConfigError, match=message) as caught:
-        train(run)
-    starts = [r for r in RunFolder(run.path).read_records("metrics.jsonl") if r["event"] == "start"]
-    assert len(starts) == 1  # it was not tried again
-    (file,) = Path(run.path, "failures").iterdir()
-    assert str(file) in str(caught.value)
-    failure = Failure.read(str(file))
-    assert len(failure.days) == len(failure.batch["day"]) == failure.batch["global_rows"][0]
-    lines = list(replay(failure))
-    assert any("nan" in line or "inf" in line for line in lines[1:])
 
 
 def _when(run: Run, text: str, act: Callable[[], object]) -> threading.Event:

@@ -1,3 +1,5 @@
+import importlib.metadata
+
 import pytest
 
 from sparta_ray.config import ConfigError
@@ -36,6 +38,14 @@ def test_own_versions_leave_the_build_out():
     assert {"python", "sparta-ray", "ray", "torch"} <= versions.keys()
     assert "+" not in versions["torch"]
     assert "missing" not in versions.values()
+
+
+def test_only_what_is_installed_counts(tmp_path, monkeypatch):
+    (tmp_path / "torch-9.9.dist-info").mkdir()
+    (tmp_path / "torch-9.9.dist-info/METADATA").write_text("Name: torch\nVersion: 9.9\n")
+    monkeypatch.syspath_prepend(tmp_path)  # as Ray does with the driver's folder
+    assert importlib.metadata.version("torch") == "9.9"
+    assert own_versions()["torch"] != "9.9"
 
 
 def test_a_growing_cluster_takes_urls_and_mounts_but_no_disk_of_one_node(tmp_path):
