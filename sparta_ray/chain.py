@@ -134,13 +134,13 @@ def _do_with_ray(run: Run, links: tuple[str, ...], allowed: Allowed) -> None:
         evaluate(run)
 
 
-def describe(run: Run) -> str:
-    """Return what a run would do and cost, for ``--dry-run``."""
+def describe(run: Run, links: tuple[str, ...] = LINKS) -> str:
+    """Return what a run would do and cost, for ``--dry-run`` of some links of its chain."""
     layout = check_before(run)
-    return "\n".join([to_yaml(run), *_sizes(run, layout)])
+    return "\n".join([to_yaml(run), *_sizes(run, layout, links)])
 
 
-def _sizes(run: Run, layout: StoreLayout) -> Iterator[str]:
+def _sizes(run: Run, layout: StoreLayout, links: tuple[str, ...]) -> Iterator[str]:
     days, grid = len(layout.days), (len(layout.longitude), len(layout.latitude))
     yield f"data: {layout.days[0]} to {layout.days[-1]}, {days:,} days, grid {grid[0]}x{grid[1]}"
     meta = read_meta(run.data.store)
@@ -164,13 +164,13 @@ def _sizes(run: Run, layout: StoreLayout) -> Iterator[str]:
     yield f"downstream: {len(trials(run))} trials"
     for ask in asks(run):
         yield f"{ask.link} asks for {ask.cpus:g} CPUs and {ask.gpus:g} GPUs: {ask.made_of}"
-    yield describe_cluster(run) if joins_cluster() else _describe_machine(run)
+    yield describe_cluster(run, links) if joins_cluster() else _describe_machine(run, links)
 
 
-def _describe_machine(run: Run) -> str:
+def _describe_machine(run: Run, links: tuple[str, ...]) -> str:
     """Say whether this machine holds a run that may be meant for a larger one."""
     try:
-        check_local(run)
+        check_local(run, links)
     except ConfigError as error:
         return f"this machine is too small for all of it: {error}"
     return "this machine can hold it"

@@ -35,7 +35,7 @@ def main(description: str, links: Sequence[str] = LINKS) -> None:
     with errors_in_words():
         run = located(load(Run, arguments.config, arguments.overrides))
         if arguments.dry_run:
-            print(describe(run))
+            print(describe(run, wanted))
         else:
             flags = [f"allow_{flag.replace('-', '_')}" for flag in _ALLOWANCES]
             run_chain(run, wanted, Allowed(*(getattr(arguments, f, False) for f in flags)))

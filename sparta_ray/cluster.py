@@ -119,15 +119,15 @@ def check_local(run: Run, links: Collection[str] = DEMANDING) -> None:
     check_resources(run, [Node(local_cpus(), torch.cuda.device_count())], links)
 
 
-def describe_cluster(run: Run) -> str:
-    """Return what the joined cluster has and may have, having checked that it holds the run.
+def describe_cluster(run: Run, links: Collection[str] = DEMANDING) -> str:
+    """Return what the joined cluster has and may have, having checked that it holds these links.
 
     Raises:
         ConfigError: It does not.
     """
     quieten()
     with _connected(run):
-        return check_cluster(run)
+        return check_cluster(run, links)
 
 
 @contextmanager

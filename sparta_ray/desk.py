@@ -88,8 +88,13 @@ def open_drawer() -> "tuple[ray.actor.ActorHandle[Desk], str]":
 
 @cache
 def _desk_of(node: str, job: str) -> "ray.actor.ActorHandle[Desk]":
-    """Begin the desk of one driver, known by its node and job."""
-    return ray.remote(Desk).options(**beside_driver()).remote()
+    """Begin the desk of one driver, known by its node and job.
+
+    Should it be killed, as for want of memory, it begins again: what was asked of it is asked
+    again, and ranks soon tell it where they stand.
+    """
+    lasting = {"max_restarts": -1, "max_task_retries": -1}
+    return ray.remote(Desk).options(**beside_driver(), **lasting).remote()
 
 
 class Turn:

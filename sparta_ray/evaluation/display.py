@@ -118,6 +118,18 @@ def decimals_for(values: Iterable[float]) -> int:
     return max(0, min(2 - min(sizes), 3 - max(sizes)))
 
 
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
 def number(value: float, decimals: int) -> str:
-    """Format a number with a true minus sign and thin spaces between thousands."""
-    return f"{value:,.{decimals}f}".replace(",", "\u2009").replace("-", "\u2212")
+    """Format a number with a true minus sign and thin spaces between thousands.
+
+    Past six decimals it is three digits and a power of ten.
+    """
+    if value == 0:
+        decimals = min(decimals, 3)
+    if decimals <= 6:
+        return f"{value:,.{decimals}f}".replace(",", "\u2009").replace("-", "\u2212")
+    digits, exponent = f"{value:.2e}".split("e")
+    power = str(int(exponent)).translate(_RAISED)
+    return f"{digits}\u2009×\u200910{power}".replace("-", "\u2212")

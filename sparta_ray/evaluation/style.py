@@ -111,7 +111,7 @@ def grid_of_panels(
 
 def headline(figure: Figure, text: str, **place: float) -> None:
     """Write the finding above the figure, at its left edge."""
-    fits = int(13.5 * figure.get_figwidth())
+    fits = int(12 * figure.get_figwidth())
     figure.suptitle(textwrap.fill(text, fits), x=0.008, ha="left", **place)
 
 

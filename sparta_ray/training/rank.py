@@ -3,6 +3,7 @@
 import os
 import socket
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import ray.train
@@ -50,6 +51,12 @@ from sparta_ray.training.timing import StepClock
 _STEPS_BETWEEN_QUESTIONS = 16
 
 
+def first_pulse() -> Pulse:
+    """Return the pulse of a rank that has yet to open its store and its checkpoint."""
+    context, process = ray.train.get_context(), f"{os.getpid()} on {socket.gethostname()}"
+    return Pulse(context.get_world_rank(), context.get_world_size(), process, "", 0, "begin")
+
+
 class Worker:
     """One rank: its device, its share of the data, and the model in training."""
 
@@ -70,12 +77,12 @@ class Worker:
         self._clock = StepClock(self.device)
         self._state: StageState | None = None
         self._stage = run.training.stages[0].kind
+        self._pulse = first_pulse()
 
     def pulse(self) -> Pulse:
         """Return where this rank stands; asked from another thread, to see that it goes on."""
-        process = f"{os.getpid()} on {socket.gethostname()}"
         position = 0 if self._state is None else self._state.position
-        return Pulse(self.rank, self.ranks, process, self._stage, position, self._clock.part)
+        return replace(self._pulse, stage=self._stage, position=position, part=self._clock.part)
 
     def load(self, allowed: Allowed) -> SavedState | None:
         """Return the last checkpoint, if there is one.

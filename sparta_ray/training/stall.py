@@ -2,10 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from sparta_ray.training.timing import Part
 
-_DOING: dict[Part, str] = {
+Doing = Part | Literal["begin"]
+"""What a rank does: a part of a step, or what comes before its first stage."""
+
+_DOING: dict[Doing, str] = {
+    "begin": "opens its store and its checkpoint, or waits there for other ranks",
     "wait": "waits for its batch (its data queue is empty)",
     "expand": "makes views",
     "forward": "is in the forward pass, or waits there for other ranks",
@@ -33,7 +38,7 @@ class Pulse:
     process: str
     stage: str
     position: int
-    part: Part
+    part: Doing
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,5 @@ def _ranks(ranks: Sequence[int]) -> str:
 def _line(sign: Sign) -> str:
     pulse = sign.pulse
     doing = _DOING[pulse.part] if sign.answers else f"is silent for {sign.silent:.0f} s"
-    return (
-        f"rank {pulse.rank} (process {pulse.process}): step {pulse.position} of {pulse.stage}, "
-        f"{doing}"
-    )
+    place = f"step {pulse.position} of {pulse.stage}, " if pulse.stage else ""
+    return f"rank {pulse.rank} (process {pulse.process}): {place}{doing}"

@@ -1,11 +1,9 @@
 """A run that makes no step ends with an error, instead of hanging: who watches, and how.
 
 Every rank sends its pulse to the driver's desk. The driver looks at it, asks processes that it
-suspects, and interrupts its own `fit()`.
+suspects, and kills Train's controller, with which its workers end and `fit()` fails.
 """
 
-import os
-import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,15 +12,13 @@ from typing import Any
 
 import ray
 from ray.exceptions import GetTimeoutError, RayError
+from ray.train.v2._internal.execution.context import get_train_context
 
 from sparta_ray.desk import Desk, Word, open_drawer
 from sparta_ray.training.stall import Pulse, Sign, describe_stall
 
 _PATIENCE = 5.0
 """Seconds in which a healthy process answers."""
-
-_UNTIL_FORCED = 60.0
-"""Seconds in which an interrupted `fit()` should end."""
 
 
 class Ward:
@@ -35,12 +31,13 @@ class Ward:
     def beating(self, pulse: Callable[[], Pulse]) -> Iterator[None]:
         """Send this process's pulse every few seconds while the block runs."""
         over, me = threading.Event(), ray.get_runtime_context().current_actor
+        speaker = (me, get_train_context().controller_actor)
 
         def beat() -> None:
             while True:
                 last = pulse()
                 mark = asdict(last) | {"part": None}
-                self._desk.tell.remote(self._drawer, last.rank, asdict(last), mark, me)
+                self._desk.tell.remote(self._drawer, last.rank, asdict(last), mark, speaker)
                 if over.wait(self._every):
                     return
 
@@ -57,12 +54,12 @@ class Watch:
     """The driver's side.
 
     Attributes:
-        verdict: Why the run was interrupted; None if it was not.
+        verdict: Why the run was ended; None if it was not.
         ward: For the ranks.
     """
 
     def __init__(self, limit: float):
-        """Interrupt a run whose ranks finish no batch for `limit` seconds."""
+        """End a run whose ranks finish no batch for `limit` seconds."""
         self.verdict: str | None = None
         self._limit, self._every = limit, min(5.0, limit / 4)
         self._desk, self._drawer = open_drawer()
@@ -71,7 +68,7 @@ class Watch:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Watch while the block runs, which is `fit()` in the main thread."""
+        """Watch while the block runs, which is `fit()`, in any thread of any process."""
         thread = threading.Thread(target=self._look, name="watchdog", daemon=True)
         thread.start()
         try:
@@ -86,21 +83,15 @@ class Watch:
             if not words or min(word.still for word in words) < self._limit:
                 continue
             signs = [
-                Sign(Pulse(**word.said), word.silent, word.still, _answers(word.speaker))
+                Sign(Pulse(**word.said), word.silent, word.still, _answers(word.speaker[0]))
                 for word in words
             ]
             if any(sign.answers is None for sign in signs):
                 continue  # a worker is gone, and Train is about to begin again without it
             self.verdict = describe_stall(signs, self._limit)
-            self._interrupt()
+            _, controller = words[0].speaker
+            ray.kill(controller)
             return
-
-    def _interrupt(self) -> None:
-        """End `fit()` as Ctrl-C would; twice more makes Train give up at once."""
-        os.kill(os.getpid(), signal.SIGINT)
-        if not self._over.wait(_UNTIL_FORCED):
-            os.kill(os.getpid(), signal.SIGINT)
-            os.kill(os.getpid(), signal.SIGINT)
 
 
 def _answers(actor: Any) -> bool | None:

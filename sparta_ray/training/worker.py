@@ -6,6 +6,7 @@ from typing import Any
 
 import ray
 import ray.train.torch
+from ray.exceptions import ActorDiedError
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 
 from sparta_ray.capacity import nodes_now
@@ -20,8 +21,9 @@ from sparta_ray.run_folder import NOTHING, Allowed, RunFolder
 from sparta_ray.training.checkpoint import SavedState, is_trained
 from sparta_ray.training.config import ScalingConfig as Scaling
 from sparta_ray.training.memory import KEEPS_MEMORY
-from sparta_ray.training.rank import Worker
+from sparta_ray.training.rank import Worker, first_pulse
 from sparta_ray.training.registry import FOLDER, settle
+from sparta_ray.training.stall import Pulse
 from sparta_ray.training.stopping import StopWish, stop_on_terminate
 from sparta_ray.training.watchdog import Watch
 from sparta_ray.turns import turn_to_train
@@ -119,9 +121,11 @@ def _fit(trainer: "ray.train.torch.TorchTrainer", watch: Watch) -> None:
     try:
         with watch.watching():
             end: _End = trainer.fit().return_value
+    except ActorDiedError as killed:
+        if watch.verdict is None:
+            raise
+        raise ConfigError(watch.verdict) from killed
     except (SystemExit, KeyboardInterrupt) as stopped:  # how Train answers an interrupt
-        if watch.verdict is not None:
-            raise ConfigError(watch.verdict) from stopped
         raise KeyboardInterrupt from stopped
     if end.error is not None:
         raise ConfigError(end.error)
@@ -143,20 +147,27 @@ class _End:
 def _train_worker(config: dict[str, Any]) -> _End:
     """Run all stages that are left, on every rank; all ranks end alike."""
     quieten()
-    problem = None
-    try:
-        worker = Worker(from_tree(Run, config["run"], "run"), config["show"], config["stop"])
-        saved = worker.load(config["allowed"])
-    except ConfigError as error:
-        problem = str(error)
-    problems = list(filter(None, gather_objects(problem)))
-    if problems:
-        return _End(error=problems[0])
-    try:
-        with config["ward"].beating(worker.pulse):
+    worker: Worker | None = None
+    first = first_pulse()
+
+    def pulse() -> Pulse:
+        return first if worker is None else worker.pulse()
+
+    with config["ward"].beating(pulse):
+        saved, problem = None, None
+        try:
+            worker = Worker(from_tree(Run, config["run"], "run"), config["show"], config["stop"])
+            saved = worker.load(config["allowed"])
+        except ConfigError as error:
+            problem = str(error)
+        problems = list(filter(None, gather_objects(problem)))
+        if problems:
+            return _End(error=problems[0])
+        assert worker is not None
+        try:
             return _End(stopped=not _run_stages(worker, saved))
-    except (ConfigError, FloatingPointError) as error:  # of all ranks alike
-        return _End(error=str(error))
+        except (ConfigError, FloatingPointError) as error:  # of all ranks alike
+            return _End(error=str(error))
 
 
 def _run_stages(worker: Worker, saved: SavedState | None) -> bool:

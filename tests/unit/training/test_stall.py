@@ -30,3 +30,12 @@ def test_builders_that_deliver_nothing_are_named():
 def test_else_the_rank_that_is_behind_is():
     text = describe_stall([sign(0, "report", position=15), sign(1, "backward")], 60)
     assert "rank 1 is behind" in text
+
+
+def test_a_rank_that_never_began_has_no_step_yet():
+    pulse = Pulse(0, 1, "100 on a", "", 0, "begin")
+    _, line, _ = describe_stall([Sign(pulse, 1.0, 62.0)], 60).splitlines()
+    assert line.strip() == (
+        "rank 0 (process 100 on a): opens its store and its checkpoint, or waits there for other "
+        "ranks"
+    )
