@@ -52,6 +52,22 @@ def starts(run: Path) -> list[tuple[str, int]]:
     return [(r["stage"], r["position"]) for r in records if r["event"] == "start"]
 
 
+def descendants(process: int) -> list[int]:
+    """Return the processes that came of one."""
+    parents = {}
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                status = (folder / "stat").read_text()
+            except OSError:  # it has ended meanwhile
+                continue
+            parents[int(folder.name)] = int(status.rpartition(")")[2].split()[1])
+    found = [process]
+    for one in found:
+        found += [child for child, parent in parents.items() if parent == one]
+    return found
+
+
 def await_checkpoint(process: "subprocess.Popen[str]", run: Path) -> None:
     registered = run / "checkpoints/checkpoint_manager_snapshot.json"
     while not (registered.exists() and "checkpoint_dir_name" in registered.read_text()):
@@ -125,3 +141,23 @@ def test_a_killed_sweep_continues_and_does_not_take_up_what_it_stopped(tmp_path:
     assert code == 0
     assert "train 1/2" not in again  # nothing is trained again
     assert [len(epochs_of(run, "pretrain")) for run in slow] == ended
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(900)
+def test_a_training_of_a_study_that_hangs_is_a_failed_trial(tmp_path: Path) -> None:
+    hangs = {"training.stall_seconds": 30, "training.stages.0.epochs": 300}
+    path = write(tmp_path, seeds=[0], variants={"hangs": hangs}, until="train")
+    study, run = start(path), tmp_path / "runs/compared/hangs-seed0"
+    await_checkpoint(study, run)
+    (builder,) = [
+        process
+        for process in descendants(study.pid)
+        if b"MapWorker" in Path(f"/proc/{process}/cmdline").read_bytes()
+    ]
+    os.kill(builder, signal.SIGSTOP)
+    text, _ = study.communicate(timeout=300)
+    assert study.returncode == 1, text
+    assert "hangs-seed0: ConfigError: " in text
+    reason = (tmp_path / "runs/compared/errors/hangs-seed0.txt").read_text()
+    assert "the builders of rank 0 deliver no batch" in reason
