@@ -307,13 +307,26 @@ def trained(lab: Lab) -> dict[str, str]:
     follower.kill()  # the submitter is gone, the job goes on
     held.unlink()
     lab.wait_for("first", lambda: sum(is_epoch(record) for record in lab.history()) >= 2, 400)
-    lab.wait_for("first", lambda: "ray_sparta_wait_share" in lab.metrics(), 120)
-    metrics = lab.metrics()
+    seen = [""]
+
+    def is_exported() -> bool:
+        """Tell whether all that is drawn is there; one may come a moment before another."""
+        seen[0] = lab.metrics()
+        return all(f"ray_sparta_{gauge}{{" in seen[0] for gauge in drawn_gauges())
+
+    lab.wait_for("first", is_exported, 120)
     assert lab.ray("job", "stop", "first").returncode == 0
     assert lab.status("first") == "STOPPED"
     again = lab.submit("train_sparta.py", *more)
     assert again.returncode == 0, again.stdout
-    return {"first": lab.logs("first"), "again": again.stdout, "metrics": metrics}
+    return {"first": lab.logs("first"), "again": again.stdout, "metrics": seen[0]}
+
+
+def drawn_gauges() -> set[str]:
+    """Return the names of what Grafana's panels draw."""
+    panels = json.loads((ROOT / "cluster/grafana.json").read_text())["panels"]
+    expressions = [target["expr"] for panel in panels for target in panel["targets"]]
+    return set(chain.from_iterable(re.findall(r"ray_sparta_(\w+)", each) for each in expressions))
 
 
 def is_epoch(record: dict[str, Any]) -> bool:
@@ -341,12 +354,8 @@ def test_a_stopped_job_continues_where_it_was(lab: Lab, trained: dict[str, str])
 
 
 def test_what_grafana_draws_is_exported(trained: dict[str, str]) -> None:
-    panels = json.loads((ROOT / "cluster/grafana.json").read_text())["panels"]
-    drawn = [
-        re.findall(r"ray_sparta_(\w+)", target["expr"]) for p in panels for target in p["targets"]
-    ]
-    assert {"rows_per_second", "wait_share"} <= set(chain.from_iterable(drawn))
-    for gauge in chain.from_iterable(drawn):
+    assert {"rows_per_second", "wait_share"} <= drawn_gauges()
+    for gauge in drawn_gauges():
         (line,) = (
             line
             for line in trained["metrics"].splitlines()
