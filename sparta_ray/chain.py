@@ -134,7 +134,7 @@ def _do_with_ray(run: Run, links: tuple[str, ...], allowed: Allowed) -> None:
         evaluate(run)
 
 
-def describe(run: Run, links: tuple[str, ...] = LINKS) -> str:
+def describe(run: Run, links: tuple[str, ...]) -> str:
     """Return what a run would do and cost, for ``--dry-run`` of some links of its chain."""
     layout = check_before(run)
     return "\n".join([to_yaml(run), *_sizes(run, layout, links)])

@@ -119,7 +119,7 @@ def check_local(run: Run, links: Collection[str] = DEMANDING) -> None:
     check_resources(run, [Node(local_cpus(), torch.cuda.device_count())], links)
 
 
-def describe_cluster(run: Run, links: Collection[str] = DEMANDING) -> str:
+def describe_cluster(run: Run, links: Collection[str]) -> str:
     """Return what the joined cluster has and may have, having checked that it holds these links.
 
     Raises:
