@@ -40,7 +40,7 @@ def test_a_stopped_rank_is_named(
     process, output = stop_one(job, "RayTrainWorker")
     first, *lines = output[output.index("error: no rank finished a batch for") :].splitlines()
     assert first.endswith(" stopped, or cannot be reached")
-    rank = int(first.split("rank ")[1].split()[0])
+    rank = int(first.split("rank ")[-1].split()[0])
     other, stopped = sorted(lines[:2], key=lambda line: f"rank {rank} (process" in line)
     assert f"(process {process} on " in stopped
     assert "is silent for" in stopped
