@@ -15,6 +15,13 @@ from sparta_ray.variables import parse
 settings.register_profile("tests", deadline=None, derandomize=True)
 settings.load_profile("tests")
 
+
+
+def pytest_xdist_auto_num_workers(config):
+    """Two files at a time, for each waits on processes; those that kill things are left alone."""
+    return 2 if "not cluster and not faults" in config.option.markexpr else 0
+
+
 LABELS = ("2m_temperature", "geopotential@850", "specific_humidity@850")
 SCALES = {"2m_temperature": (280.0, 15.0), "geopotential": (14e3, 900.0)}
 

@@ -88,11 +88,15 @@ def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
 
 
 def _settle(figure: Figure) -> None:
-    """Lay a figure out once, ticks included, so that it is not done again whenever it is saved."""
+    """Lay a figure out, ticks included, so that it is not done again whenever it is saved.
+
+    Ticks follow from the size of a panel, and its size from their labels: so it is done twice.
+    """
     if (engine := figure.get_layout_engine()) is None:
         figure.draw_without_rendering()
     else:
-        engine.execute(figure)
+        for _ in range(2):
+            engine.execute(figure)
         figure.set_layout_engine("none")
 
 

@@ -6,6 +6,7 @@ the jobs here ask as ours do and build real batches, but train no model.
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -109,6 +110,9 @@ with ray_session(run, ("downstream",)):
 """
 """Trials that ask for what a downstream trial asks for."""
 
+PLACED = re.compile(r"placed (\[.*)")
+"""What a job found, on a line among what Ray's libraries print."""
+
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
@@ -163,7 +167,8 @@ def test_trainings_and_a_sweep_that_want_the_same_gpus_all_come_to_an_end(
     ]
     outputs = [job.communicate(timeout=300)[0] for job in jobs]
     assert [job.returncode for job in jobs] == [0, 0, 0], "\n\n".join(outputs)
-    *trainings, trials = [json.loads(output.rpartition("placed ")[2]) for output in outputs]
+    found = [json.loads(line) for output in outputs for line in PLACED.findall(output)]
+    *trainings, trials = found
     gpu_nodes = {node["NodeID"] for node in ray.nodes() if node["Resources"].get("GPU")}
     for workers in trainings:
         assert {node for node, _, _ in workers} == gpu_nodes
