@@ -16,7 +16,6 @@ settings.register_profile("tests", deadline=None, derandomize=True)
 settings.load_profile("tests")
 
 
-
 def pytest_xdist_auto_num_workers(config):
     """Two files at a time, for each waits on processes; those that kill things are left alone."""
     return 2 if "not cluster and not faults" in config.option.markexpr else 0
