@@ -83,7 +83,11 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
     elif counts["better"]:
         outcome = "holds in part"
     parts = [f"{verdict} in {count}" for verdict, count in counts.items() if count]
-    text = f"Of {len(compared)} comparisons, {', '.join(parts)}."
+    if len(compared) == 1:
+        (verdict,) = (verdict for verdict, count in counts.items() if count)
+        text = f"{verdict.capitalize()} in the one comparison."
+    else:
+        text = f"Of {len(compared)} comparisons, {', '.join(parts)}."
     reasons = {c.reason for c in compared if c.verdict == "not separable" and c.reason}
     if outcome == "not separable" and len(reasons) == 1:
         reason = reasons.pop()

@@ -28,27 +28,31 @@ class RowDropout(nn.Module):
         super().__init__()
         self.rate = rate
         self.first_row = 0
-        self._draw_key = _draw_key
+        self._draw = _draw
 
     def forward(self, x_B: Tensor) -> Tensor:
         """Return values of the same shape (B, …)."""
         if not self.training or self.rate == 0:
             return x_B
-        dropped_B = draw_dropped(self._draw_key(), self.first_row, x_B, self.rate)
+        dropped_B = self._draw(self.first_row, x_B, self.rate)
         return (x_B / (1 - self.rate)).masked_fill(dropped_B, 0)
 
     def draw_eagerly(self) -> None:
-        """Keep drawing from torch's generator in a compiled model, which has one of its own."""
-        self._draw_key = torch.compiler.disable(_draw_key)  # type: ignore[no-untyped-call]
+        """Keep the draw out of a compiled model.
+
+        Such a model draws from a generator of its own, and what PyTorch 2.13 makes for CPUs of the
+        words below, eight bytes seen as four numbers, writes outside its memory.
+        """
+        self._draw = torch.compiler.disable(_draw)  # type: ignore[no-untyped-call]
 
     def extra_repr(self) -> str:
         """Return what ``print(model)`` shows."""
         return f"rate={self.rate}"
 
 
-def _draw_key() -> Tensor:
-    """Draw the key of a call, int64, no dimensions."""
-    return torch.randint(2**63 - 1, ())
+def _draw(first_row: int, x_B: Tensor, rate: float) -> Tensor:
+    """Draw which values of x_B are dropped, by the next key of torch's CPU generator."""
+    return draw_dropped(torch.randint(2**63 - 1, ()), first_row, x_B, rate)
 
 
 def draw_dropped(key: Tensor, first_row: int, x_B: Tensor, rate: float) -> Tensor:

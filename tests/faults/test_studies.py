@@ -13,6 +13,7 @@ import yaml
 
 from sparta_ray.run_folder import RunFolder
 from sparta_ray.studies.epochs import epochs_of, was_stopped
+from tests.processes import descendants
 
 ROOT = Path(__file__).parents[2]
 SMOKE = str(ROOT / "conf/smoke.yaml")
@@ -50,22 +51,6 @@ def starts(run: Path) -> list[tuple[str, int]]:
     """Return where each stage was begun or continued."""
     records = map(json.loads, (run / "metrics.jsonl").read_text().splitlines())
     return [(r["stage"], r["position"]) for r in records if r["event"] == "start"]
-
-
-def descendants(process: int) -> list[int]:
-    """Return the processes that came of one."""
-    parents = {}
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                status = (folder / "stat").read_text()
-            except OSError:  # it has ended meanwhile
-                continue
-            parents[int(folder.name)] = int(status.rpartition(")")[2].split()[1])
-    found = [process]
-    for one in found:
-        found += [child for child, parent in parents.items() if parent == one]
-    return found
 
 
 def await_checkpoint(process: "subprocess.Popen[str]", run: Path) -> None:
@@ -150,11 +135,7 @@ def test_a_training_of_a_study_that_hangs_is_a_failed_trial(tmp_path: Path) -> N
     path = write(tmp_path, seeds=[0], variants={"hangs": hangs}, until="train")
     study, run = start(path), tmp_path / "runs/compared/hangs-seed0"
     await_checkpoint(study, run)
-    (builder,) = [
-        process
-        for process in descendants(study.pid)
-        if b"MapWorker" in Path(f"/proc/{process}/cmdline").read_bytes()
-    ]
+    (builder,) = descendants(study.pid, named="MapWorker")
     os.kill(builder, signal.SIGSTOP)
     text, _ = study.communicate(timeout=300)
     assert study.returncode == 1, text

@@ -17,6 +17,7 @@ from sparta_ray.run_folder import RunFolder
 from sparta_ray.training.checkpoint import load_model
 from sparta_ray.training.replay import Failure, replay
 from sparta_ray.training.worker import train
+from tests.processes import descendants
 
 
 @pytest.fixture(scope="module")
@@ -63,9 +64,7 @@ def test_stopped_continued_and_a_worker_killed_the_losses_are_the_unbroken_ones(
     assert {record["stage"] for record in history} == {"joint"}
     stopped_at = max(record.get("position", 0) for record in history)
 
-    killed = _when(
-        run, '"autoencoder"', lambda: [os.kill(p, signal.SIGKILL) for p in _worker_pids()]
-    )
+    killed = _when(run, '"autoencoder"', _kill_worker)
     train(run)
     assert killed.is_set()
     history = RunFolder(run.path).read_records("metrics.jsonl")[len(history) :]
@@ -133,15 +132,6 @@ def _when(run: Run, text: str, act: Callable[[], object]) -> threading.Event:
     return done
 
 
-def _worker_pids() -> list[int]:
-    """Return the processes that train, by the name Ray gives them."""
-    found = []
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            try:
-                name = (process / "cmdline").read_bytes()
-            except OSError:  # it has ended since
-                continue
-            if b"RayTrainWorker" in name:
-                found.append(int(process.name))
-    return found
+def _kill_worker() -> None:
+    for process in descendants(os.getpid(), named="RayTrainWorker"):
+        os.kill(process, signal.SIGKILL)
