@@ -241,11 +241,14 @@ def _ends(cell: PaperCell) -> str:
 
 def _image(figure: ReportFigure) -> _Image:
     """Return a figure as an image embedded in the page, the same bytes for the same figure."""
-    kind, mime = ("png", "image/png") if figure.raster else ("svg", "image/svg+xml")
-    metadata = {"Software": None} if figure.raster else {"Date": None}
     file = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "sparta-ray"}):
-        figure.figure.savefig(file, format=kind, dpi=MAP_DPI, metadata=metadata)
+        if figure.raster:
+            mime = "image/webp"
+            figure.figure.savefig(file, format="webp", dpi=MAP_DPI, pil_kwargs={"quality": 92})
+        else:
+            mime = "image/svg+xml"
+            figure.figure.savefig(file, format="svg", metadata={"Date": None})
     source = f"data:{mime};base64,{base64.b64encode(file.getvalue()).decode()}"
     width = min(100, round(100 * figure.figure.get_figwidth() / WIDTH))
     return _Image(figure.title, figure.caption, figure.alt, source, width)

@@ -88,15 +88,19 @@ def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
 
 
 def _settle(figure: Figure) -> None:
-    """Lay a figure out, ticks included, so that it is not done again whenever it is saved.
+    """Lay a figure out once, so that it is not done again whenever it is saved.
 
-    Ticks follow from the size of a panel, and its size from their labels: so it is done twice.
+    How many ticks an axis takes follows from the size of their labels, which matplotlib looks up
+    when it draws: so the style's is written down, or a figure saved later would have other ticks.
     """
+    for ax in figure.axes:
+        for axis in (ax.xaxis, ax.yaxis):
+            if "labelsize" not in axis.get_tick_params():
+                axis.set_tick_params(labelsize=STYLE["xtick.labelsize"])
     if (engine := figure.get_layout_engine()) is None:
         figure.draw_without_rendering()
     else:
-        for _ in range(2):
-            engine.execute(figure)
+        engine.execute(figure)
         figure.set_layout_engine("none")
 
 

@@ -1,3 +1,5 @@
+import io
+
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -212,3 +214,15 @@ def test_figures_leave_the_users_settings_alone():
     before = dict(mpl.rcParams)
     score_by_lead(lead_scores(), "rrmse", "%")
     assert dict(mpl.rcParams) == before
+
+
+def test_a_figure_saved_under_other_settings_keeps_its_ticks_and_labels_within():
+    losses = {"train_loss": [13.6, 7.5, 5.1], "validation_loss": [12.0, 7.4, 5.2]}
+    others = {f"train_{name}": [9.1, 6.3, 5.4] for name in ("nt_xent", "a", "b", "c")}
+    figure = loss_curves(pd.DataFrame({"epoch": [0, 1, 2]} | losses | others), "joint")
+    ax = figure.axes[0]
+    ticks = [tick.get_text() for tick in ax.get_yticklabels()]
+    with mpl.rc_context({"ytick.labelsize": 20}):
+        figure.savefig(io.BytesIO(), format="svg")
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ticks
+    assert ax.yaxis.label.get_window_extent().x0 > -1  # points

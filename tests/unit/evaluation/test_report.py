@@ -130,10 +130,10 @@ def test_figures_are_embedded_with_alternative_text(written):
     images = [attributes for tag, attributes in page.tags if tag == "img"]
     assert [image["alt"] for image in images] == ["Loss lines", 'Alt "text"']
     kinds = [image["src"].split(";")[0] for image in images]
-    assert kinds == ["data:image/svg+xml", "data:image/png"]
-    svg, png = (base64.b64decode(image["src"].split(",")[1]) for image in images)
+    assert kinds == ["data:image/svg+xml", "data:image/webp"]
+    svg, webp = (base64.b64decode(image["src"].split(",")[1]) for image in images)
     assert b"<svg" in svg
-    assert png.startswith(b"\x89PNG")
+    assert webp[:4] + webp[8:12] == b"RIFFWEBP"
 
 
 def test_the_page_says_what_was_run_and_what_was_shortened(written):
