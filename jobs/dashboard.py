@@ -5,6 +5,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -25,8 +26,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as temporary:
             logdir = Path(arguments.logdir or temporary)
             files = [
-                EventFiles(RunFolder(folder), logdir / Path(folder).name)
-                for folder in arguments.folders
+                EventFiles(RunFolder(folder), logdir / name)
+                for folder, name in zip(arguments.folders, names(arguments.folders), strict=True)
             ]
             follow(files, logdir, arguments.port, arguments.every)
     except ConfigError as error:
@@ -34,6 +35,14 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def names(folders: Sequence[str]) -> list[str]:
+    """Return what each run is called in TensorBoard: its folder's name, or all of its path."""
+    last = [folder.rstrip("/").rpartition("/")[2] for folder in folders]
+    if len(set(last)) == len(last):
+        return last
+    return [folder.rpartition("://")[2].strip("/") for folder in folders]
 
 
 def follow(files: list[EventFiles], logdir: Path, port: int, every: float) -> None:

@@ -33,7 +33,8 @@ def run_chain(run: Run, links: tuple[str, ...] = LINKS, allowed: Allowed = NOTHI
     Raises:
         ConfigError: The run does not fit its data, the cluster, or its folder; nothing was begun.
     """
-    check_before(run, allowed)
+    if misfit := check_before(run, layout_of(run.data), links, allowed):
+        print(misfit, flush=True)
     if not joins_cluster():
         check_local(run, links)
     folder = RunFolder(run.path)
@@ -46,15 +47,26 @@ def run_chain(run: Run, links: tuple[str, ...] = LINKS, allowed: Allowed = NOTHI
         _do(run, links, allowed)
 
 
-def check_before(run: Run, allowed: Allowed = NOTHING) -> StoreLayout:
+def check_before(
+    run: Run, layout: StoreLayout, links: tuple[str, ...], allowed: Allowed = NOTHING
+) -> str | None:
     """Refuse what cannot work, before anything is started or spent.
 
+    Data may be prepared for other runs, on a grid or for days that this one could not train on.
+
+    Returns:
+        Where data alone is prepared, what this run could not do with it.
+
     Raises:
-        ConfigError: As of `layout_of`, `check_fits` and `RunFolder.check_owner`.
+        ConfigError: As of `check_fits`.
     """
-    layout = layout_of(run.data)
-    check_fits(run, layout, allowed)
-    return layout
+    try:
+        check_fits(run, layout, allowed)
+    except ConfigError as error:
+        if links != ("prepare",):
+            raise
+        return f"prepare: the data can be prepared, but not trained on as configured: {error}"
+    return None
 
 
 def layout_of(data: DataConfig) -> StoreLayout:
@@ -136,11 +148,13 @@ def _do_with_ray(run: Run, links: tuple[str, ...], allowed: Allowed) -> None:
 
 def describe(run: Run, links: tuple[str, ...]) -> str:
     """Return what a run would do and cost, for ``--dry-run`` of some links of its chain."""
-    layout = check_before(run)
-    return "\n".join([to_yaml(run), *_sizes(run, layout, links)])
+    layout = layout_of(run.data)
+    misfit = check_before(run, layout, links)
+    rest = _costs(run, layout, links) if misfit is None else [misfit]
+    return "\n".join([to_yaml(run), *_sizes(run, layout), *rest])
 
 
-def _sizes(run: Run, layout: StoreLayout, links: tuple[str, ...]) -> Iterator[str]:
+def _sizes(run: Run, layout: StoreLayout) -> Iterator[str]:
     days, grid = len(layout.days), (len(layout.longitude), len(layout.latitude))
     yield f"data: {layout.days[0]} to {layout.days[-1]}, {days:,} days, grid {grid[0]}x{grid[1]}"
     meta = read_meta(run.data.store)
@@ -152,7 +166,10 @@ def _sizes(run: Run, layout: StoreLayout, links: tuple[str, ...]) -> Iterator[st
         yield f"{name}: {len(part):,} days from {layout.days[part.start]}"
     for name, part in downstream_splits(run, days).items():
         yield f"downstream {name}: {len(part):,} days from {layout.days[part.start]}"
-    costs = stage_costs(run, days, grid)
+
+
+def _costs(run: Run, layout: StoreLayout, links: tuple[str, ...]) -> Iterator[str]:
+    costs = stage_costs(run, len(layout.days), (len(layout.longitude), len(layout.latitude)))
     for cost in costs:
         yield (
             f"stage {cost.stage}: {cost.epochs} epochs x {cost.steps // cost.epochs} = "

@@ -18,6 +18,7 @@ from sparta_ray.nodes import check_nodes, refuse_own_disks
 from sparta_ray.placement import DEMANDING, Node, check_resources
 from sparta_ray.progress import ProgressLine
 from sparta_ray.run import Run
+from sparta_ray.turns import sole_job
 
 TASK_ENVIRONMENT = {"ZARR_THREADING__MAX_WORKERS": "1"}
 """For tasks that read: each has one core, so Zarr decodes in one thread.
@@ -77,7 +78,8 @@ def ray_session(run: Run, links: Collection[str] = DEMANDING) -> Iterator[None]:
     of ``ray job stop``, ends the session like Ctrl-C.
 
     Raises:
-        ConfigError: It cannot hold the run, its nodes differ, or they do not share its folders.
+        ConfigError: It cannot hold the run, its nodes differ, they do not share its folders, or
+            another job has the run's.
     """
     if not joins_cluster():
         check_local(run, links)
@@ -86,10 +88,13 @@ def ray_session(run: Run, links: Collection[str] = DEMANDING) -> Iterator[None]:
     warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
     quieten()
     with _connected(run), _terminate_as_interrupt():
-        if joins_cluster():
-            print(check_cluster(run, links), flush=True)
+        if not joins_cluster():
+            yield
+            return
+        print(check_cluster(run, links), flush=True)
+        with sole_job(run.path):
             _check_storage(run)
-        yield
+            yield
 
 
 def _own_environment(run: Run) -> dict[str, str]:
@@ -97,6 +102,16 @@ def _own_environment(run: Run) -> dict[str, str]:
     if not joins_cluster():
         return _LOCAL_ENVIRONMENT
     return {} if run.scaling.elastic else _PATIENT_ENVIRONMENT
+
+
+def check_added_nodes(run: Run) -> None:
+    """Ask the nodes of a cluster that grows again, once a run has all that it begins with.
+
+    Raises:
+        ConfigError: Some differ from the driver's, or do not reach the run's storage.
+    """
+    if joins_cluster() and may_grow():
+        _check_storage(run)
 
 
 def _check_storage(run: Run) -> None:

@@ -98,4 +98,4 @@ def _desk_of(node: str, job: str) -> "ray.actor.ActorHandle[Desk]":
 
 
 class Turn:
-    """An actor that exists while a run begins; ends with the run that made it, however it ends."""
+    """An actor whose name one job has at a time; ends with that job, however it ends."""

@@ -78,7 +78,8 @@ def refuse_own_disks(paths: Sequence[str], mounts: Path = Path("/proc/self/mount
         ConfigError: Names the path; nodes that are still to come would not see it.
     """
     mounted = [line.split()[1:3] for line in mounts.read_text().splitlines()]
-    for path in paths:
+    for url in paths:
+        path = url.removeprefix("file://").removeprefix("local://")
         if "://" in path:
             continue
         at = [(len(point), kind) for point, kind in mounted if Path(path).is_relative_to(point)]

@@ -1,4 +1,4 @@
-"""Waiting on a shared cluster: for room, for machines that are still to come, for one's turn.
+"""Sharing a cluster: waiting for room, for machines that are still to come, for one's turn.
 
 Training needs its workers and its builders at the same time. Two runs that each hold a part of what
 both need would wait for each other for ever; so a run begins to train only when all of it is free,
@@ -19,11 +19,36 @@ from sparta_ray.placement import Ask, Node, holds, training_ask
 from sparta_ray.run import Run
 
 _TURN = "sparta-ray-begins"
+_HOLDS = "sparta-ray-holds-"
 _GLANCE = 2.0
 """Seconds between two looks."""
 
 _PATIENCE = 1800.0
 """Seconds without a new machine after which none is believed to come."""
+
+_GRACE = 20.0
+"""Seconds in which a job that was stopped has let go of its run folder."""
+
+
+@contextmanager
+def sole_job(folder: str) -> Iterator[None]:
+    """Hold a run folder, wherever it lies, so that no second job of the cluster writes into it.
+
+    Raises:
+        ConfigError: Another job holds it.
+    """
+    deadline = time.monotonic() + _GRACE
+    while not (holder := _take(_HOLDS + folder)):
+        if time.monotonic() > deadline:
+            raise ConfigError(
+                f"the run folder {folder} is in use by another job of this cluster; wait for it or "
+                "stop it (ray job list), or choose another name (--set name=…)"
+            )
+        time.sleep(_GLANCE)
+    try:
+        yield
+    finally:
+        ray.kill(holder)
 
 
 @contextmanager
@@ -57,7 +82,7 @@ def wait_for_room(ask: Ask, every: float = 60.0, patience: float = _PATIENCE) ->
         ConfigError: The machines that it needs do not come.
     """
     if joins_cluster():
-        with _room(ask, _Waiting(ask, every, patience)):
+        with _room(ask, Waiting(ask, every, patience)):
             pass
 
 
@@ -74,13 +99,13 @@ class _GiveBack:
 
 
 def _wait_for_turn(ask: Ask, every: float) -> "ray.actor.ActorHandle[Turn]":
-    waiting = _Waiting(ask, every, _PATIENCE)
+    waiting = Waiting(ask, every)
     while True:
         if _is_taken():
             waiting.say(f"{ask.link} queued: another run is beginning")
         else:
             with _room(ask, waiting):
-                if turn := _take_turn():
+                if turn := _take(_TURN):
                     return turn
         time.sleep(_GLANCE)
 
@@ -93,16 +118,16 @@ def _is_taken() -> bool:
     return True
 
 
-def _take_turn() -> "ray.actor.ActorHandle[Turn] | None":
-    """Return the turn, unless another run has it."""
+def _take(name: str) -> "ray.actor.ActorHandle[Turn] | None":
+    """Return what has a name that one job at a time may have, unless another has it."""
     try:
-        return ray.remote(Turn).options(name=_TURN, namespace=_TURN, **beside_driver()).remote()
+        return ray.remote(Turn).options(name=name, namespace=_TURN, **beside_driver()).remote()
     except ValueError:  # the name is taken
         return None
 
 
 @contextmanager
-def _room(ask: Ask, waiting: "_Waiting") -> Iterator[None]:
+def _room(ask: Ask, waiting: "Waiting") -> Iterator[None]:
     """Hold all that a link asks for, once the cluster has it; asking is what makes it grow.
 
     Ray reserves all of it or nothing, so who waits here keeps nothing from others.
@@ -117,10 +142,10 @@ def _room(ask: Ask, waiting: "_Waiting") -> Iterator[None]:
         remove_placement_group(group)
 
 
-class _Waiting:
+class Waiting:
     """Says now and then what a link waits for, and gives up on machines that do not come."""
 
-    def __init__(self, ask: Ask, every: float, patience: float):
+    def __init__(self, ask: Ask, every: float = 60.0, patience: float = _PATIENCE):
         self._ask, self._every, self._patience = ask, every, patience
         self._said = float("-inf")
         self._nodes: list[Node] = []

@@ -32,7 +32,7 @@ def open_reader(path: str, array: zarr.Array[Any]) -> Reader:
     Raises:
         ConfigError: A shard is not there.
     """
-    maps = _map_shards(Path(path), array)
+    maps = _map_shards(Path(path.removeprefix("file://")), array)
     return ZarrReader(array) if maps is None else MappedReader(maps)
 
 

@@ -35,6 +35,10 @@ BROKEN_OFF = frozenset(
 """Exceptions of the libraries that may be in use, by name: none of them need be installed."""
 
 
+WITHOUT_CREDENTIALS = frozenset({"NoCredentialsError", "DefaultCredentialsError"})
+"""Exceptions of botocore and google-auth, where there is nothing to sign a request with."""
+
+
 class ReadError(ValueError):
     """A source could not be read; the message says what, why and what would help."""
 
@@ -164,10 +168,11 @@ def permanent(error: BaseException) -> str:
             isinstance(cause, PermissionError)
             or _status(cause) in FORBIDDEN
             or str(cause).startswith("Forbidden")  # gcsfs
+            or type(cause).__name__ in WITHOUT_CREDENTIALS
         ):
             return (
-                "permission denied: a public bucket is read with data.source.anonymous=true, a "
-                "private one with anonymous=false and credentials in the environment"
+                "permission denied, or no credentials: a public bucket is read with "
+                "data.source.anonymous=true, a private one with anonymous=false and credentials in the environment"
             )
     return ""
 

@@ -89,8 +89,10 @@ def mend_template(path: str, layout: StoreLayout, fields: bool = True) -> None:
 
 def clear_partials(path: str) -> None:
     """Remove what killed writers left of files; only with the store's lock held."""
-    for partial in Path(path).rglob("*.partial"):
-        partial.unlink()
+    filesystem, root = fsspec.core.url_to_fs(path)
+    if isinstance(filesystem, LocalFileSystem):  # others show a file when it is whole
+        for partial in Path(root).rglob("*.partial"):
+            partial.unlink()
 
 
 def _write_arrays(root: zarr.Group, layout: StoreLayout, fields: bool) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import yaml
 from tensorboardX import SummaryWriter
 from tensorboardX.summary import hparams
@@ -74,9 +73,8 @@ class EventFiles:
 
     def _trials(self) -> list[str]:
         """Return the names of the downstream trials that have begun."""
-        filesystem, root = fsspec.core.url_to_fs(self._folder.url)
-        found = filesystem.glob(f"{root}/downstream/*-history.jsonl")
-        return sorted(path.rpartition("/")[2].removesuffix("-history.jsonl") for path in found)
+        end = "-history.jsonl"
+        return [n.removesuffix(end) for n in self._folder.names("downstream") if n.endswith(end)]
 
     def _first(self, name: str) -> dict[str, Any] | None:
         """Return a JSON file's content the first time that it is there."""

@@ -55,7 +55,7 @@ def _context(study: Study) -> tuple[RunFolder, ReportContext]:
     store = Store(first.run.data.store)
     evidence = Evidence(study, first.run.evaluation.bootstrap)
     results = study.results
-    alone = len(study.members) == 1 and not study.empty
+    alone, runs = len(study.members) == 1 and not study.empty, [m.run for m in study.members]
     figures = page_figures(first.run, first.folder, first.results) if alone else ()
     context = ReportContext(
         title=f"SPARTA {'run' if alone else 'study'} “{study.name}”",
@@ -65,7 +65,7 @@ def _context(study: Study) -> tuple[RunFolder, ReportContext]:
         shortened=list(_shortened(study)),
         notes=list(_notes(study, store)),
         scores=results.scores,
-        tabled=[score for score in results.scores if _in_tables(first.run, score)],
+        tabled=[score for score in results.scores if _in_tables(runs, score)],
         absent=results.absent,
         figures=[*study_figures(evidence), *figures],
         paper_tables=[table(evidence) for table in PAPER_TABLES],
@@ -78,12 +78,16 @@ def _context(study: Study) -> tuple[RunFolder, ReportContext]:
     return RunFolder(study.path), context
 
 
-def _in_tables(run: Run, score: Score) -> bool:
-    """Return whether a score's lead time is one that tables show."""
-    if score.lead_days is None or score.setting not in run.downstream.forecast:
+def _in_tables(runs: Sequence[Run], score: Score) -> bool:
+    """Return whether a score's lead time is one that some run's tables show."""
+    if score.lead_days is None:
         return True
-    last = run.downstream.forecast[score.setting].lead_days
-    return score.lead_days in run.evaluation.table_leads(last)
+    shown = [
+        run.evaluation.table_leads(forecast.lead_days)
+        for run in runs
+        if (forecast := run.downstream.forecast.get(score.setting or ""))
+    ]
+    return not shown or any(score.lead_days in leads for leads in shown)
 
 
 def _publish(report: tuple[RunFolder, ReportContext]) -> str:
@@ -121,6 +125,8 @@ def _facts(study: Study, store: Store) -> dict[str, str]:
         facts |= own
     for variant, reason in study.empty.items():
         facts[f"Variant {variant}"] = reason
+    for trial, reason in study.lost.items():
+        facts[f"Trial {trial}"] = f"{reason}; its variant's means are over the others"
     return facts
 
 
@@ -197,6 +203,9 @@ def _notes(study: Study, store: Store) -> Iterator[str]:
             "One training of each model: the spread between trainings is not known, so a verdict "
             "is about these weights, not about the method."
         )
+    if study.lost:
+        lost = "; ".join(f"{trial}: {reason}" for trial, reason in study.lost.items())
+        yield f"Trainings without scores, so means and spreads are over fewer: {lost}."
     if store.provenance["licence"]:
         yield "Data: " + " ".join(str(store.provenance["licence"]).split())
 

@@ -1,7 +1,7 @@
 """Several runs looked at together: which variant each is, and their results under one roof."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +20,9 @@ STUDY_FILE = "study.yaml"
 
 _SAME_VARIANT = ("name", "folder", "seed", "scaling", "evaluation", "data.store", "data.source")
 """Settings that may differ between runs of one variant."""
+
+_SAME_WINDOWS = ("smoothness_days", "diffusion_days", "bootstrap")
+"""Settings of the evaluation without which two runs' windows cannot be paired."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +53,14 @@ class Study:
         path: Where the report goes.
         members: The evaluated runs.
         empty: By variant, why it has no evaluated run.
+        lost: By trial, why it has no scores although others of its variant have.
     """
 
     name: str
     path: str
     members: tuple[Member, ...]
     empty: dict[str, str]
+    lost: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def results(self) -> Results:
@@ -118,21 +123,22 @@ def _of_trials(path: str) -> Study:
     study = RunFolder(path.rstrip("/"))
     record = yaml.safe_load(study.read(STUDY_FILE))
     members: list[Member] = []
-    empty: dict[str, str] = {}
+    without: dict[str, tuple[str, str]] = {}
     for trial in record["trials"]:
         variant = variant_name(trial["variant"])
         folder = RunFolder(study.child(trial["name"]))
         if not folder.exists("evaluation/scores.json"):
-            empty[variant] = _why_empty(study, folder, trial)
+            without[trial["name"]] = variant, _why_empty(study, folder, trial)
             continue
         run, _, fingerprint = _read_run(folder)
         members.append(Member(variant, run, folder, fingerprint, load_results(folder)))
     for member in members:
         _check_name(member)
     found = {member.variant for member in members}
-    empty = {variant: reason for variant, reason in empty.items() if variant not in found}
+    empty = {variant: why for variant, why in without.values() if variant not in found}
+    lost = {trial: why for trial, (variant, why) in without.items() if variant in found}
     name = study.url.rpartition("/")[2]
-    return _checked(Study(name, study.url, tuple(members), empty))
+    return _checked(Study(name, study.url, tuple(members), empty, lost))
 
 
 def variant_name(variant: str) -> str:
@@ -207,7 +213,7 @@ def _checked(study: Study) -> Study:
     """Refuse runs that cannot stand in one table.
 
     Raises:
-        ConfigError: There is no run, or their data or splits differ.
+        ConfigError: There is no run, or their data, splits or windows differ.
     """
     if not study.members:
         why = "; ".join(f"{variant}: {reason}" for variant, reason in study.empty.items())
@@ -218,6 +224,13 @@ def _checked(study: Study) -> Study:
             "data fingerprint": (first.fingerprint, other.fingerprint),
             "data.split": (first.run.data.split, other.run.data.split),
             "downstream.split": (first.run.downstream.split, other.run.downstream.split),
+            **{
+                f"evaluation.{name}": (
+                    getattr(first.run.evaluation, name),
+                    getattr(other.run.evaluation, name),
+                )
+                for name in _SAME_WINDOWS
+            },
         }
         for what, (ours, theirs) in pairs.items():
             if ours != theirs:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from sparta_ray.capacity import joins_cluster
+from sparta_ray.capacity import check_cluster, joins_cluster
 from sparta_ray.chain import check_fits
 from sparta_ray.cluster import check_local, ray_session
 from sparta_ray.downstream.trial import FailedTrialsError, is_finished
@@ -99,6 +99,10 @@ def _is_evaluated(run: Run) -> bool:
 def _do(study: Study, trials: Sequence[StudyTrial], folder: StudyFolder) -> dict[str, str]:
     """Do what is left in one session; return the reasons of the trials that failed."""
     with ray_session(trials[0].run, _links(study)):
+        if joins_cluster():
+            for trial in trials[1:]:
+                with named(trial):
+                    check_cluster(trial.run, _links(study))
         # Only here is Ray needed; a finished study is summed up without it.
         from sparta_ray.data.prepare import prepare
         from sparta_ray.studies.links import do_links

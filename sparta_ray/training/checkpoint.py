@@ -40,6 +40,7 @@ class SavedState:
         scheduler: State of the learning-rate schedule; None before a stage's first step.
         means: Sums behind the means of an epoch that is not over; empty between epochs.
         best: The stage's best epoch so far, its loss and weights; empty before its first.
+        precision: In which the networks ran; empty if it was not written down.
     """
 
     stage: int
@@ -51,6 +52,21 @@ class SavedState:
     scheduler: dict[str, Any] | None
     means: dict[str, dict[str, float]] = field(default_factory=dict)
     best: dict[str, Any] = field(default_factory=dict)
+    precision: str = ""
+
+    def check_precision(self, precision: str) -> None:
+        """Refuse to continue in another precision, which ``auto`` may be on another machine.
+
+        Raises:
+            ConfigError: It is another.
+        """
+        if self.precision not in ("", precision):
+            raise ConfigError(
+                f"the checkpoint was trained in {self.precision}, and training.precision comes to "
+                f"{precision} on this machine; set it to {self.precision} and give "
+                "--allow-changed-config, or continue on a machine like the first; "
+                f"--allow-changed-config alone continues in {precision}"
+            )
 
 
 def save_state(folder: Path, saved: SavedState) -> None:
@@ -82,7 +98,7 @@ def damage(folder: RunFolder) -> str | None:
     return None
 
 
-def capture(state: StageState, stage: int, fingerprint: str) -> SavedState:
+def capture(state: StageState, stage: int, fingerprint: str, precision: str) -> SavedState:
     """Return what a checkpoint in the middle of a stage holds."""
     return SavedState(
         stage,
@@ -94,6 +110,7 @@ def capture(state: StageState, stage: int, fingerprint: str) -> SavedState:
         state.scheduler.state_dict(),
         {name: means.state() for name, means in state.means.items() if means.rows},
         {} if state.best is None else dict(vars(state.best)),
+        precision,
     )
 
 

@@ -88,7 +88,7 @@ class Worker:
         """Return the last checkpoint, if there is one.
 
         Raises:
-            ConfigError: It is damaged, or of other data or stages.
+            ConfigError: It is damaged, or of other data, stages or precision.
         """
         checkpoint = ray.train.get_checkpoint()
         if checkpoint is None:
@@ -97,6 +97,8 @@ class Worker:
             expected = None if allowed.changed_data else self.store.fingerprint
             saved = load_state(Path(folder), expected)
         self._check_position(saved)
+        if not allowed.changed_config:
+            saved.check_precision(self.precision)
         return saved
 
     def _check_position(self, saved: SavedState) -> None:
@@ -267,7 +269,7 @@ class Worker:
             ray.train.report(metrics)
             return
         with tempfile.TemporaryDirectory() as folder:
-            save_state(Path(folder), capture(state, stage, self.store.fingerprint))
+            save_state(Path(folder), capture(state, stage, self.store.fingerprint, self.precision))
             ray.train.report(metrics, checkpoint=Checkpoint.from_directory(folder))
 
     def _keep_failure(

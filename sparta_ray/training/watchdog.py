@@ -5,7 +5,7 @@ suspects, and kills Train's controller, with which its workers end and `fit()` f
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
@@ -14,11 +14,18 @@ import ray
 from ray.exceptions import GetTimeoutError, RayError
 from ray.train.v2._internal.execution.context import get_train_context
 
+from sparta_ray.capacity import joins_cluster
+from sparta_ray.config import ConfigError
 from sparta_ray.desk import Desk, Word, open_drawer
+from sparta_ray.placement import Ask
 from sparta_ray.training.stall import Pulse, Sign, describe_stall
+from sparta_ray.turns import Waiting
 
 _PATIENCE = 5.0
 """Seconds in which a healthy process answers."""
+
+_GONE = 60.0
+"""Seconds without a word after which it is looked whether the workers are gone."""
 
 
 class Ward:
@@ -58,13 +65,19 @@ class Watch:
         ward: For the ranks.
     """
 
-    def __init__(self, limit: float):
-        """End a run whose ranks finish no batch for `limit` seconds."""
+    def __init__(self, limit: float, ask: Ask):
+        """End a run whose ranks finish no batch for `limit` seconds, or that cannot begin again.
+
+        Args:
+            limit: Seconds.
+            ask: What Train waits for when a node is lost.
+        """
         self.verdict: str | None = None
         self._limit, self._every = limit, min(5.0, limit / 4)
         self._desk, self._drawer = open_drawer()
         self.ward = Ward(self._desk, self._drawer, self._every)
-        self._over = threading.Event()
+        self._over, self._ask = threading.Event(), ask
+        self._waiting: Waiting | None = None
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -80,18 +93,41 @@ class Watch:
     def _look(self) -> None:
         while not self._over.wait(self._every):
             words = _of_last_size(ray.get(self._desk.told.remote(self._drawer)))
-            if not words or min(word.still for word in words) < self._limit:
-                continue
-            signs = [
-                Sign(Pulse(**word.said), word.silent, word.still, _answers(word.speaker[0]))
-                for word in words
-            ]
-            if any(sign.answers is None for sign in signs):
-                continue  # a worker is gone, and Train is about to begin again without it
-            self.verdict = describe_stall(signs, self._limit)
-            _, controller = words[0].speaker
-            ray.kill(controller)
-            return
+            if words and (verdict := self._judge(words)):
+                self.verdict = verdict
+                _, controller = words[0].speaker
+                ray.kill(controller)
+                return
+
+    def _judge(self, words: Sequence[Word]) -> str | None:
+        """Return why the run must end, if it must."""
+        if joins_cluster() and _are_gone(words):
+            return self._wait_for_machines()
+        self._waiting = None
+        if min(word.still for word in words) < self._limit:
+            return None
+        signs = [
+            Sign(Pulse(**word.said), word.silent, word.still, _answers(word.speaker[0]))
+            for word in words
+        ]
+        if any(sign.answers is None for sign in signs):
+            return None  # a worker is gone, and Train is about to begin again without it
+        return describe_stall(signs, self._limit)
+
+    def _wait_for_machines(self) -> str | None:
+        """Say now and then what Train needs to begin again; return an error if it does not come."""
+        self._waiting = self._waiting or Waiting(self._ask)
+        try:
+            self._waiting.look()
+        except ConfigError as error:
+            return str(error)
+        return None
+
+
+def _are_gone(words: Sequence[Word]) -> bool:
+    """Return whether no worker is left, and none has begun since."""
+    silent = min(word.silent for word in words)
+    return silent > _GONE and all(_answers(word.speaker[0]) is None for word in words)
 
 
 def _answers(actor: Any) -> bool | None:

@@ -10,17 +10,18 @@ from ray.exceptions import ActorDiedError
 from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
 
 from sparta_ray.capacity import nodes_now
-from sparta_ray.cluster import Show, own_interrupt, quieten, watched
+from sparta_ray.cluster import Show, check_added_nodes, own_interrupt, quieten, watched
 from sparta_ray.config import ConfigError, from_tree, to_tree
 from sparta_ray.data.compact import row_bytes
 from sparta_ray.data.store import Store
-from sparta_ray.placement import check_object_store
+from sparta_ray.placement import check_object_store, training_ask
 from sparta_ray.ranks import gather_objects
 from sparta_ray.run import Run
 from sparta_ray.run_folder import NOTHING, Allowed, RunFolder
 from sparta_ray.training.checkpoint import SavedState, is_trained
 from sparta_ray.training.config import ScalingConfig as Scaling
 from sparta_ray.training.memory import KEEPS_MEMORY
+from sparta_ray.training.precision import mixed_precision
 from sparta_ray.training.rank import Worker, first_pulse
 from sparta_ray.training.registry import FOLDER, settle
 from sparta_ray.training.stall import Pulse
@@ -50,6 +51,7 @@ def train(run: Run, allowed: Allowed = NOTHING) -> None:
         own_interrupt(),
         stop_on_terminate() as stop,
     ):
+        check_added_nodes(run)
         train_watched(run, show, stop, allowed)
 
 
@@ -77,7 +79,7 @@ def train_watched(
     settle(folder, allowed.older_checkpoint)
     row = row_bytes(len(store.variables), store.grid, run.views, run.mask, run.batches)
     check_object_store(run, row, nodes_now())
-    scaling, watch = run.scaling, Watch(run.training.stall_seconds)
+    scaling, watch = run.scaling, Watch(run.training.stall_seconds, training_ask(run))
     trainer = ray.train.torch.TorchTrainer(
         _train_worker,
         train_loop_config={
@@ -160,9 +162,12 @@ def _train_worker(config: dict[str, Any]) -> _End:
             saved = worker.load(config["allowed"])
         except ConfigError as error:
             problem = str(error)
-        problems = list(filter(None, gather_objects(problem)))
-        if problems:
+        precision = "" if worker is None else worker.precision
+        found = gather_objects((problem, precision))
+        if problems := [problem for problem, _ in found if problem]:
             return _End(error=problems[0])
+        if problem := mixed_precision([precision for _, precision in found]):
+            return _End(error=problem)
         assert worker is not None
         try:
             return _End(stopped=not _run_stages(worker, saved))

@@ -61,3 +61,25 @@ def test_a_node_added_and_lost(
 def steps_since_start(job: Job) -> int:
     events = [record["event"] for record in job.history()]
     return events[::-1].index("start") if "start" in events else 0
+
+
+def test_a_fixed_run_waits_for_the_node_that_it_lost(
+    make_job: Callable[..., Job], join: Callable[[Job, int], Cluster]
+) -> None:
+    job = make_job("fixed", *SETTINGS, "scaling.num_workers=2", "scaling.cpus_per_worker=2")
+    cluster = join(job, 3)  # room for one worker and its builder
+    lost = cluster.add_node(num_cpus=3, object_store_memory=100 * 2**20)
+    job.start()
+    assert job.wait_for(lambda: len(job.steps()) > 12), job.end()
+    cluster.remove_node(lost, allow_graceful=False)
+    assert job.process is not None
+    assert job.process.stdout is not None
+    said = next((line for line in job.process.stdout if "waits for machines" in line), None)
+    assert said is not None, job.end()
+    assert "6 CPUs" in said
+    cluster.add_node(num_cpus=3, object_store_memory=100 * 2**20)
+    assert job.wait_for(lambda: len(ranks(job)) == 2 and steps_since_start(job) > 12), job.end()
+    job.process.terminate()
+    assert job.end()[0] == 130
+    starts = [record["position"] for record in job.history() if record["event"] == "start"]
+    assert starts[0] == 0 < starts[1]

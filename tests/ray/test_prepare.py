@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from sparta_ray.chain import LINKS, check_before, layout_of
 from sparta_ray.config import ConfigError
 from sparta_ray.data.prepare import prepare
+from sparta_ray.data.recipe import DataConfig
 from sparta_ray.data.retry import RetryConfig
 from sparta_ray.data.shards import finish, lay_out, plan_store, write_shard
 from sparta_ray.data.sources import SAMPLE, NetCDFSource, ZarrSource
@@ -18,6 +20,7 @@ from sparta_ray.run import Run
 from tests.gcs import FakeGCS
 
 SAMPLE_FILE = Path(__file__).parents[2] / "sparta_ray/data/sample" / SAMPLE
+SHARED = Path(__file__).parents[2].parent / "shared" / "data"
 
 
 def shards(path: str) -> dict[str, bytes]:
@@ -114,3 +117,27 @@ def test_a_busy_bucket_gives_what_the_local_copy_gives(tiny: Run, tmp_path: Path
     assert copies[0].fingerprint == copies[1].fingerprint
     assert shards(copies[0].path) == shards(copies[1].path)
     assert copies[0].statistics.to_json() == copies[1].statistics.to_json()
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs the project's shared data sets")
+def test_a_month_of_a_gaussian_grid_is_prepared_though_nothing_could_train_on_it(
+    cluster: None, tmp_path: Path
+) -> None:
+    file = SHARED / "simulated_6h_gaussian96x48_1961-01.nc"
+    run = Run(
+        data=DataConfig(
+            source=NetCDFSource(kind="netcdf", paths=str(file), simulated=True),
+            grid=EquiangularGrid(kind="equiangular"),
+            store=str(tmp_path / "month.zarr"),
+        ),
+        folder=str(tmp_path),
+    )
+    with pytest.raises(ConfigError, match="split"):
+        check_before(run, layout_of(run.data), LINKS)
+    misfit = check_before(run, layout_of(run.data), ("prepare",))
+    assert misfit is not None
+    assert "can be prepared, but not trained on as configured" in misfit
+    store = prepare(run.data)
+    assert store.grid == (64, 32)
+    assert len(store) == 30
+    assert np.isfinite(store.read(np.arange(30))).all()

@@ -151,7 +151,9 @@ def test_what_may_not_be_read(serve):
     with serve() as server:
         source = in_bucket(server, 2)
         server.faults["b/2.zarr/2m_temperature/0.0.0"] = ["forbidden"]
-        with pytest.raises(ReadError, match="permission denied: a public bucket is read with"):
+        with pytest.raises(
+            ReadError, match="permission denied, or no credentials: a public bucket is read with"
+        ):
             source.read_steps(0, 1)
         assert server.served["b/2.zarr/2m_temperature/0.0.0"] == 1
 

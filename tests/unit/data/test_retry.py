@@ -3,6 +3,8 @@ import time
 
 import aiohttp
 import pytest
+from botocore.exceptions import NoCredentialsError
+from google.auth.exceptions import DefaultCredentialsError
 
 from sparta_ray.data.retry import (
     Attempts,
@@ -77,10 +79,15 @@ def test_what_passes_is_tried_again(error):
 @pytest.mark.parametrize(
     ("error", "remedy"),
     [
-        (HttpError(403), "permission denied: a public bucket is read with data.source.anonymous"),
+        (
+            HttpError(403),
+            "permission denied, or no credentials: a public bucket is read with data.source",
+        ),
         (HttpError(401), "credentials in the environment"),
         (OSError("Forbidden: b/x\n"), "permission denied"),
         (PermissionError("x"), "permission denied"),
+        (NoCredentialsError(), "no credentials"),
+        (DefaultCredentialsError("x"), "no credentials"),
         (caused_by(socket.gaierror(-2, "unknown")), "the host is unknown: check the URL"),
     ],
     ids=repr,

@@ -74,7 +74,9 @@ def test_a_busy_and_a_private_bucket_of_s3(server, fields):
     server.faults["b/2.zarr/2m_temperature/0.0.0"] = ["busy"]
     assert_array_equal(source.read_steps(0, 1), fields[:1])
     server.faults["b/2.zarr/2m_temperature/0.0.0"] = ["forbidden"] * 9
-    with pytest.raises(ReadError, match="permission denied: a public bucket is read with"):
+    with pytest.raises(
+        ReadError, match="permission denied, or no credentials: a public bucket is read with"
+    ):
         source.read_steps(0, 1)
 
 

@@ -231,6 +231,9 @@ def test_mixed_data_or_splits_are_refused():
     other = member("sparta_early", downstream=split)
     with pytest.raises(ConfigError, match=r"downstream\.split"):
         _checked(Study("mixed", "runs", (first, other), {}))
+    other = member("sparta_early", evaluation={"smoothness_days": 100})
+    with pytest.raises(ConfigError, match=r"evaluation\.smoothness_days is 256 and 100"):
+        _checked(Study("mixed", "runs", (first, other), {}))
     with pytest.raises(ConfigError, match="no evaluated run"):
         _checked(Study("none", "runs", (), {"early": "not begun"}))
 

@@ -57,6 +57,7 @@ def folder(linear_run, tmp_path_factory):
         for variant in ("early-hn-cycle", "late-graph", "early")
         for seed in (3, 4)
     ]
+    listed.append({"name": "early-hn-cycle-seed5", "variant": "early-hn-cycle", "seed": 5})
     (path / "study.yaml").write_text(yaml.safe_dump({"trials": listed}))
     (path / "errors").mkdir()
     (path / "errors" / "late-graph-seed4.txt").write_text("Traceback\nValueError: no memory\n")
@@ -70,6 +71,7 @@ def test_trials_without_scores_say_why(folder):
         "sparta_late_graph": "failed: ValueError: no memory",
         "sparta_early": "not begun",
     }
+    assert study.lost == {"early-hn-cycle-seed5": "not begun"}
     models = {score.model for score in study.results.scores}
     assert models == {
         "sparta_early_hn_cycle",
@@ -91,6 +93,7 @@ def test_the_report_of_a_study_is_whole(folder):
     assert text.index("Which claims hold here") < text.index("What was run")
     assert text.count("failed: ValueError: no memory") > 12  # each cell of its rows
     assert "not comparable" in text
+    assert "means and spreads are over fewer: early-hn-cycle-seed5: not begun" in text
     tables = folder / "report" / "tables"
     for number in [*range(1, 16), "3.1"]:
         for kind in ("md", "csv", "json"):

@@ -52,7 +52,7 @@ def state_of(seed, steps):
 
 def test_a_checkpoint_restores_everything_exactly(tmp_path):
     state, other = state_of(0, steps=3), state_of(1, steps=0)
-    save_state(tmp_path, capture(state, 2, "abc"))
+    save_state(tmp_path, capture(state, 2, "abc", "float32"))
     saved = load_state(tmp_path, "abc")
     assert (saved.stage, saved.position, saved.fingerprint) == (2, 3, "abc")
     restore(other, saved)
@@ -69,7 +69,7 @@ def test_a_checkpoint_restores_everything_exactly(tmp_path):
 
 
 def test_it_is_read_without_running_code(tmp_path):
-    save_state(tmp_path, capture(state_of(0, steps=1), 0, "abc"))
+    save_state(tmp_path, capture(state_of(0, steps=1), 0, "abc", "float32"))
     tree = torch.load(tmp_path / "state.pt", weights_only=True)
     assert tree.keys() == set(SavedState.__dataclass_fields__)
 
@@ -83,7 +83,7 @@ class Intruder:
 
 
 def test_a_checkpoint_that_holds_code_is_refused_and_not_run(tmp_path):
-    saved = capture(state_of(0, steps=0), 0, "abc")
+    saved = capture(state_of(0, steps=0), 0, "abc", "float32")
     trace = tmp_path / "was-here"
     save_state(tmp_path, replace(saved, scheduler={"a": Intruder(str(trace))}))
     with pytest.raises(pickle.UnpicklingError):
@@ -92,7 +92,7 @@ def test_a_checkpoint_that_holds_code_is_refused_and_not_run(tmp_path):
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path):
-    save_state(tmp_path, capture(state_of(0, steps=0), 0, "abc"))
+    save_state(tmp_path, capture(state_of(0, steps=0), 0, "abc", "float32"))
     content = (tmp_path / "state.pt").read_bytes()
     (tmp_path / "state.pt").write_bytes(content[: len(content) // 2])
     with pytest.raises(ConfigError, match=r"is damaged: state\.pt has [\d,]+ bytes"):
@@ -106,7 +106,7 @@ def test_the_best_weights_are_kept_in_it(tmp_path):
     with torch.no_grad():
         next(state.module.parameters()).zero_()
     state.note_best(5, 0.75)
-    save_state(tmp_path, capture(state, 0, "abc"))
+    save_state(tmp_path, capture(state, 0, "abc", "float32"))
     restore(other, load_state(tmp_path, "abc"))
     assert (other.best.epoch, other.best.loss) == (4, 0.5)
     for name, weight in before.items():
@@ -114,18 +114,18 @@ def test_the_best_weights_are_kept_in_it(tmp_path):
 
 
 def test_another_store_s_checkpoint_is_taken_when_that_is_allowed(tmp_path):
-    save_state(tmp_path, capture(state_of(0, steps=0), 0, "abc"))
+    save_state(tmp_path, capture(state_of(0, steps=0), 0, "abc", "float32"))
     assert load_state(tmp_path, None).fingerprint == "abc"
 
 
 def test_a_checkpoint_of_other_data_is_refused_with_both_fingerprints(tmp_path):
-    save_state(tmp_path, capture(state_of(0, steps=0), 0, "abc"))
+    save_state(tmp_path, capture(state_of(0, steps=0), 0, "abc", "float32"))
     with pytest.raises(ConfigError, match=r"trained on data abc, not on this store's xyz; choose"):
         load_state(tmp_path, "xyz")
 
 
 def test_a_checkpoint_of_another_size_does_not_fit(tmp_path):
-    save_state(tmp_path, capture(state_of(0, steps=0), 0, "abc"))
+    save_state(tmp_path, capture(state_of(0, steps=0), 0, "abc", "float32"))
     larger = ModelConfig(width=0.04, embedding=14, projection=6)
     model = build_model("sparta", "abc", (64, 32), larger)
     module = StageModule(PretrainStage(), model, ContrastiveConfig())
@@ -191,3 +191,11 @@ def test_a_model_counts_only_when_its_card_is_there(tmp_path, store):
     (tmp_path / "model.json").unlink()
     with pytest.raises(ConfigError, match=r"no finished model at .*; run jobs/train_sparta\.py"):
         load_model(str(tmp_path))
+
+
+def test_another_precision_is_refused(tmp_path):
+    saved = capture(state_of(0, steps=0), 0, "abc", "bfloat16")
+    saved.check_precision("bfloat16")
+    with pytest.raises(ConfigError, match=r"was trained in bfloat16, and .* comes to float32"):
+        saved.check_precision("float32")
+    replace(saved, precision="").check_precision("float32")  # of an earlier version

@@ -145,7 +145,7 @@ def test_interrupted_saved_and_continued_it_gives_the_same_losses(
     path, unbroken, tmp_path, steps_before
 ):
     first = Training(path, JOINT).run(batches=steps_before)
-    save_state(tmp_path, capture(first.state, 1, "fingerprint"))
+    save_state(tmp_path, capture(first.state, 1, "fingerprint", "float32"))
 
     second = Training(path, JOINT)
     torch.manual_seed(99)
@@ -168,7 +168,7 @@ def test_the_learning_rate_schedule_is_continued_too(path, tmp_path):
     plateau = PlateauConfig(patience=0, factor=0.5, threshold=0.5)
     unbroken = Training(path, stage, plateau=plateau).run()
     first = Training(path, stage, plateau=plateau).run(batches=STEPS)
-    save_state(tmp_path, capture(first.state, 0, "f"))
+    save_state(tmp_path, capture(first.state, 0, "f", "float32"))
     second = Training(path, stage, plateau=plateau)
     restore(second.state, load_state(tmp_path, "f"))
     second.run()
