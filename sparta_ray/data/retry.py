@@ -172,7 +172,8 @@ def permanent(error: BaseException) -> str:
         ):
             return (
                 "permission denied, or no credentials: a public bucket is read with "
-                "data.source.anonymous=true, a private one with anonymous=false and credentials in the environment"
+                "data.source.anonymous=true, a private one with anonymous=false and credentials "
+                "in the environment"
             )
     return ""
 
