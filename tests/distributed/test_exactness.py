@@ -14,7 +14,12 @@ from sparta_ray.data.expand import Fields, Views
 from sparta_ray.data.schedule import Schedule
 from sparta_ray.data.view_operator import ViewOperator
 from sparta_ray.data.views import ViewConfig
-from sparta_ray.losses.kinds import SoftContrastive, SupervisedContrastive
+from sparta_ray.losses.kinds import (
+    AdjacentPositives,
+    BarlowTwins,
+    SoftContrastive,
+    SupervisedContrastive,
+)
 from sparta_ray.models.attention_fusion import AttentionFusionConfig
 from sparta_ray.models.graph_fusion import GraphFusionConfig
 from sparta_ray.models.sparta import ModelConfig
@@ -52,6 +57,8 @@ VARIANTS = {
         replace(MODEL, fusion=GraphFusionConfig(edges=(("c", "a"),))),
         ContrastiveConfig(loss=SoftContrastive()),
     ),
+    "barlow_twins": (MODEL, ContrastiveConfig(loss=BarlowTwins())),
+    "adjacent": (MODEL, ContrastiveConfig(loss=AdjacentPositives())),
     "switches": (  # and area weights
         replace(MODEL, mask_channels=True, periodic="both"),
         ContrastiveConfig(cycle_normalise=True),

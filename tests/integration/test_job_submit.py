@@ -35,6 +35,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token),
         "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard}",
+        "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "180",  # its own 60 are short beside other tests
     }
     environment.pop("RAY_ADDRESS", None)
     with (folder / "head.log").open("w") as log:
@@ -57,7 +58,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
 
 def wait_for_jobs(environment: dict[str, str], log: Path) -> None:
     """Wait until a job runs, which is later than when the head answers."""
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 240
     while ray_job(environment, "submit", "--", "true").returncode != 0:
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(1)
