@@ -85,7 +85,7 @@ def refuse_own_disks(paths: Sequence[str], mounts: Path = Path("/proc/self/mount
         at = [(len(point), kind) for point, kind in mounted if Path(path).is_relative_to(point)]
         if max(at, default=(0, "unknown"))[1] in _OWN_DISKS:
             raise ConfigError(
-                f"{path} lies on this node's own disk, which nodes that the cluster adds do not "
+                f"{url} lies on this node's own disk, which nodes that the cluster adds do not "
                 "see; give --set folder=… and --set data.store=… a URL such as gs://…, or a "
                 "folder that all nodes mount"
             )

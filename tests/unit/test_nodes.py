@@ -3,7 +3,14 @@ import importlib.metadata
 import pytest
 
 from sparta_ray.config import ConfigError
-from sparta_ray.nodes import NodeReport, check_nodes, disagreements, own_versions, refuse_own_disks
+from sparta_ray.nodes import (
+    NodeReport,
+    _off,
+    check_nodes,
+    disagreements,
+    own_versions,
+    refuse_own_disks,
+)
 
 VERSIONS = {"python": "3.11.7", "torch": "2.13.0"}
 
@@ -71,3 +78,16 @@ def test_a_growing_cluster_takes_urls_and_mounts_but_no_disk_of_one_node(tmp_pat
 def test_storage_that_the_driver_cannot_use_is_refused_before_any_node_is_asked(folder, message):
     with pytest.raises(ConfigError, match=message):
         check_nodes([folder])
+
+
+def test_a_clock_is_off_by_what_lies_outside_question_and_answer():
+    assert _off(15.0, asked_at=10.0, answered_at=20.0) == 0
+    assert _off(5.0, asked_at=10.0, answered_at=20.0) == -5
+    assert _off(100.0, asked_at=10.0, answered_at=20.0) == 80
+
+
+def test_a_file_url_is_a_local_path(tmp_path):
+    mounts = tmp_path / "mounts"
+    mounts.write_text("/dev/sda1 / ext4 rw 0 0\n")
+    with pytest.raises(ConfigError, match="file:///data/runs lies on this node's own disk"):
+        refuse_own_disks(["file:///data/runs"], mounts)
