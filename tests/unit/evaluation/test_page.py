@@ -28,12 +28,12 @@ def test_sparser_masks_are_said_to_lose_something():
 
 
 def test_tables_leave_out_leads_between():
-    run = run_with(forecast={"short": {"lead_days": 30}, "long": {}})
+    runs = [run_with(forecast={"short": {"lead_days": 30}}), run_with(forecast={"long": {}})]
 
     def in_tables(lead, setting):
         score = Score("forecast", "sparta", "rrmse", 1.0, "%", lead, setting=setting)
-        return _in_tables(run, score)
+        return _in_tables(runs, score)
 
     assert [lead for lead in range(1, 31) if in_tables(lead, "short")] == [1, 25, 30]
     assert [lead for lead in range(1, 101) if in_tables(lead, "long")] == [1, 25, 50, 75, 100]
-    assert _in_tables(run, Score("reconstruction", "sparta", "rrmse", 1.0, "%"))
+    assert _in_tables(runs, Score("reconstruction", "sparta", "rrmse", 1.0, "%"))
