@@ -39,7 +39,7 @@ from sparta_ray.training.stages import (
     model_kind,
 )
 
-pytestmark = pytest.mark.timeout(240)  # three processes start, on however few cores
+pytestmark = pytest.mark.timeout(360)  # three processes start, on however few cores
 
 V, GRID = 3, (64, 32)
 VIEWS = ViewConfig(resize=(72, 40), crop=(68, 36), filter=3)

@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 def free_port() -> int:
@@ -66,7 +66,7 @@ def wait_for_jobs(environment: dict[str, str], log: Path) -> None:
 
 def ray_job(environment: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [*RAY, "job", *arguments], env=environment, cwd=ROOT, text=True, timeout=280,
+        [*RAY, "job", *arguments], env=environment, cwd=ROOT, text=True, timeout=500,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
 

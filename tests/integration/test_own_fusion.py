@@ -47,7 +47,7 @@ def patched(text: str, diff: str) -> str:
 def run(folder: Path, *command: str) -> str:
     done = subprocess.run(
         [sys.executable, *command], cwd=folder, env={"PYTHONPATH": str(folder)},
-        capture_output=True, text=True, timeout=50,
+        capture_output=True, text=True, timeout=110,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout

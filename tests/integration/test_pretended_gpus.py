@@ -36,7 +36,7 @@ TWO_GPUS = (
     "downstream.gpus_per_trial=0.5",
 )  # fmt: skip
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 
 COMMON = """
 import json, sys, time

@@ -24,7 +24,7 @@ def with_models(tiny: Run, tiny_store: Store, tmp_path: Path) -> Run:
     return run
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(360)
 def test_a_failing_trial_is_named_the_others_are_kept_and_the_next_run_does_the_rest(
     with_models: Run,
 ) -> None:

@@ -35,7 +35,7 @@ def trained(two_stages: Run) -> Run:
     return run
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(360)
 def test_one_fit_trains_every_stage_and_leaves_both_models(trained: Run) -> None:
     folder = RunFolder(trained.path)
     for stage in trained.training.stages:
@@ -80,7 +80,7 @@ def test_stopped_continued_and_a_worker_killed_the_losses_are_the_unbroken_ones(
     torch.testing.assert_close(*weights)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(360)
 def test_two_gloo_workers_train_a_stage_and_both_end_where_the_next_one_explodes(
     two_stages: Run, trained: Run
 ) -> None:

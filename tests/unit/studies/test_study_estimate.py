@@ -20,7 +20,7 @@ def test_the_study_of_the_paper_states_the_published_data():
     assert (str(days[0]), str(days[-1])) == ("1959-01-01", "2023-01-10")
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(360)
 def test_the_paper_costs_what_the_published_recipe_costs():
     study = load_study(PAPER)
     trials = trials_of(study, PAPER)
