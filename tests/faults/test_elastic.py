@@ -70,7 +70,7 @@ def test_a_fixed_run_waits_for_the_node_that_it_lost(
     cluster = join(job, 3)  # room for one worker and its builder
     lost = cluster.add_node(num_cpus=3, object_store_memory=100 * 2**20)
     job.start()
-    assert job.wait_for(lambda: len(job.steps()) > 12), job.end()
+    assert job.wait_for(lambda: len(job.steps()) > 40), job.end()
     cluster.remove_node(lost, allow_graceful=False)
     assert job.process is not None
     assert job.process.stdout is not None
