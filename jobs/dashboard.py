@@ -42,7 +42,7 @@ def names(folders: Sequence[str]) -> list[str]:
     last = [folder.rstrip("/").rpartition("/")[2] for folder in folders]
     if len(set(last)) == len(last):
         return last
-    return [folder.rpartition("://")[2].strip("/") for folder in folders]
+    return [RunFolder(folder).url.rpartition("://")[2].strip("/") for folder in folders]
 
 
 def follow(files: list[EventFiles], logdir: Path, port: int, every: float) -> None:

@@ -1,6 +1,7 @@
 """TensorBoard over two runs of one name, asked over HTTP as a browser asks it."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -42,10 +43,10 @@ def test_runs_of_one_name_are_shown_apart_and_as_they_go(tmp_path: Path) -> None
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
     command = [
-        sys.executable, "jobs/dashboard.py", *(run.path for run in runs),
+        sys.executable, "jobs/dashboard.py", os.path.relpath(runs[0].path, ROOT), runs[1].path,
         "--port", str(port), "--every", "1",
     ]  # fmt: skip
-    names = [f"{run.path.strip('/')}/train/joint_train" for run in runs]
+    names = [f"{run.url.strip('/')}/train/joint_train" for run in runs]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as server:
         try:
             while not set(names) <= tags(port).keys():
