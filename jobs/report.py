@@ -6,6 +6,7 @@ import sys
 from sparta_ray.cli import main
 from sparta_ray.config import ConfigError
 from sparta_ray.evaluation.page import write_pages
+from sparta_ray.paths import kept
 
 
 def report_of_folders(arguments: list[str]) -> None:
@@ -14,8 +15,9 @@ def report_of_folders(arguments: list[str]) -> None:
     parser.add_argument("folders", nargs="*", metavar="RUN", help="a run's or a study's folder")
     parser.add_argument("--runs", nargs="+", default=[], metavar="RUN", help="the same")
     known = parser.parse_args(arguments)
+    folders = [kept(folder) for folder in (*known.folders, *known.runs)]
     try:
-        print(f"report: {write_pages([*known.folders, *known.runs])}", flush=True)
+        print(f"report: {write_pages(folders)}", flush=True)
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

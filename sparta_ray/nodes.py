@@ -23,9 +23,6 @@ _PATIENCE = 180.0
 _OWN_DISKS = {"ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "tmpfs", "overlay", "vfat", "unknown"}
 """Kinds of file systems that one machine has for itself."""
 
-JOB_COPIES = "/runtime_resources/working_dir_files/"
-"""Part of the path of every submitted job's own copy of the working directory."""
-
 
 @dataclass(frozen=True)
 class NodeReport:
@@ -54,21 +51,11 @@ def check_nodes(folders: Sequence[str], files: Sequence[str] = ()) -> None:
     Raises:
         ConfigError: Names each node, what is wrong with it, and the remedy.
     """
-    _refuse_job_copies([*folders, *files])
     with _probe(folders) as probe:
         reports = _ask([f"{folder}/{probe}" for folder in folders], files)
     problems = disagreements(own_versions(), reports)
     if problems:
         raise ConfigError("the cluster's nodes do not agree:\n  " + "\n  ".join(problems))
-
-
-def _refuse_job_copies(paths: Sequence[str]) -> None:
-    for path in paths:
-        if JOB_COPIES in path:
-            raise ConfigError(
-                f"{path} lies in the job's own copy of the working directory, which Ray deletes; "
-                "give --set folder=… and --set data.store=… a path or URL that all nodes share"
-            )
 
 
 def refuse_own_disks(paths: Sequence[str], mounts: Path = Path("/proc/self/mounts")) -> None:

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -23,6 +22,7 @@ from sparta_ray.downstream.config import DownstreamConfig
 from sparta_ray.evaluation.config import EvaluationConfig
 from sparta_ray.models.resnet import SHRINKAGE
 from sparta_ray.models.sparta import ModelConfig
+from sparta_ray.paths import absolute, kept
 from sparta_ray.training.config import ScalingConfig, TrainingConfig
 from sparta_ray.training.stages import ModelKind, StageConfig, build_model, model_kind
 
@@ -85,19 +85,15 @@ def located(run: Run) -> Run:
     """Return the run with absolute paths, so that it means the same in every process."""
     source = run.data.source
     if isinstance(source, NetCDFSource):
-        paths = tuple(map(_absolute, source.patterns))
+        paths = tuple(map(absolute, source.patterns))
         source = replace(source, paths=paths[0] if isinstance(source.paths, str) else paths)
     elif isinstance(source, ZarrSource):
-        source = replace(source, url=_absolute(source.url))
+        source = replace(source, url=absolute(source.url))
     return replace(
         run,
-        folder=_absolute(run.folder),
-        data=replace(run.data, store=_absolute(run.data.store), source=source),
+        folder=kept(run.folder),
+        data=replace(run.data, store=kept(run.data.store), source=source),
     )
-
-
-def _absolute(path: str) -> str:
-    return path if "://" in path else str(Path(path).resolve())
 
 
 def splits(run: Run, days: int) -> dict[SplitName, Split]:

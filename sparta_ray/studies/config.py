@@ -1,6 +1,7 @@
 """A study: which variants of a run are compared, and with which seeds."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -8,6 +9,7 @@ from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
 from sparta_ray.config import STRICT, ConfigError, load
+from sparta_ray.paths import kept
 from sparta_ray.studies.sweep import SweepConfig
 
 Settings = dict[str, Any]
@@ -92,7 +94,7 @@ def _folder_name(name: str) -> str:
 
 
 def load_study(path: str, overrides: tuple[str, ...] = ()) -> Study:
-    """Read a study file.
+    """Read a study file; its folder is absolute then.
 
     Raises:
         ConfigError: It is no study, or names neither variants nor a sweep, or both.
@@ -103,7 +105,7 @@ def load_study(path: str, overrides: tuple[str, ...] = ()) -> Study:
             f"{path}: a study needs either `variants` or a `sweep`"
             + (", not both" if study.variants else "; a run's file is for jobs/train_sparta.py")
         )
-    return study
+    return replace(study, folder=kept(study.folder))
 
 
 def beside(path: str, name: str) -> Path:

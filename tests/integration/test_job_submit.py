@@ -25,7 +25,10 @@ def free_port() -> int:
 
 @pytest.fixture(scope="module")
 def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A head on loopback, with token authentication; yields the submitter's environment."""
+    """A head on loopback, with token authentication; yields the submitter's environment.
+
+    Its jobs keep what they make under a relative path in ``SPARTA_HOME``.
+    """
     folder = tmp_path_factory.mktemp("head")
     token = folder / "token"
     token.write_text("a-token-of-this-test-" + "0" * 32)
@@ -35,6 +38,7 @@ def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN_PATH": str(token),
         "RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard}",
+        "SPARTA_HOME": str(folder / "home"),
         "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "180",  # its own 60 are short beside other tests
     }
     environment.pop("RAY_ADDRESS", None)
@@ -71,35 +75,35 @@ def ray_job(environment: dict[str, str], *arguments: str) -> "subprocess.Complet
     )  # fmt: skip
 
 
-def submit(
-    environment: dict[str, str], folder: Path, *more: str
-) -> "subprocess.CompletedProcess[str]":
+def submit(environment: dict[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
     return ray_job(
         environment, "submit", "--working-dir", ".", "--", "python", "jobs/train_sparta.py",
-        "--config", "conf/smoke.yaml", "--set", f"folder={folder}/runs",
-        "--set", f"data.store={folder}/store.zarr", *more,
+        *arguments,
     )  # fmt: skip
 
 
-def test_a_submitted_job_prepares_and_trains(head: dict[str, str], tmp_path: Path) -> None:
-    one_stage = "training.stages=[{kind: autoencoder, epochs: 1}]"
-    done = submit(head, tmp_path, "--until", "train", "--set", one_stage)
+SHORT = (
+    "--set", "training.stages=[{kind: autoencoder, epochs: 1}]", "--set", "downstream.forecast={}",
+    "--set", "downstream.diffusion=null", "--set", "evaluation.robustness_days=2",
+)  # fmt: skip
+PROGRESS = ("prepare", "train", "downstream", "evaluate")
+
+
+def test_a_submitted_job_does_the_whole_chain(head: dict[str, str]) -> None:
+    done = submit(head, "--config", "conf/smoke.yaml", *SHORT)
     assert done.returncode == 0, done.stdout
-    assert (tmp_path / "runs/smoke/models/autoencoder/weights.safetensors").exists()
-    assert "train 1/1 autoencoder" in done.stdout
+    run = Path(head["SPARTA_HOME"]) / "runs/smoke"
+    job = done.stdout.partition("Running entrypoint")[2]  # before it, the submitter speaks
+    lines = job.splitlines()
+    assert f"report: {run}/report/index.html" in lines
+    assert (run / "report/index.html").exists()
+    assert any(line.startswith("train 1/1 autoencoder") for line in lines)
+    quiet = [line for line in lines if not line.startswith(PROGRESS)]
+    assert len(quiet) < 40, done.stdout
 
 
-def test_the_documented_line_finds_the_demo(head: dict[str, str]) -> None:
-    done = ray_job(
-        head, "submit", "--working-dir", ".", "--",
-        "python", "jobs/train_sparta.py", "--config", "conf/demo.yaml", "--dry-run",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
-    assert "name: demo" in done.stdout
-
-
-def test_a_job_that_cannot_run_fails_with_its_reason(head: dict[str, str], tmp_path: Path) -> None:
-    refused = submit(head, tmp_path, "--set", "sampling.min_soft_days=5000")
+def test_a_job_that_cannot_run_fails_with_its_reason(head: dict[str, str]) -> None:
+    refused = submit(head, "--set", "sampling.min_soft_days=5000")
     assert refused.returncode != 0
     assert "set sampling.min_soft_days to at most" in refused.stdout
 
