@@ -156,7 +156,13 @@ class FakeGCS:
         bucket, kind = request.match_info["bucket"], request.query["uploadType"]
         if kind == "multipart":
             announced, body = _parts(await request.read())
-            return self._store(bucket, json.loads(announced)["name"], body)
+            name = json.loads(announced)["name"]
+            if (
+                request.query.get("ifGenerationMatch") == "0"
+                and (self.folder / bucket / name).exists()
+            ):
+                return web.json_response({"error": {"message": "it is there"}}, status=412)
+            return self._store(bucket, name, body)
         if "part" not in request.query:
             location = request.url.update_query(part="1")
             return web.Response(headers={"Location": str(location)})

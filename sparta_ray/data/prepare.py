@@ -1,8 +1,9 @@
 """Prepare a store on Ray Data: one task a shard, continued where it was interrupted."""
 
 import json
+import threading
 import time
-from typing import Any
+from typing import Any, Self
 
 import ray
 
@@ -16,9 +17,14 @@ from sparta_ray.data.shards import (
     record_settings,
     write_shard,
 )
+from sparta_ray.data.sources import OnRead
 from sparta_ray.data.store import Store, read_meta
 from sparta_ray.data.store_lock import held
+from sparta_ray.desk import Desk, open_drawer
 from sparta_ray.progress import ProgressLine, clock
+
+_SAY_EVERY = 3.0
+"""Seconds between two lines of progress."""
 
 
 def prepare(config: DataConfig) -> Store:
@@ -53,32 +59,95 @@ def _write_shards(recipe: Recipe, pending: list[int]) -> dict[int, FinishedShard
     Raises:
         ConfigError: The source does not fit or cannot be read, or the store cannot be written.
     """
-    progress, began = ProgressLine("prepare"), time.monotonic()
     finished: dict[int, FinishedShard] = {}
     if not pending:
         return finished
     ray.data.DataContext.get_current().enable_progress_bars = False
     shards = ray.data.from_items(pending, override_num_blocks=len(pending))
-    read = 0
-    for row in shards.map(_ShardWriter(recipe.config, recipe.layout.provenance)).iter_rows():
-        if row["error"]:
-            raise ConfigError(row["error"])
-        shard = FinishedShard.from_json(row["shard"], json.loads(row["state"]))
-        finished[shard.shard] = shard
-        read += recipe.source.bytes_to_read(*recipe.layout.shard_days(shard.shard))
-        seconds = time.monotonic() - began
-        eta = seconds / len(finished) * (len(pending) - len(finished))
-        text = f"shards of {recipe.layout.shard_steps} steps"
-        text += f" | {read / 1e6 / seconds:.0f} MB/s read | eta {clock(eta)}"
-        progress.show(len(finished), len(pending), text)
+    with _Progress(recipe, pending) as progress:
+        writer = _ShardWriter(recipe.config, recipe.layout.provenance, progress.reading)
+        for row in shards.map(writer).iter_rows():
+            if row["error"]:
+                raise ConfigError(row["error"])
+            shard = FinishedShard.from_json(row["shard"], json.loads(row["state"]))
+            finished[shard.shard] = shard
+            progress.finish(shard.shard)
     return finished
+
+
+class _Reading:
+    """What a task says of a shard while it reads: how many bytes so far."""
+
+    def __init__(self, desk: "ray.actor.ActorHandle[Desk]", drawer: str, every: float):
+        self._desk, self._drawer, self._every = desk, drawer, every
+
+    def of(self, shard: int) -> OnRead:
+        """Return what counts one shard's bytes, from nothing."""
+        read, said = 0, time.monotonic()
+
+        def count(more: int) -> None:
+            nonlocal read, said
+            read, now = read + more, time.monotonic()
+            if now - said > self._every:
+                said = now
+                self._desk.tell.remote(self._drawer, shard, read, read, None)
+
+        return count
+
+
+class _Progress:
+    """Shows every few seconds how much was read, of finished shards and of those being written."""
+
+    def __init__(self, recipe: Recipe, pending: list[int]):
+        self._desk, self._drawer = open_drawer()
+        self.reading = _Reading(self._desk, self._drawer, _SAY_EVERY)
+        self._steps = recipe.layout.shard_steps
+        layout, source = recipe.layout, recipe.source
+        self._bytes = {n: source.bytes_to_read(*layout.shard_days(n)) for n in pending}
+        self._finished: set[int] = set()
+        self._line, self._began = ProgressLine("prepare", _SAY_EVERY), time.monotonic()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._follow, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def finish(self, shard: int) -> None:
+        """Count a shard as done."""
+        self._finished.add(shard)
+        if len(self._finished) == len(self._bytes):
+            self._show({})
+
+    def _follow(self) -> None:
+        while not self._over.wait(timeout=_SAY_EVERY):
+            words = ray.get(self._desk.told.remote(self._drawer))
+            if len(self._finished) < len(self._bytes):
+                self._show({shard: int(word.said) for shard, word in words.items()})
+
+    def _show(self, told: dict[int, int]) -> None:
+        done, total = self._finished.copy(), sum(self._bytes.values())
+        read = sum(
+            size if shard in done else min(told.get(shard, 0), size)
+            for shard, size in self._bytes.items()
+        )
+        rate = read / (time.monotonic() - self._began)
+        text = f"shards of {self._steps} steps | {read / 1e6:,.0f} of {total / 1e6:,.0f} MB read"
+        text += f", {rate / 1e6:.0f} MB/s"
+        if read:
+            text += f" | eta {clock((total - read) / rate)}"
+        self._line.show(len(done), len(self._bytes), text)
 
 
 class _ShardWriter:
     """A task that writes one shard; every process opens the source for itself."""
 
-    def __init__(self, config: DataConfig, provenance: dict[str, Any]):
-        self._config, self._provenance = config, provenance
+    def __init__(self, config: DataConfig, provenance: dict[str, Any], reading: _Reading):
+        self._config, self._provenance, self._reading = config, provenance, reading
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Return the finished shard's state, or the user's error: Ray would wrap it in its own."""
@@ -86,7 +155,7 @@ class _ShardWriter:
         try:
             recipe = read_recipe(self._config)
             check_source(self._provenance, recipe)  # it may change while it is being read
-            state = json.dumps(write_shard(recipe, shard).to_json())
+            state = json.dumps(write_shard(recipe, shard, self._reading.of(shard)).to_json())
         except ValueError as error:
             return {"shard": shard, "state": "", "error": str(error)}
         return {"shard": shard, "state": state, "error": ""}

@@ -17,6 +17,7 @@ from sparta_ray.data.readers import Fields
 from sparta_ray.data.regrid import ConservativeRegridder
 from sparta_ray.data.sources import (
     IncompleteSteps,
+    OnRead,
     SampleSource,
     Source,
     SourceConfig,
@@ -123,17 +124,22 @@ class Recipe:
         chunk = self.source.read_chunk
         return steps - steps % chunk if steps >= chunk else steps
 
-    def read_fields(self, start: int, stop: int) -> Fields:
+    def read_fields(self, start: int, stop: int, on_read: OnRead | None = None) -> Fields:
         """Return the steps ``start … stop - 1`` as the store has them, shape (steps, V, X, Y).
+
+        Args:
+            start: First step.
+            stop: The one after the last.
+            on_read: Told what was read, as it goes.
 
         Raises:
             ConfigError: Too many values are missing; names the variable and the step.
             ReadError: The source cannot be read.
         """
         if self._may_miss_values or self.regridder.is_identity:
-            return self._read_with_gaps(start, stop)
+            return self._read_with_gaps(start, stop, on_read)
         # Both are linear, and far cheaper in this order: see decision 13.
-        fields = self.source.read_steps(start, stop, self.regridder)
+        fields = self.source.read_steps(start, stop, self.regridder, on_read)
         gaps = np.flatnonzero(np.isnan(fields).any(axis=(1, 2, 3)))
         if len(gaps):
             step = start + int(gaps[0])
@@ -145,20 +151,20 @@ class Recipe:
         """Whether a gap may be accepted; where to regrid it is known only once all samples are."""
         return self.config.max_missing > 0 or self.config.incomplete_steps == "average"
 
-    def _read_with_gaps(self, start: int, stop: int) -> Fields:
+    def _read_with_gaps(self, start: int, stop: int, on_read: OnRead | None = None) -> Fields:
         """Take the means of whole fields, as many at a time as memory_mb holds, then regrid."""
         fields = np.empty((stop - start, *self.layout.shape[1:]), dtype=np.float32)
         offset = self.source.chunk_offset
         while start < stop:
             end = min(stop, ((start + offset) // self.block_steps + 1) * self.block_steps - offset)
             row = len(fields) - (stop - start)
-            fields[row : row + end - start] = self._read_block(start, end)
+            fields[row : row + end - start] = self._read_block(start, end, on_read)
             start = end
         return fields
 
-    def _read_block(self, start: int, stop: int) -> Fields:
+    def _read_block(self, start: int, stop: int, on_read: OnRead | None) -> Fields:
         """Read and regrid some steps; those on the source's grid are gone before the next come."""
-        fields = self.source.read_steps(start, stop)
+        fields = self.source.read_steps(start, stop, on_read=on_read)
         regridded = self.regridder(fields)
         if np.isnan(regridded).any():  # far fewer values to look at than were read
             self._check_missing(fields, start)

@@ -1,3 +1,4 @@
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -93,14 +94,20 @@ def test_nothing_is_left_looking_whole_when_a_shard_fails(tiny: Run, tmp_path: P
     shutil.rmtree(tmp_path / "store.zarr")
 
 
-def test_a_busy_bucket_gives_what_the_local_copy_gives(tiny: Run, tmp_path: Path) -> None:
+def test_a_busy_bucket_gives_what_the_local_copy_gives(
+    tiny: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sparta_ray.data.prepare._SAY_EVERY", 0.05)
     with xr.open_dataset(SAMPLE_FILE, engine="h5netcdf") as dataset:
         year = dataset.isel(time=slice(0, 365)).drop_encoding()
         chunks = {name: {"chunks": (10, *year[name].shape[1:])} for name in year.data_vars}
         year.to_zarr(tmp_path / "bucket" / "year.zarr", zarr_format=2, encoding=chunks)
     config = replace(tiny.data, variables=("2m_temperature", "geopotential@850"))
     local = ZarrSource(kind="zarr", url=str(tmp_path / "bucket" / "year.zarr"))
-    with FakeGCS(tmp_path, busy=0.03) as server:
+    with FakeGCS(tmp_path, busy=0.03, latency_s=0.2) as server:
         remote = ZarrSource(
             kind="zarr",
             url="gs://bucket/year.zarr",
@@ -117,6 +124,9 @@ def test_a_busy_bucket_gives_what_the_local_copy_gives(tiny: Run, tmp_path: Path
     assert copies[0].fingerprint == copies[1].fingerprint
     assert shards(copies[0].path) == shards(copies[1].path)
     assert copies[0].statistics.to_json() == copies[1].statistics.to_json()
+    # One variable of a shard is read, the other not: it is shown before the shard is written.
+    shown = capsys.readouterr().out
+    assert re.search(r"prepare 0/2 shards of 360 steps \| [1-9]\d* of 12 MB read", shown), shown
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs the project's shared data sets")

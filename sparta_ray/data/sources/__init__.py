@@ -9,13 +9,14 @@ from sparta_ray.data.sources.config import (
     licence_text,
 )
 from sparta_ray.data.sources.describe import describe_source
-from sparta_ray.data.sources.source import IncompleteSteps, Source, open_source
+from sparta_ray.data.sources.source import IncompleteSteps, OnRead, Source, open_source
 from sparta_ray.data.sources.steps import step_length
 
 __all__ = [
     "SAMPLE",
     "IncompleteSteps",
     "NetCDFSource",
+    "OnRead",
     "SampleSource",
     "Source",
     "SourceConfig",

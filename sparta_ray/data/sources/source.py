@@ -6,7 +6,7 @@ what does not fit is an error that names it.
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -26,6 +26,9 @@ from sparta_ray.variables import Variable
 
 IncompleteSteps = Literal["error", "average"]
 """What is done with a step that lacks some of its samples."""
+
+OnRead = Callable[[int], None]
+"""Called after each block of samples with its bytes, uncompressed."""
 
 DAY = np.timedelta64(1, "D")
 
@@ -118,7 +121,11 @@ class Source:
         return hashlib.blake2b("\x1f".join(facts).encode(), digest_size=16).hexdigest()
 
     def read_steps(
-        self, start: int, stop: int, regridder: ConservativeRegridder | None = None
+        self,
+        start: int,
+        stop: int,
+        regridder: ConservativeRegridder | None = None,
+        on_read: OnRead | None = None,
     ) -> NDArray[np.float32]:
         """Return the means of the steps ``start … stop - 1``, shape (steps, V, X, Y).
 
@@ -130,6 +137,7 @@ class Source:
             stop: The one after the last.
             regridder: Brings every sample to another grid before the mean is taken, which is the
                 same in another order, and cheaper; only for samples without gaps.
+            on_read: Told what was read, as it goes.
 
         Raises:
             ReadError: Names the variable, the dates and the cause.
@@ -148,6 +156,8 @@ class Source:
                 for begin, end in blocks(channels, first, last):
                     values = read_samples(channels, begin, end, stored)
                     means.add(step_S[begin - first : end - first] - start, values)
+                    if on_read is not None:
+                        on_read(bytes_touched(channels, begin, end))
             fields[:, places] = means.result()
         infinite = np.isinf(fields).any(axis=(2, 3))
         if infinite.any():

@@ -6,13 +6,13 @@ from functools import partial
 import gcsfs.retry
 import numpy as np
 import pytest
-from gcs import FakeGCS
 from numpy.testing import assert_array_equal
 
 from sparta_ray.config import ConfigError
 from sparta_ray.data.retry import ReadError, RetryConfig
 from sparta_ray.data.sources import NetCDFSource, ZarrSource, open_source
 from sparta_ray.variables import parse
+from tests.gcs import FakeGCS
 
 pytestmark = pytest.mark.filterwarnings("ignore::zarr.errors.ZarrUserWarning")
 

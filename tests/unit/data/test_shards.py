@@ -19,6 +19,7 @@ from sparta_ray.data.sources import NetCDFSource
 from sparta_ray.data.splits import SplitConfig
 from sparta_ray.data.store import Store, read_meta
 from sparta_ray.data.store_lock import held
+from tests.gcs import FakeGCS
 
 DAYS = 400
 LABELS = ("geopotential@850", "2m_temperature")
@@ -196,16 +197,56 @@ def test_a_full_disk_is_one_error_and_leaves_nothing_that_looks_whole(config, tm
     assert prepared(config).fingerprint == whole.fingerprint
 
 
-@pytest.mark.parametrize(
-    ("place", "remedy"),
-    [("", "wait for it"), ("memory:/", r"wait for it, or, if it no longer runs, delete .*/\.lock")],
-)
-def test_two_preparations_at_once(tmp_path, place, remedy):
-    path = f"{place}{tmp_path}/a.zarr"
-    message = rf"{path} is being prepared by process {os.getpid()} on .* since 20.*; {remedy}"
+def test_two_preparations_at_once(tmp_path):
+    path = f"{tmp_path}/a.zarr"
+    who = rf"{path} is being prepared by process {os.getpid()} on .* since 20.*; wait for it"
     for _ in range(2):  # the first leaves nothing behind that would stop the next
-        with held(path), pytest.raises(ConfigError, match=message), held(path):
+        with held(path), pytest.raises(ConfigError, match=who), held(path):
             pass
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    """Locks in a bucket whose holders speak every 0.2 seconds, and are dead after 1.5."""
+    monkeypatch.setattr("sparta_ray.data.store_lock._RENEWAL_S", 0.2)
+    monkeypatch.setattr("sparta_ray.data.store_lock._SILENCE_S", 1.5)
+
+
+@pytest.fixture
+def bucket_store(tmp_path, monkeypatch):
+    """The URL of a store in a bucket, which the real gcsfs reaches."""
+    (tmp_path / "bucket").mkdir()
+    with FakeGCS(tmp_path) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        yield "gs://bucket/a.zarr"
+
+
+def test_two_preparations_at_once_in_a_bucket(hasty, bucket_store, tmp_path):
+    who = rf"{bucket_store} is being prepared by process {os.getpid()} on .* since 20.*; wait"
+    for _ in range(2):
+        with held(bucket_store), pytest.raises(ConfigError, match=who), held(bucket_store):
+            pass
+    assert not (tmp_path / "bucket/a.zarr/.lock").exists()
+
+
+def test_the_lock_of_a_killed_process_in_a_bucket_is_taken_over(
+    hasty, bucket_store, tmp_path, capsys
+):
+    program = f"""
+import os
+from sparta_ray.data.store_lock import held
+from tests.gcs import FakeGCS
+with held({bucket_store!r}):
+    os.kill(os.getpid(), 9)
+"""
+    subprocess.run([sys.executable, "-c", program], check=False, timeout=60)
+    assert (tmp_path / "bucket/a.zarr/.lock").exists()
+    with held(bucket_store):
+        assert "it does not: its lock is taken over" in capsys.readouterr().out
+        with pytest.raises(ConfigError, match=f"process {os.getpid()} "), held(bucket_store):
+            pass
+    assert not (tmp_path / "bucket/a.zarr/.lock").exists()
 
 
 def test_a_source_that_changed_before_it_was_done(config, dataset, folder, tmp_path):
@@ -253,7 +294,22 @@ def test_the_fingerprint_follows_channels_steps_and_training_share(config, chang
     assert other.fingerprint != first
 
 
-def test_a_field_that_never_changes_is_refused(dataset, tmp_path):
+def test_a_field_that_never_changes_is_refused_at_its_shard(dataset, tmp_path):
+    def freeze(values):
+        values[:] = 280.0
+
+    constant = config_of(changed(dataset, tmp_path / "frozen", freeze), tmp_path / "a.zarr")
+    recipe = plan_store(constant)
+    lay_out(recipe)
+    message = "2m_temperature is 280 at every point from 1979-01-01 to 19"
+    with pytest.raises(ConfigError, match=message):
+        write_shard(recipe, 0)
+    assert read_markers(constant.store) == {}
+    with pytest.raises(ConfigError, match="is not complete"):
+        Store(constant.store)
+
+
+def test_a_field_that_never_changes_in_training_is_refused(dataset, tmp_path):
     def freeze(values):
         values[:240] = 280.0
 
