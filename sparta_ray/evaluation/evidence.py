@@ -13,10 +13,14 @@ from sparta_ray.evaluation.uncertainty import (
     Comparison,
     Interval,
     compare,
+    compare_alike,
     interval_of,
     spread_over_seeds,
 )
 from sparta_ray.evaluation.window_sums import WindowSums
+
+WITHOUT_WINDOWS = "this score is not made of windows"
+"""Why a score has no interval."""
 
 
 @dataclass(frozen=True)
@@ -82,22 +86,34 @@ class Evidence:
             return Answer(None, Interval(None, None), reason=self._why_none(variant, question))
         windows = self._windows.get((variant, question))
         if windows is None:
-            interval = Interval(None, None, "this score is not made of windows")
+            interval = Interval(None, None, WITHOUT_WINDOWS)
         else:
             interval = interval_of(windows, self.bootstrap)
         value = float(np.mean([score.value for score in scores]))
         return Answer(value, interval, spread_over_seeds(scores), len(scores))
 
-    def compare(self, ours: str, theirs: str, question: Question, better: Better) -> Comparison:
-        """Compare two variants on the same windows, or say why that cannot be done."""
+    def compare(
+        self,
+        ours: str,
+        theirs: str,
+        question: Question,
+        better: Better,
+        margin: float | None = None,
+    ) -> Comparison:
+        """Compare two variants on the same windows, or say why that cannot be done.
+
+        With a `margin` it is asked whether they are alike (`compare_alike`), not which is better.
+        """
         for variant in (ours, theirs):
             if (variant, question) not in self._scores:
                 reason = f"{variant}: {self._why_none(variant, question)}"
                 return Comparison(None, Interval(None, None), "not compared", reason)
         sides = [self._windows.get((variant, question)) for variant in (ours, theirs)]
         if sides[0] is None or sides[1] is None:
-            reason = "this score is not made of windows"
+            reason = WITHOUT_WINDOWS
             return Comparison(None, Interval(None, None), "not compared", reason)
+        if margin is not None:
+            return compare_alike(sides[0], sides[1], margin, self.bootstrap)
         return compare(sides[0], sides[1], better, self.bootstrap)
 
     def cost(self, variant: str) -> Cost | None:

@@ -1,37 +1,15 @@
-"""The paper's claims, each put to the test of a study's scores, with a verdict in words."""
+"""Claims put to the test of a study's scores, each with a verdict in words."""
 
-from collections.abc import Callable, Iterator
+from collections import Counter
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
-from sparta_ray.evaluation.display import in_sentence, lead_name, setting_name
+from sparta_ray.evaluation.claims import Claim, claims
+from sparta_ray.evaluation.display import lead_name, setting_name
 from sparta_ray.evaluation.evidence import Evidence, Question
-from sparta_ray.evaluation.paper_tables import LEADS, SETTINGS
-from sparta_ray.evaluation.score_record import Better
-from sparta_ray.evaluation.uncertainty import Comparison
+from sparta_ray.evaluation.uncertainty import Comparison, Verdict
 
 Outcome = Literal["holds", "holds in part", "mixed", "not separable", "does not hold", "not tested"]
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A statement that one variant is better than another.
-
-    Attributes:
-        statement: What is claimed.
-        source: Where the paper says it; empty for a question of our own.
-        ours: The variant that is said to be better.
-        theirs: What it is better than.
-        questions: The scores that decide.
-        better: Which direction is better.
-    """
-
-    statement: str
-    source: str
-    ours: str
-    theirs: str
-    questions: Callable[[Evidence], list[Question]]
-    better: Better
 
 
 @dataclass(frozen=True)
@@ -53,7 +31,7 @@ class Judgement:
 
 def judge_all(evidence: Evidence) -> list[Judgement]:
     """Return the verdict on every claim."""
-    return [judge(claim, evidence) for claim in _claims(evidence)]
+    return [judge(claim, evidence) for claim in claims(evidence)]
 
 
 def judge(claim: Claim, evidence: Evidence) -> Judgement:
@@ -61,164 +39,49 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
 
     It holds if the one variant is better on every score that decides, in part if on some and worse
     on none. It does not hold if it is worse on some and better on none; with both it is mixed.
-    Otherwise the two cannot be told apart.
+    Otherwise the two cannot be told apart. A claim that two are alike holds if they are.
     """
+    sides = claim.ours, claim.theirs
     found = [
-        (_words(question), evidence.compare(claim.ours, claim.theirs, question, claim.better))
+        (_words(question), evidence.compare(*sides, question, claim.better, claim.margin))
         for question in claim.questions(evidence)
     ]
     compared = [comparison for _, comparison in found if comparison.verdict != "not compared"]
     if not compared:
-        why = found[0][1].reason if found else "no forecast was scored"
-        return Judgement(claim, "not tested", tuple(found), why[:1].upper() + why[1:] + ".")
-    counts = {
-        verdict: sum(comparison.verdict == verdict for comparison in compared)
-        for verdict in ("better", "worse", "not separable")
-    }
-    outcome: Outcome = "not separable"
-    if counts["worse"]:
-        outcome = "mixed" if counts["better"] else "does not hold"
-    elif counts["better"] == len(compared):
-        outcome = "holds"
-    elif counts["better"]:
-        outcome = "holds in part"
-    parts = [f"{verdict} in {count}" for verdict, count in counts.items() if count]
-    if len(compared) == 1:
-        (verdict,) = (verdict for verdict, count in counts.items() if count)
-        text = f"{verdict.capitalize()} in the one comparison."
-    else:
-        text = f"Of {len(compared)} comparisons, {', '.join(parts)}."
+        why = found[0][1].reason if found else "no such forecast was scored"
+        return Judgement(claim, "not tested", tuple(found), _sentence(why))
+    counts = Counter(comparison.verdict for comparison in compared)
+    outcome = _outcome(counts)
+    text = _counted(counts)
     reasons = {c.reason for c in compared if c.verdict == "not separable" and c.reason}
     if outcome == "not separable" and len(reasons) == 1:
-        reason = reasons.pop()
-        text += f" {reason[:1].upper()}{reason[1:]}."
+        text += f" {_sentence(reasons.pop())}"
     if len(compared) < len(found):
         text += f" {len(found) - len(compared)} could not be compared."
     return Judgement(claim, outcome, tuple(found), text)
 
 
-def _claims(evidence: Evidence) -> Iterator[Claim]:
-    yield from _benchmark_claims()
-    yield from _ablation_claims()
-    yield from _fusion_claims()
-    for variant in (*_CONTRASTIVE, "autoencoder"):
-        if variant in evidence.variants:
-            for baseline in ("persistence", "climatology"):
-                yield Claim(
-                    f"Forecasts of {in_sentence(variant)} beat {baseline}",
-                    "",
-                    variant,
-                    baseline,
-                    _forecasts,
-                    "lower",
-                )
+def _outcome(counts: Counter[Verdict]) -> Outcome:
+    """Return the outcome of a claim whose comparisons came out as counted."""
+    kept = counts["better"] + counts["alike"]
+    if counts["worse"] or counts["unlike"]:
+        return "mixed" if kept else "does not hold"
+    if kept == counts.total():
+        return "holds"
+    return "holds in part" if kept else "not separable"
 
 
-_CONTRASTIVE = (
-    "sparta_early_hn_cycle", "sparta_early_hn", "sparta_early_cycle", "sparta_early",
-    "sparta_late_attention", "sparta_late_graph",
-)  # fmt: skip
+def _counted(counts: Counter[Verdict]) -> str:
+    """Return in words how often each verdict came out."""
+    in_order = [verdict for verdict in get_args(Verdict) if counts[verdict]]
+    if counts.total() == 1:
+        return f"{in_order[0].capitalize()} in the one comparison."
+    parts = ", ".join(f"{verdict} in {counts[verdict]}" for verdict in in_order)
+    return f"Of {counts.total()} comparisons, {parts}."
 
 
-def _benchmark_claims() -> Iterator[Claim]:
-    pair = ("sparta_early_hn_cycle", "autoencoder")
-    yield Claim(
-        "SPARTA forecasts better than the autoencoder", "Tables 1-3", *pair, _forecasts, "lower"
-    )
-    yield Claim(
-        "SPARTA's embeddings move more smoothly, in plain distances",
-        "Table 4",
-        *pair,
-        _latent("temporal distance", "cycle distance"),
-        "lower",
-    )
-    yield Claim(
-        "SPARTA's embeddings move more smoothly, relative to their variance",
-        "Table 4, rescaled",
-        *pair,
-        _latent("relative temporal distance", "relative cycle distance"),
-        "lower",
-    )
-    yield Claim(
-        "Generated embeddings lie denser", "Table 5", *pair, _diffusion("latent density"), "higher"
-    )
-    yield Claim("Generated embeddings spread less", "Table 5", *pair, _diffusion("std"), "lower")
-    yield Claim("Seasons are classified better", "Table 5", *pair, _classification, "lower")
-
-
-def _ablation_claims() -> Iterator[Claim]:
-    whole = "sparta_early_hn_cycle"
-    for other in ("sparta_early", "sparta_early_cycle", "sparta_early_hn"):
-        yield Claim(
-            f"Hard negatives and cycle loss together forecast better than {in_sentence(other)}",
-            "Tables 6-8",
-            whole,
-            other,
-            _forecasts,
-            "lower",
-        )
-    distances = _latent("temporal distance", "cycle distance")
-    for with_cycle, without in (
-        ("sparta_early_cycle", "sparta_early"),
-        (whole, "sparta_early_hn"),
-    ):
-        statement = f"The cycle loss makes {in_sentence(without)} smoother"
-        yield Claim(statement, "Table 10", with_cycle, without, distances, "lower")
-    yield Claim(
-        "Hard negatives make the space less smooth",
-        "Table 10",
-        "sparta_early",
-        "sparta_early_hn",
-        distances,
-        "lower",
-    )
-    yield Claim(
-        "Both together cost classification", "Table 9",
-        "sparta_early", whole, _classification, "lower",
-    )  # fmt: skip
-
-
-def _fusion_claims() -> Iterator[Claim]:
-    graph, attention = "sparta_late_graph", "sparta_late_attention"
-    yield Claim(
-        "The graph forecasts better than self-attention", "Tables 11-13",
-        graph, attention, _forecasts, "lower",
-    )  # fmt: skip
-    yield Claim(
-        "The graph's space is smoother than self-attention's", "Table 15",
-        graph, attention, _latent("temporal distance", "cycle distance"), "lower",
-    )  # fmt: skip
-    yield Claim(
-        "Self-attention classifies better than early fusion", "Table 14",
-        attention, "sparta_early_hn_cycle", _classification, "lower",
-    )  # fmt: skip
-
-
-def _forecasts(evidence: Evidence) -> list[Question]:
-    """Return the RRMSE at the published leads of each setting, or at its last lead."""
-    settings = [setting for setting in SETTINGS if evidence.leads(setting)]
-    settings = settings or evidence.settings
-    return [
-        Question("forecast", "rrmse", setting, lead)
-        for setting in settings
-        for lead in _decisive(evidence.leads(setting))
-    ]
-
-
-def _decisive(leads: list[int]) -> list[int]:
-    return [lead for lead in leads if lead in LEADS] or leads[-1:]
-
-
-def _latent(*metrics: str) -> Callable[[Evidence], list[Question]]:
-    return lambda evidence: [Question("latent space", metric) for metric in metrics]
-
-
-def _diffusion(metric: str) -> Callable[[Evidence], list[Question]]:
-    return lambda evidence: [Question("diffusion", metric)]
-
-
-def _classification(evidence: Evidence) -> list[Question]:
-    return [Question("classification", "cross-entropy")]
+def _sentence(reason: str) -> str:
+    return f"{reason[:1].upper()}{reason[1:]}."
 
 
 def _words(question: Question) -> str:

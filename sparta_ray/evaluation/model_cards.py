@@ -1,22 +1,28 @@
 """A card for each trained model: what it is, what it learnt from, how it scores, where it ends."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 
 from sparta_ray.data.store import Store
+from sparta_ray.downstream.trial import Trial, task_config, trials
 from sparta_ray.evaluation.display import model_name
-from sparta_ray.evaluation.evidence import Evidence, question_of
+from sparta_ray.evaluation.evidence import WITHOUT_WINDOWS, Evidence, Question, question_of
 from sparta_ray.evaluation.history import training_machines
-from sparta_ray.evaluation.score_record import metric_of
+from sparta_ray.evaluation.score_record import Score, metric_of
 from sparta_ray.evaluation.study import Member
-from sparta_ray.run import splits
+from sparta_ray.evaluation.uncertainty import Interval, interval_of
+from sparta_ray.run import downstream_splits, splits
 from sparta_ray.training.stages import ModelKind, model_kind
 
 
 def model_cards(evidence: Evidence) -> Iterator[tuple[str, str]]:
-    """Yield file name and Markdown of every model of every run."""
+    """Yield file name and Markdown of every model of every run, tasks' models included."""
     for member in evidence.study.members:
         for kind in member.run.models:
             yield f"{member.run.name}-{kind}.md", "\n".join(_card(evidence, member, kind)) + "\n"
+        for trial in trials(member.run):
+            name = f"{member.run.name}-{trial.name}.md"
+            yield name, "\n".join(_task_card(evidence, member, trial)) + "\n"
 
 
 def _card(evidence: Evidence, member: Member, kind: ModelKind) -> Iterator[str]:
@@ -48,12 +54,71 @@ def _card(evidence: Evidence, member: Member, kind: ModelKind) -> Iterator[str]:
     yield ""
     yield "## Limits"
     yield ""
-    if store.provenance["simulated"]:
-        yield "- Trained on simulated weather: it knows nothing of the real atmosphere."
     yield "- It takes these variables, on this grid, in this order, and no others."
     yield "- Forecasts lose to climatology where the report says so; look there before using one."
+    yield from _limits_of_data(store)
+
+
+def _task_card(evidence: Evidence, member: Member, trial: Trial) -> Iterator[str]:
+    run, store = member.run, Store(member.run.data.store)
+    variant = evidence.study.names(member)[trial.model]
+    train = downstream_splits(run, len(store))["train"]
+    settings = asdict(task_config(run, trial))
+    yield f"# {trial.task.capitalize()} on {model_name(variant)}, run {run.name}"
+    yield ""
+    yield f"- **Weights**: `{trial.folder}/weights.safetensors` in the run folder"
+    yield f"- **Stands on**: [{run.name}-{trial.model}.md]({run.name}-{trial.model}.md), frozen"
+    yield "- **Settings**: " + ", ".join(f"{name} {value}" for name, value in settings.items())
+    span = f"{store.days[train.start]} to {store.days[train.stop - 1]}"
+    yield f"- **Trained on**: {store.provenance['title']}, {span} ({len(train):,} steps)"
+    yield f"- **Data fingerprint**: {member.fingerprint}"
+    yield f"- **Seed**: {trial.seed}, of run seed {run.seed}"
+    yield ""
+    yield "## Scores on the downstream test days"
+    yield ""
+    yield "| score | value | interval over windows |"
+    yield "| --- | --- | --- |"
+    yield from _task_lines(evidence, member, trial)
+    yield ""
+    yield "## Limits"
+    yield ""
+    yield "- It takes embeddings of the model that it stands on, and of no other."
+    if trial.task == "forecast":
+        yield "- It may lose to climatology or persistence: see the report before using it."
+    yield from _limits_of_data(store)
+
+
+def _limits_of_data(store: Store) -> Iterator[str]:
+    if store.provenance["simulated"]:
+        yield "- Trained on simulated weather: it knows nothing of the real atmosphere."
     if store.provenance["licence"]:
         yield f"- Data: {' '.join(str(store.provenance['licence']).split())}"
+
+
+def _task_lines(evidence: Evidence, member: Member, trial: Trial) -> Iterator[str]:
+    """Yield a line for each score over all variables of one trial, at the first and last lead."""
+    of_trial = (trial.model, trial.task, trial.setting or None, trial.seed)
+
+    def is_ours(score: Score) -> bool:
+        key = (score.model, score.task, score.setting, score.seed)
+        return key == of_trial and not score.variable
+
+    windows = {question_of(w.score): w for w in member.results.windows if is_ours(w.score)}
+    scores = [score for score in member.results.scores if is_ours(score)]
+    ends = _ends_of(score.lead_days for score in scores)
+    for score in scores:
+        if score.lead_days in ends:
+            found = windows.get(question_of(score))
+            interval = Interval(None, None, WITHOUT_WINDOWS)
+            if found is not None:
+                interval = interval_of([found], evidence.bootstrap)
+            yield f"| {_score_name(question_of(score))} | {score.value:.4g} | {_words(interval)} |"
+
+
+def _ends_of(leads: Iterable[int | None]) -> set[int | None]:
+    """Return the first and last lead; None stands for itself."""
+    days = [lead for lead in leads if lead is not None]
+    return {None, *([min(days), max(days)] if days else [])}
 
 
 def _score_lines(evidence: Evidence, variant: str) -> Iterator[str]:
@@ -65,10 +130,17 @@ def _score_lines(evidence: Evidence, variant: str) -> Iterator[str]:
         if lead is not None and lead not in (1, *last.get(question.setting or "", [])):
             continue
         answer = evidence.answer(variant, question)
-        interval = answer.interval
-        ends = interval.reason
-        if interval.low is not None and interval.high is not None:
-            ends = f"{interval.low:.4g} to {interval.high:.4g}"
-        name = metric_of(question.metric).label + ("" if lead is None else f", {lead} days ahead")
+        name = _score_name(question)
         name += "" if question.setting is None else f" ({question.setting})"
-        yield f"| {question.task} | {name} | {answer.value:.4g} | {ends} |"
+        yield f"| {question.task} | {name} | {answer.value:.4g} | {_words(answer.interval)} |"
+
+
+def _score_name(question: Question) -> str:
+    lead = question.lead_days
+    return metric_of(question.metric).label + ("" if lead is None else f", {lead} days ahead")
+
+
+def _words(interval: Interval) -> str:
+    if interval.low is None or interval.high is None:
+        return interval.reason
+    return f"{interval.low:.4g} to {interval.high:.4g}"

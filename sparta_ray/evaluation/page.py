@@ -8,11 +8,11 @@ import yaml
 
 from sparta_ray.config import differences, to_tree
 from sparta_ray.data.store import Store
-from sparta_ray.evaluation.claims import judge_all
 from sparta_ray.evaluation.display import model_name
 from sparta_ray.evaluation.evidence import Evidence
 from sparta_ray.evaluation.findings import findings
 from sparta_ray.evaluation.history import training_machines
+from sparta_ray.evaluation.judgements import judge_all
 from sparta_ray.evaluation.model_cards import model_cards
 from sparta_ray.evaluation.page_figures import page_figures
 from sparta_ray.evaluation.paper_tables import PAPER_TABLES, published_layout

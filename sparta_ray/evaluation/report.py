@@ -14,9 +14,9 @@ import jinja2
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from sparta_ray.evaluation.claims import Judgement
 from sparta_ray.evaluation.display import decimals_for, model_name, number
 from sparta_ray.evaluation.evidence import Evidence
+from sparta_ray.evaluation.judgements import Judgement
 from sparta_ray.evaluation.paper_tables import PaperCell, PaperTable
 from sparta_ray.evaluation.score_record import TASKS, Absent, Score
 from sparta_ray.evaluation.style import WIDTH

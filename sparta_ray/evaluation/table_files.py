@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sparta_ray.evaluation.claims import Judgement
 from sparta_ray.evaluation.display import model_name
+from sparta_ray.evaluation.judgements import Judgement
 from sparta_ray.evaluation.paper_tables import PaperTable, cell_record
 from sparta_ray.evaluation.tables import Table
 

@@ -8,7 +8,7 @@ Legend: P sums, W windows, R draws.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
 
@@ -21,7 +21,7 @@ from sparta_ray.evaluation.score_record import Better, Score
 from sparta_ray.evaluation.window_sums import WindowSums, combine
 from sparta_ray.seeding import derive_seed
 
-Verdict = Literal["better", "worse", "not separable", "not compared"]
+Verdict = Literal["better", "worse", "alike", "unlike", "not separable", "not compared"]
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class Comparison:
     Attributes:
         difference: Mean over seeds of the one, less that of the other; None if not compared.
         interval: Of the difference, over windows drawn for both at once.
-        verdict: Whether the one is better.
-        reason: Why nothing can be told apart or compared; empty for better or worse.
+        verdict: Whether the one is better, or, where that is asked, whether they are alike.
+        reason: Why nothing can be told apart or compared; otherwise empty.
     """
 
     difference: float | None
@@ -106,6 +106,38 @@ def compare(
     is_better = (difference > 0) == (better == "higher")
     verdict: Verdict = "not separable" if reason else "better" if is_better else "worse"
     return Comparison(difference, found, verdict, reason)
+
+
+def compare_alike(
+    ours: Sequence[WindowSums], theirs: Sequence[WindowSums], margin: float, config: BootstrapConfig
+) -> Comparison:
+    """Compare two models on the same windows: do they differ by less than a margin?
+
+    They are alike if the interval of the difference lies within the margin, unlike if it lies
+    outside. Where both have several seeds, that of Welch's t-test must say the same.
+
+    Args:
+        ours: One model's replicas.
+        theirs: The other's.
+        margin: Largest difference, as a part of the other's value.
+        config: How intervals are drawn.
+    """
+    found = compare(ours, theirs, "lower", config)
+    if found.interval.low is None or found.interval.high is None:
+        return found
+    our_seeds, their_seeds = _by_replicate(ours, "lower"), _by_replicate(theirs, "lower")
+    low, high = found.interval.low, found.interval.high
+    if _seeds_vary(our_seeds, their_seeds):
+        test = scipy.stats.ttest_ind(our_seeds, their_seeds, equal_var=False)
+        of_seeds = test.confidence_interval(config.level)
+        low, high = min(low, float(of_seeds.low)), max(high, float(of_seeds.high))
+    most = margin * abs(float(np.mean(their_seeds)))
+    if -most <= low and high <= most:
+        return replace(found, verdict="alike", reason="")
+    if low > most or high < -most:
+        return replace(found, verdict="unlike", reason="")
+    reason = f"the interval of the difference holds {margin:.0%} of the value"
+    return replace(found, verdict="not separable", reason=reason)
 
 
 def spread_over_seeds(scores: Sequence[Score]) -> float | None:
@@ -191,7 +223,12 @@ def _means_by_training(scores: Sequence[Score], values: Sequence[float]) -> list
 
 def _seeds_overlap(ours: Sequence[float], theirs: Sequence[float], level: float) -> str:
     """Return why seeds do not tell two models apart, or nothing; one seed says nothing."""
-    if min(len(ours), len(theirs)) < 2 or np.ptp(ours) == np.ptp(theirs) == 0:
+    if not _seeds_vary(ours, theirs):
         return ""
     p = float(scipy.stats.ttest_ind(ours, theirs, equal_var=False).pvalue)
     return "" if p < 1 - level else f"seeds differ as much (Welch's t-test, p = {p:.2f})"
+
+
+def _seeds_vary(ours: Sequence[float], theirs: Sequence[float]) -> bool:
+    several = min(len(ours), len(theirs)) > 1
+    return several and bool(max(np.ptp(ours), np.ptp(theirs)) > 0)

@@ -6,12 +6,19 @@ import numpy as np
 import pytest
 
 from sparta_ray.config import from_tree, load, to_tree
+from sparta_ray.evaluation.paper_tables import METHODS
+from sparta_ray.evaluation.published_results import published_variant
+from sparta_ray.evaluation.study import variant_name
 from sparta_ray.run import Run, check_run
 from sparta_ray.studies.config import load_study
 from sparta_ray.studies.trial import trials_of
 
 CONF = Path(__file__).parents[2] / "conf"
-STUDIES = [CONF / "paper/all.yaml", *sorted((CONF / "study").iterdir())]
+STUDIES = [
+    CONF / "paper/all.yaml",
+    CONF / "paper/methods.yaml",
+    *sorted((CONF / "study").iterdir()),
+]
 STUDIES += sorted((CONF / "sweeps").iterdir())
 FILES = sorted(set(CONF.rglob("*.yaml")) - set(STUDIES))
 SPARTA = ("pretrain", "joint", "decode")
@@ -53,8 +60,8 @@ def test_every_trial_of_a_study_loads_and_fits_its_data(path):
 def test_the_presets_are_the_published_rows():
     study = load_study(str(CONF / "paper/all.yaml"))
     runs = {t.variant: t.run for t in trials_of(study, str(CONF / "paper/all.yaml"))}
-    files = {p.stem.replace("_", "-") for p in (CONF / "paper").iterdir()} - {"base", "all"}
-    assert runs.keys() == files
+    files = {p.stem.replace("_", "-") for p in (CONF / "paper").iterdir()}
+    assert runs.keys() == files - {"base", "all", "methods"}
     for variant, run in runs.items():
         contrastive = run.training.contrastive
         early = variant.startswith("early")
@@ -67,3 +74,11 @@ def test_the_presets_are_the_published_rows():
         assert run.downstream.seeds == (0, 42, 123)
     assert runs["late-graph"].model.fusion.kind == "graph"
     assert runs["late-attention"].model.fusion.kind == "attention"
+
+
+def test_the_first_comparison_is_the_published_one():
+    study = load_study(str(CONF / "paper/methods.yaml"))
+    trials = trials_of(study, str(CONF / "paper/methods.yaml"))
+    names = [variant_name(trial.variant) for trial in trials]
+    assert names == list(METHODS)
+    assert [published_variant(trial.run, "sparta") for trial in trials] == names

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from sparta_ray.config import ConfigError, from_tree
-from sparta_ray.evaluation.claims import judge_all
 from sparta_ray.evaluation.config import BootstrapConfig
 from sparta_ray.evaluation.display import PUBLISHED_NAMES
 from sparta_ray.evaluation.evidence import Evidence, Question
+from sparta_ray.evaluation.judgements import judge_all
 from sparta_ray.evaluation.paper_tables import PAPER_TABLES, published_layout
 from sparta_ray.evaluation.published_results import (
     SIMPLE,
@@ -251,6 +251,53 @@ def test_claims_are_judged_by_the_published_numbers(evidence):
     assert "failed: no memory" in untested.explanation
     lines = of_judgements(list(found.values())).rows
     assert sum(row[0] == forecasts.claim.statement for row in lines) == 12
+
+
+def test_what_the_paper_says_in_its_text_is_what_its_tables_say():
+    members = [member(variant) for variant in SWITCHES]
+    alone = from_tree(Run, {"training": {"stages": [{"kind": "autoencoder"}]}}, "test")
+    scores = published_scores("autoencoder", "autoencoder")
+    members.append(Member("autoencoder", alone, RunFolder("runs/a"), "print", scores))
+    whole = Evidence(Study("all", "runs", tuple(members), {}), BootstrapConfig())
+    found = {j.claim.statement: j for j in judge_all(whole) if j.claim.source}
+    assert len(found) == 31
+    untested = {name for name, j in found.items() if j.outcome == "not tested"}
+    assert untested == {  # a measure of ours
+        "SPARTA's embeddings move more smoothly, relative to their variance"
+    }
+    mixed = {
+        "SPARTA forecasts better than the autoencoder": 3,  # Table 2, from 50 days on
+        "Hard negatives and cycle loss together forecast better than "
+        "SPARTA early fusion, HN": 3,  # Table 7, likewise
+        "Self-attention forecasts better than early fusion": 4,  # Table 11
+        "The graph forecasts better than early fusion": 4,
+        "The graph forecasts better than self-attention": 1,  # Table 11, at 50 days
+    }
+    for name, judgement in found.items():
+        if name in mixed:
+            assert judgement.outcome == "mixed", name
+            verdicts = [comparison.verdict for _, comparison in judgement.comparisons]
+            assert verdicts.count("worse") == mixed[name], name
+        elif name not in untested:
+            assert judgement.outcome == "holds", name
+    alike = next(j for j in found.values() if j.claim.margin)
+    assert alike.explanation == "Alike in the one comparison."
+
+
+def test_a_studys_own_variants_are_compared_with_sparta():
+    wide = member("sparta_early_hn_cycle", model={"width": 0.5}, name="wide")
+    scores = wide.results.scores
+    lower = [replace(score, value=score.value - 1) for score in scores]
+    windows = [
+        replace(found, score=better, sums=found.sums - np.array([[1.0], [0.0]]))
+        for found, better in zip(wide.results.windows, lower, strict=True)
+    ]
+    wide = replace(wide, variant="wide", results=Results(scores=lower, windows=windows))
+    study = Study("two", "runs", (member("sparta_early_hn_cycle"), wide), {})
+    found = {j.claim.statement: j.outcome for j in judge_all(Evidence(study, BootstrapConfig()))}
+    assert found["wide forecasts better than SPARTA early fusion, HN + cycle"] == "holds"
+    assert found["wide reconstructs better than SPARTA early fusion, HN + cycle"] == "not tested"
+    assert found["Forecasts of wide beat climatology"] == "not tested"
 
 
 def test_twins_hold_every_number_and_no_difference_from_other_data(evidence):

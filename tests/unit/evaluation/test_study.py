@@ -105,6 +105,11 @@ def test_the_report_of_a_study_is_whole(folder):
     card = (folder / "report" / "models" / "early-hn-cycle-seed4-sparta.md").read_text()
     assert "M parameters" in card
     assert "simulated weather" in card
+    trial = "early-hn-cycle-seed4-sparta-forecast-lookback30_stride1-seed7"
+    task = (folder / "report" / "models" / f"{trial}.md").read_text()
+    assert "[early-hn-cycle-seed4-sparta.md](early-hn-cycle-seed4-sparta.md), frozen" in task
+    assert "look_back 14" in task
+    assert "| RRMSE, 25 days ahead | 10 | too few windows: 60 make 2 blocks" in task
 
 
 def test_a_name_that_the_settings_contradict_is_refused(folder, tmp_path):

@@ -7,6 +7,7 @@ from sparta_ray.evaluation.uncertainty import (
     BootstrapConfig,
     block_draws,
     compare,
+    compare_alike,
     interval_of,
     spread_over_seeds,
 )
@@ -105,6 +106,39 @@ def test_a_difference_as_large_as_that_between_seeds_is_not_separable():
     scattered = compare(seeds(8.0, 12.0, 11.0), seeds(12.0, 9.0, 13.0), "lower", CONFIG)
     assert scattered.verdict == "not separable"
     assert "Welch" in scattered.reason
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "verdict"),
+    [
+        ((10.2,), (10.0,), "alike"),
+        ((12.0,), (10.0,), "unlike"),
+        ((8.0,), (10.0,), "unlike"),
+        ((11.0,), (10.0,), "not separable"),  # the interval lies on both sides of the margin
+        ((10.2, 10.3, 10.1), (10.0, 10.1, 9.9), "alike"),
+        ((12.2, 12.3, 12.1), (10.0, 10.1, 9.9), "unlike"),
+        ((8.2, 12.3, 10.1), (10.0, 11.9, 8.1), "not separable"),  # seeds scatter more
+    ],
+)
+def test_alike_is_within_a_margin_beyond_windows_and_seeds(ours, theirs, verdict):
+    rng = np.random.default_rng(6)
+    weather = 0.1 * autoregressive(rng, 400)
+    weather -= weather.mean()
+
+    def seeds(model, shifts):
+        noise = 0.2 * rng.normal(size=400)
+        noise -= noise.mean()
+        return [means(weather + noise + s, model, seed=i) for i, s in enumerate(shifts)]
+
+    found = compare_alike(seeds("a", ours), seeds("b", theirs), 0.1, CONFIG)
+    assert found.verdict == verdict
+    assert bool(found.reason) == (verdict == "not separable")
+
+
+def test_too_few_windows_are_not_called_alike():
+    found = compare_alike([means(np.ones(99))], [means(np.ones(99), "b")], 0.1, CONFIG)
+    assert found.verdict == "not separable"
+    assert "too few windows" in found.reason
 
 
 def test_bias_is_compared_by_its_size():
