@@ -9,6 +9,7 @@ import torch
 
 from benchmarks import (
     batches,
+    fits,
     forecast,
     fusion,
     losses,
@@ -25,6 +26,7 @@ from benchmarks.harness import Benchmark, Row, Setting
 BENCHMARKS: dict[str, Benchmark] = {
     "batches": batches.measure,
     "streams": streams.measure,
+    "fits": fits.measure,
     "stores": stores.measure,
     "regrid": regrid.measure,
     "prepare": prepare.measure,

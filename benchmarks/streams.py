@@ -29,7 +29,7 @@ def measure(setting: Setting) -> Iterator[Row]:
     """Stream whole epochs to a process that takes batches as fast as they come.
 
     Time counts from the first batch on: starting workers is paid once in a stage, not once an
-    epoch.
+    epoch. What it takes to the first batch is a row of its own.
     """
     s = sample(setting)
     epochs = 1 if setting.quick else EPOCHS
@@ -37,21 +37,24 @@ def measure(setting: Setting) -> Iterator[Row]:
     with nullcontext() if ray.is_initialized() else ray_session(run):
         for workers in range(1, min(2, local_cpus()) + 1):
             name = f"{workers} worker{'s' if workers > 1 else ''}"
-            plain = _rate(len(views[0]) for views in _loader(s, workers))
-            rate = _rate(len(batch["day"]) for batch in _stream(s, epochs, workers))
+            plain_wait, plain = _rate(len(views[0]) for views in _loader(s, workers))
+            wait, rate = _rate(len(batch["day"]) for batch in _stream(s, epochs, workers))
             yield Row(f"rows that arrive, {name}; plain: DataLoader", "rows/s", rate, plain,
                       rate / plain)  # fmt: skip
-            rate = _rate(_expanded(s, batch) for batch in _stream(s, epochs, workers))
+            yield Row(f"until the first batch, {name}; plain: DataLoader", "s", wait, plain_wait,
+                      plain_wait / wait)  # fmt: skip
+            _, rate = _rate(_expanded(s, batch) for batch in _stream(s, epochs, workers))
             yield Row(f"the same, expanded on arrival, {name}", "rows/s", rate, plain,
                       rate / plain)  # fmt: skip
 
 
-def _rate(rows_of_batches: Iterable[int]) -> float:
-    """Return the rows a second of wall-clock time, those of the first batch left out."""
+def _rate(rows_of_batches: Iterable[int]) -> tuple[float, float]:
+    """Return the seconds to the first batch, and the rows a second of those after it."""
+    asked = time.perf_counter()
     batches = iter(rows_of_batches)
     next(batches)
     began = time.perf_counter()
-    return sum(batches) / (time.perf_counter() - began)
+    return began - asked, sum(batches) / (time.perf_counter() - began)
 
 
 def _loader(s: Sample, workers: int) -> DataLoader[tuple[Tensor, ...]]:

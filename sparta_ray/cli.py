@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from sparta_ray.chain import LINKS, describe, run_chain
 from sparta_ray.config import ConfigError, load
-from sparta_ray.downstream.trial import FailedTrialsError
+from sparta_ray.failures import FailedError
 from sparta_ray.run import Run, located
 from sparta_ray.run_folder import Allowed
 
@@ -61,7 +61,7 @@ def job_parser(description: str, default: str) -> argparse.ArgumentParser:
 
 @contextmanager
 def errors_in_words() -> Iterator[None]:
-    """Exit after a few clear lines: with 2 if it cannot be done as configured, 1 if trials failed.
+    """Exit after a few clear lines: with 2 if it cannot be done as configured, 1 if it failed.
 
     An interruption, which the same command continues, exits with 130.
     """
@@ -70,7 +70,7 @@ def errors_in_words() -> Iterator[None]:
     except ConfigError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    except FailedTrialsError as error:
+    except FailedError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

@@ -93,7 +93,7 @@ def ray_session(run: Run, links: Collection[str] = DEMANDING) -> Iterator[None]:
             return
         print(check_cluster(run, links), flush=True)
         with sole_job(run.path):
-            _check_storage(run)
+            check_storage(run)
             yield
 
 
@@ -104,18 +104,19 @@ def _own_environment(run: Run) -> dict[str, str]:
     return {} if run.scaling.elastic else _PATIENT_ENVIRONMENT
 
 
-def check_added_nodes(run: Run) -> None:
-    """Ask the nodes of a cluster that grows again, once a run has all that it begins with.
+def adds_nodes() -> bool:
+    """Return whether the cluster is one that grows; known where the job is driven alone."""
+    return joins_cluster() and may_grow()
+
+
+def check_storage(run: Run) -> None:
+    """Refuse storage that some node cannot reach, now or once it is added.
+
+    On a cluster that grows, nodes are asked again once a run has all that it begins with.
 
     Raises:
         ConfigError: Some differ from the driver's, or do not reach the run's storage.
     """
-    if joins_cluster() and may_grow():
-        _check_storage(run)
-
-
-def _check_storage(run: Run) -> None:
-    """Refuse storage that some node cannot reach, now or once it is added."""
     meta, store = read_meta(run.data.store), run.data.store
     if may_grow():
         refuse_own_disks([run.folder, store])

@@ -9,6 +9,8 @@ from typing import Any
 
 from ray import tune
 
+from sparta_ray.failures import last_line
+
 Parameters = Mapping[str, Any]
 Body = Callable[..., None]
 """Does one trial, given its parameters and what all trials share; may call `tune.report`."""
@@ -88,7 +90,7 @@ def _guarded(config: dict[str, Any], body: Body, shared: dict[str, Any]) -> None
     try:
         body(config["trial"], **shared)
     except Exception as error:
-        reason = f"{type(error).__name__}: {_last_line(str(error))}"
+        reason = f"{type(error).__name__}: {last_line(str(error))}"
         tune.report({"error": reason, "trace": traceback.format_exc()})
 
 
@@ -101,11 +103,6 @@ def _failures(results: "tune.ResultGrid") -> Iterable[tuple["tune.Result", Failu
     for result in results:
         metrics = result.metrics or {}
         if result.error is not None:
-            yield result, Failure(_last_line(str(result.error)), str(result.error))
+            yield result, Failure(last_line(str(result.error)), str(result.error))
         elif "error" in metrics:
             yield result, Failure(metrics["error"], metrics["trace"])
-
-
-def _last_line(text: str) -> str:
-    """Return the end of an error, where traces that were passed on say what it was."""
-    return (text.strip().splitlines() or [""])[-1]

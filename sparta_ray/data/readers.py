@@ -15,6 +15,7 @@ import zarr
 from numpy.typing import NDArray
 
 from sparta_ray.config import ConfigError
+from sparta_ray.data.retry import ReadError
 
 Fields = NDArray[np.float32]
 
@@ -33,18 +34,28 @@ def open_reader(path: str, array: zarr.Array[Any]) -> Reader:
         ConfigError: A shard is not there.
     """
     maps = _map_shards(Path(path.removeprefix("file://")), array)
-    return ZarrReader(array) if maps is None else MappedReader(maps)
+    return ZarrReader(path, array) if maps is None else MappedReader(maps)
 
 
 class ZarrReader:
     """Reads any store."""
 
-    def __init__(self, array: zarr.Array[Any]):
-        self._array = array
+    def __init__(self, path: str, array: zarr.Array[Any]):
+        self._path, self._array = path, array
 
     def read(self, days: NDArray[np.int64]) -> Fields:
-        """Return physical fields of any steps, in the order asked, shape (n, V, X, Y)."""
-        return np.asarray(self._array.oindex[days], dtype=np.float32)
+        """Return physical fields of any steps, in the order asked, shape (n, V, X, Y).
+
+        Raises:
+            ReadError: It cannot be reached, or is damaged.
+        """
+        try:
+            return np.asarray(self._array.oindex[days], dtype=np.float32)
+        except (OSError, ValueError) as error:
+            raise ReadError(
+                f"cannot read the store {self._path}: {error}; if it is damaged, copy it again, or "
+                "delete it and prepare it anew"
+            ) from error
 
 
 class MappedReader:

@@ -55,17 +55,20 @@ class _HeldObject:
         self._thread = threading.Thread(target=self._renew, daemon=True)
 
     def __enter__(self) -> None:
-        try:
-            self._filesystem.pipe_file(self._lock, self._word(), mode="create")
-        except FileExistsError:
-            self._take_over(self._read())
+        self._take()
         self._thread.start()
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
         self._thread.join()
-        if self._is_ours():  # or else this process was stopped for so long that another took it
+        if self._is_ours():
             self._filesystem.rm_file(self._lock)
+
+    def _take(self) -> None:
+        try:
+            self._filesystem.pipe_file(self._lock, self._word(), mode="create")
+        except FileExistsError:
+            self._take_over(self._read())
 
     def _take_over(self, first: bytes) -> None:
         """Take the lock of a process that says nothing more, or refuse."""
@@ -73,7 +76,11 @@ class _HeldObject:
         until = time.monotonic() + _SILENCE_S
         while time.monotonic() < until:
             time.sleep(_RENEWAL_S / 4)
-            if self._read() != first:
+            now = self._read()
+            if not now:  # it has ended
+                self._take()
+                return
+            if now != first:
                 raise ConfigError(f"{_refusal(self._path, first)}; wait for it")
         self._filesystem.pipe_file(self._lock, self._word())
         time.sleep(_RENEWAL_S / 4)  # the last of several that do so has it
@@ -84,6 +91,8 @@ class _HeldObject:
     def _renew(self) -> None:
         while not self._over.wait(timeout=_RENEWAL_S):
             try:
+                if not self._is_ours():  # this process was stopped, and another took it for dead
+                    return
                 self._filesystem.pipe_file(self._lock, self._word())
             except OSError as error:
                 print(f"cannot renew {self._path}/{LOCK} yet: {error}", flush=True)

@@ -37,10 +37,6 @@ from sparta_ray.training.stages import ModelKind
 Task = Literal["forecast", "diffusion", "classification"]
 
 
-class FailedTrialsError(RuntimeError):
-    """Some trials failed; the message names each, and why. The others are kept."""
-
-
 @dataclass(frozen=True)
 class Trial:
     """What one trial trains.

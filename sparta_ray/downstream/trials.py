@@ -13,7 +13,6 @@ from sparta_ray.cluster import Show, own_interrupt, watched
 from sparta_ray.config import from_tree, to_tree
 from sparta_ray.downstream.summary import write_summary
 from sparta_ray.downstream.trial import (
-    FailedTrialsError,
     Trial,
     is_finished,
     save_trial,
@@ -21,6 +20,7 @@ from sparta_ray.downstream.trial import (
     train_trial,
     trials,
 )
+from sparta_ray.failures import FailedError
 from sparta_ray.metrics_export import MetricsExport
 from sparta_ray.placement import fitting_trials, trial_ask
 from sparta_ray.run import Run
@@ -33,7 +33,7 @@ def train_downstream(run: Run) -> None:
     """Train every trial of a run that is not finished, and print how all of them ended.
 
     Raises:
-        FailedTrialsError: Some trial failed; the others are kept, and all failures are named.
+        FailedError: Some trial failed; the others are kept, and all failures are named.
     """
     folder = RunFolder(run.path)
     if all(is_finished(folder, trial) for trial in trials(run)):
@@ -42,7 +42,7 @@ def train_downstream(run: Run) -> None:
     print(write_summary(run, folder), flush=True)
     if failures:
         lines = [f"  {trial.name}: {failure.reason}" for (_, trial), failure in failures.items()]
-        raise FailedTrialsError("downstream trials failed:\n" + "\n".join(lines))
+        raise FailedError("downstream trials failed:\n" + "\n".join(lines))
 
 
 def train_trials(

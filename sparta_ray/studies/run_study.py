@@ -6,10 +6,11 @@ from contextlib import ExitStack
 from sparta_ray.capacity import check_cluster, joins_cluster
 from sparta_ray.chain import check_fits
 from sparta_ray.cluster import check_local, ray_session
-from sparta_ray.downstream.trial import FailedTrialsError, is_finished
+from sparta_ray.downstream.trial import is_finished
 from sparta_ray.downstream.trial import trials as downstream_trials
 from sparta_ray.evaluation.page import write_pages
 from sparta_ray.evaluation.results import is_evaluated
+from sparta_ray.failures import FailedError
 from sparta_ray.run import Run
 from sparta_ray.run_folder import RunFolder
 from sparta_ray.studies.config import Study
@@ -31,7 +32,7 @@ def run_study(study: Study, trials: Sequence[StudyTrial]) -> None:
 
     Raises:
         ConfigError: Some trial cannot be done as it is; nothing was begun.
-        FailedTrialsError: Some trials failed; all others were done.
+        FailedError: Some trials failed; all others were done.
     """
     check_study(study, trials)
     folder = StudyFolder(study.path)
@@ -49,7 +50,7 @@ def run_study(study: Study, trials: Sequence[StudyTrial]) -> None:
             print(f"report: {write_pages([study.path])}", flush=True)
     if failures:
         lines = [f"  {name}: {reason}" for name, reason in failures.items()]
-        raise FailedTrialsError(
+        raise FailedError(
             f"{len(failures)} of {len(trials)} trials failed; the same command tries them again, "
             f"and {folder.child('errors')} has more:\n" + "\n".join(lines)
         )

@@ -10,7 +10,7 @@ from ray.tune.integration.ray_train import TuneReportCallback
 from ray.tune.schedulers import ASHAScheduler
 
 from sparta_ray.capacity import nodes_at_most, nodes_now
-from sparta_ray.cluster import Show, own_interrupt, watched
+from sparta_ray.cluster import Show, adds_nodes, check_storage, own_interrupt, watched
 from sparta_ray.config import from_tree, to_tree
 from sparta_ray.placement import fitting_trainings
 from sparta_ray.run import Run
@@ -55,6 +55,7 @@ def train_trials(
                 "show": show,
                 "stop": stop,
                 "judged": None if sweep is None else sweep.stage,
+                "grows": adds_nodes(),
             },
             asks=lambda _: {"memory": 1},  # no CPU: Train's workers and builders take theirs
             at_most=min(_concurrency(trial.run) for trial in own),
@@ -97,6 +98,7 @@ def _train(
     show: Show,
     stop: StopWish,
     judged: str | None,
+    grows: bool,
 ) -> None:
     """Train one trial; of a sweep, first tell again what it reached before it was killed."""
     run = from_tree(Run, runs[parameters["name"]], "run")
@@ -108,6 +110,8 @@ def _train(
         return
     # Told to stop, it has made a checkpoint; the study's driver sees that the trial is not over.
     with turn_to_train(run) as begun, suppress(KeyboardInterrupt):
+        if grows:
+            check_storage(run)
         reports = _EpochReports(run, judged)
         train_watched(run, show.within(run.name, begun), stop, callbacks=[reports])
 

@@ -7,13 +7,21 @@ from typing import Any
 import ray
 import ray.train.torch
 from ray.exceptions import ActorDiedError
-from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig
+from ray.train import (
+    CheckpointConfig,
+    FailureConfig,
+    RunConfig,
+    ScalingConfig,
+    TrainingFailedError,
+    WorkerGroupError,
+)
 
 from sparta_ray.capacity import nodes_now
-from sparta_ray.cluster import Show, check_added_nodes, own_interrupt, quieten, watched
+from sparta_ray.cluster import Show, adds_nodes, check_storage, own_interrupt, quieten, watched
 from sparta_ray.config import ConfigError, from_tree, to_tree
 from sparta_ray.data.compact import row_bytes
 from sparta_ray.data.store import Store
+from sparta_ray.failures import FailedError, by_rank, last_line
 from sparta_ray.placement import check_object_store, training_ask
 from sparta_ray.ranks import gather_objects
 from sparta_ray.run import Run
@@ -39,6 +47,7 @@ def train(run: Run, allowed: Allowed = NOTHING) -> None:
     Raises:
         ConfigError: A step gave no finite loss or gradient, a worker cannot begin, no step was made
             for too long, or the last checkpoint is damaged.
+        FailedError: Workers failed more often than ``scaling.max_failures``.
         KeyboardInterrupt: It was told to stop.
     """
     if is_trained(run):
@@ -51,7 +60,8 @@ def train(run: Run, allowed: Allowed = NOTHING) -> None:
         own_interrupt(),
         stop_on_terminate() as stop,
     ):
-        check_added_nodes(run)
+        if adds_nodes():
+            check_storage(run)
         train_watched(run, show, stop, allowed)
 
 
@@ -105,7 +115,7 @@ def train_watched(
             callbacks=list(callbacks),
         ),
     )
-    _fit(trainer, watch)
+    _fit(trainer, watch, scaling.max_failures)
 
 
 def _resources(scaling: Scaling) -> dict[str, float]:
@@ -118,7 +128,7 @@ def _resources(scaling: Scaling) -> dict[str, float]:
     return {"CPU": cpus, "GPU": 1} if scaling.use_gpu else {"CPU": cpus}
 
 
-def _fit(trainer: "ray.train.torch.TorchTrainer", watch: Watch) -> None:
+def _fit(trainer: "ray.train.torch.TorchTrainer", watch: Watch, max_failures: int) -> None:
     """Run the trainer; what only a user can mend is one error, and the run ends there."""
     try:
         with watch.watching():
@@ -127,12 +137,25 @@ def _fit(trainer: "ray.train.torch.TorchTrainer", watch: Watch) -> None:
         if watch.verdict is None:
             raise
         raise ConfigError(watch.verdict) from killed
+    except TrainingFailedError as failed:
+        raise FailedError(_words(failed, max_failures)) from failed
     except (SystemExit, KeyboardInterrupt) as stopped:  # how Train answers an interrupt
         raise KeyboardInterrupt from stopped
     if end.error is not None:
         raise ConfigError(end.error)
     if end.stopped:
         raise KeyboardInterrupt
+
+
+def _words(failed: TrainingFailedError, max_failures: int) -> str:
+    """Return what Train says, then why in as few lines as there are causes."""
+    causes = f"  {last_line(str(failed))}"
+    if isinstance(failed, WorkerGroupError):
+        causes = by_rank(failed.worker_failures)
+    return (
+        f"{failed}\ntraining failed more than {max_failures} times (scaling.max_failures); mended, "
+        f"the same command continues from the last checkpoint. The last cause:\n{causes}"
+    )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import threading
 import time
@@ -12,6 +13,7 @@ import torch
 from sparta_ray.config import ConfigError
 from sparta_ray.embedder import Embedder
 from sparta_ray.evaluation.history import stage_history
+from sparta_ray.failures import FailedError
 from sparta_ray.run import Run
 from sparta_ray.run_folder import RunFolder
 from sparta_ray.training.checkpoint import load_model
@@ -135,3 +137,22 @@ def _when(run: Run, text: str, act: Callable[[], object]) -> threading.Event:
 def _kill_worker() -> None:
     for process in descendants(os.getpid(), named="RayTrainWorker"):
         os.kill(process, signal.SIGKILL)
+
+
+@pytest.mark.timeout(240)
+def test_workers_that_fail_too_often_end_in_words(two_stages: Run, tmp_path: Path) -> None:
+    store = tmp_path / "damaged.zarr"
+    shutil.copytree(two_stages.data.store, store)
+    shard = store / "fields/c/0/0/0/0"
+    shard.write_bytes(shard.read_bytes()[:1000])
+    run = replace(
+        two_stages,
+        name="damaged",
+        data=replace(two_stages.data, store=str(store)),
+        scaling=replace(two_stages.scaling, max_failures=0),
+    )
+    with pytest.raises(FailedError) as failed:
+        train(run)
+    said = str(failed.value)
+    assert "training failed more than 0 times (scaling.max_failures); mended, the same" in said
+    assert f"cannot read the store {store}: " in said.rpartition("The last cause:\n  rank 0: ")[2]

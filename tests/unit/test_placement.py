@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from sparta_ray.config import ConfigError, load
+from sparta_ray.downstream.trial import trials
 from sparta_ray.placement import (
     Node,
     asks,
@@ -124,15 +125,21 @@ def test_trials_fit_into_nodes_not_into_the_sum():
 def test_the_documented_table_is_what_a_run_asks_for():
     published = load(Run, ROOT / "conf/paper/base.yaml")
     guide = (ROOT / "docs/guides/cluster.md").read_text()
-    rows = re.findall(r"^\| (\d+) \| (\d+) \| (\d+) \| (\d+) \|", guide, re.MULTILINE)
+    rows = re.findall(
+        r"^\| (\d+) \| (\d+) \| (\d+) \| (\d+) \| (\d+)\b.* \| (\d+) \|$", guide, re.MULTILINE
+    )
     assert [int(row[0]) for row in rows] == [1, 8, 64]
     for row in rows:
-        workers, cpus, builders, together = map(int, row)
+        workers, cpus, builders, together, machines, at_a_time = map(int, row)
         run = replace(published, scaling=replace(published.scaling, num_workers=workers))
         assert training_ask(run).gpus == workers
         assert workers * run.scaling.cpus_per_worker == cpus
         assert workers * run.scaling.builders_per_worker == builders
         assert training_ask(run).cpus == together
+        nodes = [Node(16, 1)] * machines  # g2-standard-16
+        assert holds(nodes, training_ask(run).pieces)
+        assert not holds(nodes[1:], training_ask(run).pieces)
+        assert min(fitting_trials(run, nodes), len(list(trials(run)))) == at_a_time
 
 
 def test_what_is_not_to_be_done_needs_no_room():

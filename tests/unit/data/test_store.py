@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sparta_ray.config import ConfigError
 from sparta_ray.data.layout import StoreLayout
 from sparta_ray.data.readers import MappedReader, ZarrReader
+from sparta_ray.data.retry import ReadError
 from sparta_ray.data.statistics import Statistics
 from sparta_ray.data.store import Store, read_meta
 from sparta_ray.data.store_writer import check_room, mark_complete, write_shard, write_template
@@ -203,6 +204,14 @@ def test_a_shard_that_is_not_there_is_no_gap_in_the_weather(make_store, tmp_path
     path = make_store(days=DAYS, path=tmp_path / "copied.zarr")
     (tmp_path / "copied.zarr/fields/c/1/0/0/0").unlink()
     with pytest.raises(ConfigError, match=r"the store lacks .*/fields/c/1/0/0/0"):
+        Store(path).read(PICK)
+
+
+def test_a_shard_that_was_cut_short_names_the_store(make_store, tmp_path):
+    path = make_store(days=DAYS, path=tmp_path / "cut.zarr")
+    shard = tmp_path / "cut.zarr/fields/c/0/0/0/0"
+    shard.write_bytes(shard.read_bytes()[:1000])
+    with pytest.raises(ReadError, match=rf"cannot read the store {path}: .*; if it is damaged, co"):
         Store(path).read(PICK)
 
 
