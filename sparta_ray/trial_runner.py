@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ray import tune
+from ray.tune.progress_reporter import TrialProgressCallback
 
 from sparta_ray.failures import last_line
 
@@ -78,11 +79,18 @@ def run_trials(
             name=f"tune-{label}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}",
             **storage,
             failure_config=tune.FailureConfig(max_failures=max_failures),
-            callbacks=list(callbacks),
+            callbacks=[_Silent(), *callbacks],
             verbose=0,
         ),
     ).fit()
     return {result.config["trial"]["name"]: failure for result, failure in _failures(results)}
+
+
+class _Silent(TrialProgressCallback):  # type: ignore[misc]  # Ray is not typed here
+    """In place of Tune's own, which at any verbosity prints a line of a trial without a result."""
+
+    def _print(self, msg: str) -> None:
+        """Print nothing: progress lines say how far a trial is."""
 
 
 def _guarded(config: dict[str, Any], body: Body, shared: dict[str, Any]) -> None:

@@ -110,6 +110,8 @@ def _train(
         return
     # Told to stop, it has made a checkpoint; the study's driver sees that the trial is not over.
     with turn_to_train(run) as begun, suppress(KeyboardInterrupt):
+        if stop.expressed():  # while it waited for its turn
+            return
         if grows:
             check_storage(run)
         reports = _EpochReports(run, judged)
