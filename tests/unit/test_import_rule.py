@@ -21,7 +21,9 @@ ROOMS = {
 }
 """The rooms that each room may import."""
 
-FOUNDATION = {"config", "seeding", "variables", "grids", "progress", "ranks", "shares", "spread"}
+FOUNDATION = {
+    "config", "seeding", "variables", "grids", "progress", "ranks", "shares", "spread", "desk",
+}  # fmt: skip
 """Modules that everything may import, and that import only each other."""
 
 COMPOSITION_USERS = (
