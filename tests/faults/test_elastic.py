@@ -1,7 +1,5 @@
 """A run whose cluster grows and shrinks has the losses of one that stays as it is."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -85,35 +83,3 @@ def test_a_fixed_run_waits_for_the_node_that_it_lost(
     assert job.end()[0] == 130
     starts = [record["position"] for record in job.history() if record["event"] == "start"]
     assert starts[0] == 0 < starts[1]
-
-
-def test_a_checkpoint_is_made_when_a_node_is_announced_to_go(
-    make_job: Callable[..., Job], join: Callable[[Job, int], Cluster]
-) -> None:
-    settings = [one for one in SETTINGS if "checkpoint" not in one]
-    rarely = "training.checkpoint_every_epochs=400"
-    job = make_job("announced", *settings, rarely, "scaling.num_workers=[1, 2]")
-    cluster = join(job, 2)
-    spot = cluster.add_node(num_cpus=2, object_store_memory=100 * 2**20)
-    job.start()
-    assert job.wait_for(lambda: len(job.steps()) > 12 and ranks(job)[-1] == 2), job.end()
-    subprocess.run(
-        [
-            sys.executable, "-m", "ray.scripts.scripts", "drain-node",
-            f"--address={cluster.address}", f"--node-id={spot.node_id}",
-            "--reason=DRAIN_NODE_REASON_PREEMPTION", "--reason-message=a spot machine is taken",
-            "--deadline-remaining-seconds=120",
-        ],
-        check=True, env=job.environment, timeout=120,
-    )  # fmt: skip
-    folder = job.folder / "runs" / job.name / "checkpoints"
-    assert job.wait_for(lambda: any(folder.glob("checkpoint_*"))), job.end()
-    announced = job.steps()[-1]["position"]
-    cluster.remove_node(spot, allow_graceful=False)
-    assert job.wait_for(lambda: len(ranks(job)) > 1 and steps_since_start(job) > 12), job.end()
-    assert job.process is not None
-    job.process.terminate()
-    assert job.end()[0] == 130
-    starts = [record["position"] for record in job.history() if record["event"] == "start"]
-    assert starts[0] == 0
-    assert 0 < starts[-1] <= announced + 12
