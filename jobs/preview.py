@@ -6,6 +6,7 @@ import sys
 from sparta_ray.cli import DEMO
 from sparta_ray.config import ConfigError, load
 from sparta_ray.evaluation.preview import preview
+from sparta_ray.paths import kept
 from sparta_ray.run import Run, located
 
 
@@ -24,11 +25,12 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         run = located(load(Run, arguments.config, arguments.overrides))
-        preview(run, arguments.rows, arguments.variable).savefig(arguments.output, dpi=150)
+        output = kept(arguments.output)
+        preview(run, arguments.rows, arguments.variable).savefig(output, dpi=150)
     except (ConfigError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
-    print(f"preview: {arguments.output}")
+    print(f"preview: {output}")
 
 
 if __name__ == "__main__":

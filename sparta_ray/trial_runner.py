@@ -89,7 +89,7 @@ def run_trials(
 class _Silent(TrialProgressCallback):  # type: ignore[misc]  # Ray is not typed here
     """In place of Tune's own, which at any verbosity prints a line of a trial without a result."""
 
-    def _print(self, msg: str) -> None:
+    def on_trial_complete(self, *_: object, **__: object) -> None:
         """Print nothing: progress lines say how far a trial is."""
 
 

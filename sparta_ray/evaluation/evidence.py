@@ -154,7 +154,7 @@ class Evidence:
             assert question.setting is not None
             config = downstream.forecast.get(question.setting)
             if config is None:
-                return "this forecast setting was not run"
+                return "setting not run"
             if question.lead_days is not None and question.lead_days > config.lead_days:
                 return f"forecast {config.lead_days} days only"
             return "not among evaluation.report_leads"

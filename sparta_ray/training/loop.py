@@ -19,7 +19,7 @@ from sparta_ray.training.health import Health, measure_health
 from sparta_ray.training.metrics import RowMeans
 from sparta_ray.training.plateau import PlateauConfig, plateau_schedule
 from sparta_ray.training.precision import Precision
-from sparta_ray.training.prefetch import on_device
+from sparta_ray.training.prefetch import Prefetcher
 from sparta_ray.training.stages import StageModule, Terms
 from sparta_ray.training.timing import Part, StepClock
 
@@ -34,6 +34,10 @@ class NonFiniteError(FloatingPointError):
     def __init__(self, message: str, batch: CompactBatch):
         super().__init__(message)
         self.batch = batch
+
+
+Late = Callable[[float], bool]
+"""Waits for the next batch, so many seconds at most, and returns whether it is still to come."""
 
 
 def no_means() -> dict[str, RowMeans]:
@@ -148,7 +152,8 @@ class StageLoop:
         watched: Compact batch whose embeddings are measured after every epoch.
         on_step: Called after every batch.
         on_epoch: Called after every epoch, when the state is worth saving.
-        after_step: Called last after every batch; may save the state, and ends the loop by True.
+        after_step: Called last after every batch; may wait for the next one, may save the state,
+            and ends the loop by True.
         clock: Splits the time of steps.
     """
 
@@ -159,7 +164,7 @@ class StageLoop:
     watched: CompactBatch
     on_step: Callable[[StepReport], None]
     on_epoch: Callable[[StageState, EpochReport], None]
-    after_step: Callable[[StageState], bool] = lambda _: False
+    after_step: Callable[[StageState, Late], bool] = lambda *_: False
     clock: StepClock = field(default_factory=lambda: StepClock(torch.device("cpu")))
 
     def run(self, state: StageState, forward: nn.Module, batches: Iterator[CompactBatch]) -> None:
@@ -174,7 +179,17 @@ class StageLoop:
             NonFiniteError: On every rank alike.
         """
         crop = self.operator.crop_x
-        for batch, arrive in on_device(batches, crop.device, crop.dtype):
+        with Prefetcher(batches, crop.device, crop.dtype) as prefetcher:
+            self._run(state, forward, prefetcher)
+
+    def _run(self, state: StageState, forward: nn.Module, batches: Prefetcher) -> None:
+        def is_late(seconds: float) -> bool:
+            self.clock.lap("report")
+            late = batches.is_late(seconds)
+            self.clock.lap("wait", then="report")
+            return late
+
+        for batch, arrive in batches:
             self.clock.lap("wait")
             unit = self.schedule.unit_at(state.position)
             assert (batch["position"] == state.position).all(), "a batch out of order"
@@ -190,7 +205,7 @@ class StageLoop:
             self.on_step(StepReport(unit, state.position, rows, terms, gradient_norm, seconds))
             if unit.split == "validation" and unit.ends_split:
                 self._end_epoch(state, unit.epoch)
-            stop = self.after_step(state)
+            stop = self.after_step(state, is_late)
             self.clock.lap("report")
             if stop:
                 return

@@ -1,8 +1,10 @@
-"""Batches on a GPU before they are asked for: copied there while the last one trains."""
+"""Batches before they are asked for; to a GPU they are copied while the last one trains."""
 
 import queue
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
+from types import TracebackType
 
 import torch
 from torch import Tensor
@@ -10,81 +12,99 @@ from torch import Tensor
 from sparta_ray.data.compact import CompactBatch
 from sparta_ray.data.expand import at_least, looked_at, to_device
 
-_AHEAD = 2
+_AHEAD = {"cpu": 1, "cuda": 2}
+"""Batches that wait; one more is held by the thread that brings them."""
 
 Parts = dict[str, Tensor]
 Arrived = tuple[CompactBatch, Callable[[], Parts]]
 """A batch as it came, and what returns it on the device."""
 
 
-def on_device(
-    batches: Iterator[CompactBatch], device: torch.device, dtype: torch.dtype
-) -> Iterator[Arrived]:
-    """Yield batches with what brings them to the device; to a GPU they are already under way.
+class Prefetcher:
+    """Takes batches ahead, in a thread of its own; an iterator of what has arrived.
 
     Args:
         batches: In shared memory.
         device: Where to.
         dtype: Of their fields, at least.
     """
-    if device.type == "cuda":
-        yield from _ahead(batches, device, dtype)
-        return
-    for batch in batches:
-        yield batch, lambda batch=batch: to_device(batch, device, dtype)  # type: ignore[misc]
 
+    def __init__(self, batches: Iterator[CompactBatch], device: torch.device, dtype: torch.dtype):
+        self._device, self._dtype = device, dtype
+        self._ready: queue.Queue[Arrived | BaseException] = queue.Queue(_AHEAD[device.type])
+        self._next: Arrived | BaseException | None = None  # taken from there, not asked for yet
+        self._over = threading.Event()
+        threading.Thread(target=self._bring, args=(batches,), name="prefetch", daemon=True).start()
 
-def _ahead(
-    batches: Iterator[CompactBatch], device: torch.device, dtype: torch.dtype
-) -> Iterator[Arrived]:
-    """Copy up to two batches ahead, in a thread and on a stream of their own."""
-    ready: queue.Queue[Arrived | BaseException | None] = queue.Queue(_AHEAD)
-    over = threading.Event()
+    def __enter__(self) -> "Prefetcher":
+        return self
 
-    def put(item: Arrived | BaseException | None) -> None:
-        while not over.is_set():
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._over.set()
+
+    def __iter__(self) -> Iterator[Arrived]:
+        while True:
+            item = self._ready.get() if self._next is None else self._next
+            self._next = item if isinstance(item, StopIteration) else None
+            if isinstance(item, StopIteration):
+                return
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+
+    def is_late(self, seconds: float) -> bool:
+        """Wait for the next batch, so many seconds at most; return whether it is still to come."""
+        if self._next is None:
             try:
-                ready.put(item, timeout=0.5)
+                self._next = self._ready.get(timeout=seconds)
+            except queue.Empty:
+                return True
+        return False
+
+    def _bring(self, batches: Iterator[CompactBatch]) -> None:
+        try:
+            begin = self._copier()
+            for batch in batches:
+                self._put((batch, begin(batch)))
+                if self._over.is_set():
+                    return
+            self._put(StopIteration())
+        except BaseException as error:
+            self._put(error)
+
+    def _put(self, item: Arrived | BaseException) -> None:
+        while not self._over.is_set():
+            try:
+                self._ready.put(item, timeout=0.5)
                 return
             except queue.Full:  # training is slower, or has ended
                 continue
 
-    def copy() -> None:
-        stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-        try:
-            for batch in batches:
-                put((batch, _copied(batch, device, dtype, stream)))
-                if over.is_set():
-                    return
-            put(None)
-        except BaseException as error:
-            put(error)
+    def _copier(self) -> Callable[[CompactBatch], Callable[[], Parts]]:
+        """Return what begins to copy a batch, and returns what ends it."""
+        if self._device.type == "cpu":
+            return lambda batch: partial(to_device, batch, self._device, self._dtype)
+        stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        return lambda batch: self._copied(batch, stream)
 
-    threading.Thread(target=copy, name="prefetch", daemon=True).start()
-    try:
-        while (item := ready.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        over.set()
+    def _copied(self, batch: CompactBatch, stream: torch.cuda.Stream) -> Callable[[], Parts]:
+        """Begin to copy; what is returned lets the training stream wait for the copies."""
+        with torch.cuda.stream(stream):
+            pinned = {name: torch.tensor(a).pin_memory() for name, a in looked_at(batch).items()}
+            parts = {name: x.to(self._device, non_blocking=True) for name, x in pinned.items()}
+            parts = {name: at_least(x, self._dtype) for name, x in parts.items()}
+            done = stream.record_event()
 
+        def arrive() -> Parts:
+            current = torch.cuda.current_stream(self._device)
+            current.wait_event(done)
+            for x in parts.values():
+                x.record_stream(current)  # not to be reused before training is done with it
+            return parts
 
-def _copied(
-    batch: CompactBatch, device: torch.device, dtype: torch.dtype, stream: torch.cuda.Stream
-) -> Callable[[], Parts]:
-    """Begin to copy a batch; what is returned lets the training stream wait for the copies."""
-    with torch.cuda.stream(stream):
-        pinned = {name: torch.tensor(a).pin_memory() for name, a in looked_at(batch).items()}
-        parts = {name: x.to(device, non_blocking=True) for name, x in pinned.items()}
-        parts = {name: at_least(x, dtype) for name, x in parts.items()}
-        done = stream.record_event()
-
-    def arrive() -> Parts:
-        current = torch.cuda.current_stream(device)
-        current.wait_event(done)
-        for x in parts.values():
-            x.record_stream(current)  # not to be reused before training is done with it
-        return parts
-
-    return arrive
+        return arrive

@@ -32,7 +32,7 @@ from sparta_ray.training.checkpoint import (
     save_model,
     save_state,
 )
-from sparta_ray.training.loop import EpochReport, NonFiniteError, StageLoop, StageState
+from sparta_ray.training.loop import EpochReport, Late, NonFiniteError, StageLoop, StageState
 from sparta_ray.training.precision import resolve_precision, weights_type
 from sparta_ray.training.replay import Failure, join_rows
 from sparta_ray.training.reporter import Show, StageReporter
@@ -49,6 +49,7 @@ from sparta_ray.training.stopping import StopWish
 from sparta_ray.training.timing import StepClock
 
 _STEPS_BETWEEN_QUESTIONS = 16
+_PATIENCE_SECONDS = 5.0
 
 
 def first_pulse() -> Pulse:
@@ -154,7 +155,7 @@ class Worker:
             watched=builder.build(recipe.schedule.train_steps),  # validation's first
             on_step=reporter.step if self.rank == 0 else lambda _: None,
             on_epoch=lambda state, epoch: self._end_epoch(index, state, epoch, reporter),
-            after_step=lambda state: self._after_step(index, state),
+            after_step=lambda state, is_late: self._after_step(index, state, is_late),
             clock=self._clock,
         )
         batches = stream(
@@ -231,23 +232,35 @@ class Worker:
         if done % self.run.training.checkpoint_every_epochs == 0 or done == epochs:
             self._checkpoint(stage, state, {**epoch.losses, **epoch.health}, epoch.epoch)
 
-    def _after_step(self, stage: int, state: StageState) -> bool:
-        """Make a checkpoint where one is due, and return whether training is to stop."""
+    def _after_step(self, stage: int, state: StageState, is_late: Late) -> bool:
+        """Make a checkpoint where one is due, and return whether training is to stop.
+
+        A rank whose builders are on a node that is being taken away gets no more batches: Ray Data
+        gives them no more work from the moment of the notice. So no rank waits for its next batch
+        for long without all of them looking whether there is one.
+        """
         every = self.run.training.checkpoint_every_steps
-        stop = self._told_to_stop()
-        due = every is not None and state.position % every == 0
-        if stop or due or self._newly_preempted(state.position):
+        if every is not None and state.position % every == 0:
             self._checkpoint(stage, state, {})
-        return stop
+        while True:
+            stop, late = self._votes(is_late(_PATIENCE_SECONDS))
+            if stop or self._newly_preempted(state.position, late):
+                self._checkpoint(stage, state, {})
+            if stop or not late:
+                return stop
 
-    def _told_to_stop(self) -> bool:
-        """Return whether the run is to stop; the first rank asks, so that all agree."""
-        told = float(self.rank == 0 and self._stop.expressed())
-        return bool(sum_over_ranks(torch.tensor(told, device=self.device)))
+    def _votes(self, late: bool) -> tuple[bool, bool]:
+        """Return, alike on all ranks, whether the run is to stop and whether any rank waits.
 
-    def _newly_preempted(self, position: int) -> bool:
+        The first rank alone asks for the wish to stop.
+        """
+        told = self.rank == 0 and self._stop.expressed()
+        votes = sum_over_ranks(torch.tensor([told, late], device=self.device, dtype=torch.float32))
+        return bool(votes[0]), bool(votes[1])
+
+    def _newly_preempted(self, position: int, late: bool) -> bool:
         """Return once, on all ranks, that a node is being taken away; asking costs a round trip."""
-        if self._preempted or position % _STEPS_BETWEEN_QUESTIONS:
+        if self._preempted or (position % _STEPS_BETWEEN_QUESTIONS and not late):
             return False
         self._preempted = ray.train.get_preemption_info() is not None
         return self._preempted

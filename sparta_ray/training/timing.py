@@ -29,8 +29,8 @@ class StepClock:
         self._seconds = dict.fromkeys(PARTS, 0.0)
         self._last = self._mark()
 
-    def lap(self, part: Part) -> None:
-        """End a part, which took from the last lap until now."""
+    def lap(self, part: Part, then: Part | None = None) -> None:
+        """End a part, which took from the last lap until now, and begin the next or another."""
         now = self._mark()
         if isinstance(now, float):
             assert isinstance(self._last, float)
@@ -39,7 +39,7 @@ class StepClock:
             assert not isinstance(self._last, float)
             self._pending.append((part, self._last, now))
         self._last = now
-        self.part = PARTS[(PARTS.index(part) + 1) % len(PARTS)]
+        self.part = then or PARTS[(PARTS.index(part) + 1) % len(PARTS)]
 
     def take(self) -> dict[Part, float]:
         """Return the seconds of each part since the last time they were taken.

