@@ -7,10 +7,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 
 from sparta_ray.config import ConfigError
+from sparta_ray.data.block_cache import StreamConfig
+from sparta_ray.data.prepare import prepare
 from sparta_ray.embedder import Embedder
 from sparta_ray.evaluation.history import stage_history
 from sparta_ray.failures import FailedError
@@ -110,6 +113,23 @@ def test_two_gloo_workers_train_a_stage_and_both_end_where_the_next_one_explodes
     assert len(failure.days) == len(failure.batch["day"]) == failure.batch["global_rows"][0]
     lines = list(replay(failure))
     assert any("nan" in line or "inf" in line for line in lines[1:])
+
+
+@pytest.mark.timeout(360)
+def test_training_from_the_source_has_the_losses_of_training_from_the_store(
+    two_stages: Run, trained: Run, tmp_path: Path
+) -> None:
+    """No field is kept: builders read the source's days while the model trains on them."""
+    store, cache = tmp_path / "store.zarr", StreamConfig(cache_folder=str(tmp_path / "cache"))
+    data = replace(two_stages.data, mode="stream", stream=cache, store=str(store))
+    prepare(data)
+    assert not (store / "fields").exists()
+    stages = two_stages.training.stages[:1]
+    run = replace(two_stages, name="streamed", data=data)
+    train(replace(run, training=replace(run.training, stages=stages)))
+    ours = stage_history(RunFolder(run.path), stages[0].kind)
+    assert len(ours) == stages[0].epochs
+    pd.testing.assert_frame_equal(ours, stage_history(RunFolder(trained.path), stages[0].kind))
 
 
 def test_a_finished_run_is_not_trained_again(trained: Run) -> None:
