@@ -2,7 +2,11 @@
 
 import sys
 import time
+from collections.abc import Callable
 from typing import TextIO
+
+Show = Callable[[str, int, int, str], None]
+"""Shows how far an activity has come: its label, what is done, of how much, and a text."""
 
 _BAR = 24
 

@@ -22,7 +22,10 @@ from sparta_ray.data.readers import Fields
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class StreamConfig:
-    """What a node keeps of the fields it has read, with ``data.mode: stream``.
+    """What a node keeps of the fields it has read, where they lie elsewhere.
+
+    That is the source, with ``data.mode: stream``; or a prepared store that is in a bucket or was
+    compressed, of which all or nothing is kept.
 
     Attributes:
         cache_mb: Most MiB of finished fields kept on a node's disk, for all its processes.
@@ -100,7 +103,7 @@ class BlockCache:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             raise ConfigError(
-                f"the disk of the stream's cache {self._folder} is full; lower "
+                f"the disk of the node's cache {self._folder} is full; lower "
                 "data.stream.cache_mb or set data.stream.cache_folder"
             ) from error
         partial.replace(self._path(block))

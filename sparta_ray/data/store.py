@@ -15,8 +15,9 @@ import zarr
 from numpy.typing import NDArray
 
 from sparta_ray.config import ConfigError
+from sparta_ray.data.cached_reader import keep_on_node
 from sparta_ray.data.layout import StoreLayout
-from sparta_ray.data.readers import Fields, Reader, open_reader
+from sparta_ray.data.readers import Fields, MappedReader, Reader, open_reader
 from sparta_ray.data.statistics import Statistics
 
 META = "sparta"
@@ -140,7 +141,10 @@ class Store:
             from sparta_ray.data.stream import open_stream  # it knows recipes, which know stores
 
             return open_stream(self.path, self.layout, self.fingerprint)
-        return open_reader(self.path, self._array)
+        reader = open_reader(self.path, self._array)
+        if isinstance(reader, MappedReader):
+            return reader
+        return keep_on_node(reader, self.layout, self.fingerprint)
 
     @cached_property
     def _group(self) -> zarr.Group:

@@ -5,69 +5,26 @@ steps are read, averaged and regridded as they would have been for a store, so b
 same values bit for bit.
 """
 
-from collections.abc import Callable
 from functools import cache
-
-import numpy as np
-from numpy.typing import NDArray
 
 from sparta_ray.config import ConfigError, from_tree
 from sparta_ray.data.block_cache import BlockCache, StreamConfig
+from sparta_ray.data.cached_reader import BLOCK_STEPS, CachedReader
 from sparta_ray.data.layout import StoreLayout
-from sparta_ray.data.readers import Fields
 from sparta_ray.data.recipe import DataConfig, Recipe, check_source, read_recipe
 from sparta_ray.data.sampling import SamplingConfig
-
-_BLOCK_STEPS = 16
 
 
 def stream_block(read_chunk: int) -> int:
     """Return the steps that are read and kept together: whole chunks, of 16 steps or more.
 
-    Longer blocks would read more of what a batch does not want; shorter ones ask more often.
-
     >>> stream_block(1), stream_block(10), stream_block(25)
     (16, 20, 25)
     """
-    return -(-_BLOCK_STEPS // read_chunk) * read_chunk
+    return -(-BLOCK_STEPS // read_chunk) * read_chunk
 
 
-class StreamReader:
-    """Reads any steps of a source, through the cache that a node's processes share."""
-
-    def __init__(
-        self, read_fields: Callable[[int, int], Fields], layout: StoreLayout, cache: BlockCache
-    ):
-        """Wrap `read_fields`, which returns the fields of the steps ``start … stop - 1``."""
-        self._read_fields, self._cache = read_fields, cache
-        self._shape = layout.shape
-        self._block_steps = stream_block(layout.provenance["read_chunk"])
-        self._offset = int(layout.provenance.get("chunk_offset", 0))  # blocks begin where chunks do
-
-    def read(self, days: NDArray[np.int64]) -> Fields:
-        """Return physical fields of any steps, in the order asked, shape (n, V, X, Y)."""
-        fields = np.empty((len(days), *self._shape[1:]), dtype=np.float32)
-        block_of, place = np.divmod(days + self._offset, self._block_steps)
-        pending = np.unique(block_of).tolist()
-        for wait in (False, True):  # first what is there or free, then what others are reading
-            busy = []
-            for block in pending:
-                whole = self._cache.get(block, self._read_block, wait)
-                if whole is None:
-                    busy.append(block)
-                else:
-                    rows = block_of == block
-                    fields[rows] = whole[place[rows] - (self._offset if block == 0 else 0)]
-            pending = busy
-        return fields
-
-    def _read_block(self, block: int) -> Fields:
-        start = block * self._block_steps - self._offset
-        stop = min(start + self._block_steps, self._shape[0])
-        return self._read_fields(max(0, start), stop)
-
-
-def open_stream(path: str, layout: StoreLayout, fingerprint: str) -> StreamReader:
+def open_stream(path: str, layout: StoreLayout, fingerprint: str) -> CachedReader:
     """Return the reader of a store without fields; its source is opened when it is first needed.
 
     Args:
@@ -88,10 +45,14 @@ def open_stream(path: str, layout: StoreLayout, fingerprint: str) -> StreamReade
         check_source(layout.provenance, opened)
         return opened
 
-    return StreamReader(
+    block_steps = stream_block(layout.provenance["read_chunk"])
+    offset = int(layout.provenance.get("chunk_offset", 0))
+    return CachedReader(
         lambda start, stop: recipe().read_fields(start, stop),
-        layout,
+        layout.shape,
         BlockCache(config.stream.folder(fingerprint), config.stream.bytes),
+        block_steps,
+        offset,
     )
 
 

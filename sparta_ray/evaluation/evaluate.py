@@ -25,7 +25,7 @@ from sparta_ray.evaluation.robustness import evaluate_robustness
 from sparta_ray.evaluation.score_record import Subject
 from sparta_ray.evaluation.seasons import evaluate_classification, majority_accuracy
 from sparta_ray.evaluation.setup import Setup
-from sparta_ray.progress import ProgressLine, clock
+from sparta_ray.progress import ProgressLine, Show, clock
 from sparta_ray.run import Run
 from sparta_ray.run_folder import RunFolder
 from sparta_ray.training.stages import ModelKind
@@ -33,8 +33,17 @@ from sparta_ray.training.stages import ModelKind
 Part = tuple[str, Callable[[], Results]]
 
 
-def evaluate(run: Run) -> None:
+def show_here(label: str, done: int, total: int, text: str) -> None:
+    """Show in this process how far an evaluation has come."""
+    ProgressLine(label, every=0.0).show(done, total, text)
+
+
+def evaluate(run: Run, show: Show = show_here) -> None:
     """Evaluate a trained run, unless that was done, and leave the results in its folder.
+
+    Args:
+        run: Whose models and tasks.
+        show: Told of every part that begins, and of the end.
 
     Raises:
         ConfigError: A downstream trial is not finished.
@@ -50,15 +59,16 @@ def evaluate(run: Run) -> None:
         )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     parts = _parts(Setup(run, device))
-    progress, began = ProgressLine("evaluate", every=0.0), time.monotonic()
+    began = time.monotonic()
     total = Results()
     for done, (name, part) in enumerate(parts):
         eta = (time.monotonic() - began) / done * (len(parts) - done) if done else None
-        progress.show(done, len(parts), name if eta is None else f"{name} | eta {clock(eta)}")
+        text = name if eta is None else f"{name} | eta {clock(eta)}"
+        show("evaluate", done, len(parts), text)
         total.extend(part())
     total.scores = beside_published(total.scores, run)
     save_results(folder, run.evaluation, total)
-    progress.show(len(parts), len(parts), f"done in {clock(time.monotonic() - began)}")
+    show("evaluate", len(parts), len(parts), f"done in {clock(time.monotonic() - began)}")
 
 
 def _parts(setup: Setup) -> list[Part]:

@@ -7,7 +7,7 @@ import torch
 from ray import tune
 
 from sparta_ray.capacity import nodes_at_most, nodes_now
-from sparta_ray.cluster import own_interrupt
+from sparta_ray.cluster import Show, own_interrupt, watched
 from sparta_ray.config import from_tree, to_tree
 from sparta_ray.evaluation.evaluate import evaluate
 from sparta_ray.evaluation.results import is_evaluated
@@ -32,11 +32,11 @@ def evaluate_runs(runs: Sequence[Run], storage: Mapping[str, Any]) -> dict[str, 
         for run in pending
     }
     nodes = nodes_at_most() or nodes_now()
-    with own_interrupt():
+    with watched() as show, own_interrupt():
         return run_trials(
             _evaluate,
             {run.name: {"run": run.name} for run in pending},
-            {"runs": {run.name: to_tree(run) for run in pending}},
+            {"runs": {run.name: to_tree(run) for run in pending}, "show": show},
             asks=lambda name: asks[name],
             at_most=max(1, min(fitting_trials(run, nodes) for run in pending)),
             storage=storage,
@@ -45,8 +45,10 @@ def evaluate_runs(runs: Sequence[Run], storage: Mapping[str, Any]) -> dict[str, 
         )
 
 
-def _evaluate(parameters: Mapping[str, Any], runs: Mapping[str, dict[str, Any]]) -> None:
+def _evaluate(
+    parameters: Mapping[str, Any], runs: Mapping[str, dict[str, Any]], show: Show
+) -> None:
     run = from_tree(Run, runs[parameters["run"]], "run")
     torch.set_num_threads(max(1, int(run.downstream.cpus_per_trial)))
-    evaluate(run)
+    evaluate(run, show.within(run.name))
     tune.report({"evaluated": True})

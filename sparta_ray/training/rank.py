@@ -19,6 +19,7 @@ from sparta_ray.data.store import Store
 from sparta_ray.data.view_operator import ViewOperator
 from sparta_ray.metrics_export import MetricsExport
 from sparta_ray.models.sparta import Model
+from sparta_ray.progress import Show
 from sparta_ray.ranks import gather_objects, sum_over_ranks
 from sparta_ray.run import Run, schedule, splits
 from sparta_ray.run_folder import Allowed, RunFolder
@@ -35,7 +36,7 @@ from sparta_ray.training.checkpoint import (
 from sparta_ray.training.loop import EpochReport, Late, NonFiniteError, StageLoop, StageState
 from sparta_ray.training.precision import resolve_precision, weights_type
 from sparta_ray.training.replay import Failure, join_rows
-from sparta_ray.training.reporter import Show, StageReporter
+from sparta_ray.training.reporter import StageReporter
 from sparta_ray.training.stages import (
     ModelKind,
     StageModule,

@@ -4,14 +4,11 @@ import time
 from collections.abc import Callable, Mapping
 
 from sparta_ray.data.schedule import Schedule
-from sparta_ray.progress import clock
+from sparta_ray.progress import Show, clock
 from sparta_ray.run_folder import RunFolder
 from sparta_ray.training.health import HealthConfig, collapse
 from sparta_ray.training.loop import EpochReport, StepReport
 from sparta_ray.training.timing import PARTS
-
-Show = Callable[[str, int, int, str], None]
-"""Shows (label, done, total, text) to whoever watches the run."""
 
 Export = Callable[[str, Mapping[str, object]], None]
 """Hands (stage, values) to whoever draws them, besides the record in the run folder."""

@@ -83,6 +83,7 @@ def test_a_killed_study_continues_names_what_fails_and_trains_nothing_twice(
     code, text = finish(path)
     assert code == 1, text
     assert "1 of 4 trials failed" in text
+    assert "plain-seed0 evaluate " in text
     assert "hopeless-seed0: ConfigError: the " in text
     assert "not finite" in text or " is nan " in text or " is inf " in text
     assert weights.stat().st_mtime_ns == written

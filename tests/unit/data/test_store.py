@@ -1,5 +1,6 @@
 import pickle
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -9,11 +10,18 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sparta_ray.config import ConfigError
 from sparta_ray.data.layout import StoreLayout
-from sparta_ray.data.readers import MappedReader, ZarrReader
+from sparta_ray.data.readers import MappedReader
 from sparta_ray.data.retry import ReadError
 from sparta_ray.data.statistics import Statistics
 from sparta_ray.data.store import Store, read_meta
-from sparta_ray.data.store_writer import check_room, mark_complete, write_shard, write_template
+from sparta_ray.data.store_writer import (
+    check_room,
+    mark_complete,
+    record_recipe,
+    write_shard,
+    write_template,
+)
+from tests.gcs import FakeGCS
 
 DAYS = 400  # two shards, the second short
 PICK = np.array([399, 0, 365, 366, 17, 366])
@@ -70,9 +78,53 @@ def test_a_local_store_is_mapped_and_equals_a_plain_zarr_read(path):
 def test_a_rewritten_store_is_read_through_zarr(make_store, tmp_path, fields, options):
     path = make_store(days=DAYS, training_days=240, path=tmp_path / "rewritten.zarr")
     rewrite_fields(path, **options)
-    store = Store(path)
-    assert isinstance(store._reader, ZarrReader)
-    assert_array_equal(store.read(PICK), fields[PICK])
+    assert_array_equal(Store(path).read(PICK), fields[PICK])
+    assert_array_equal(Store(path).read(PICK), fields[PICK])
+
+
+def bucket_store(make_store, tmp_path, monkeypatch, server, cache_mb):
+    """Return the URL of a store in a bucket, of whose fields a node may keep so much."""
+    path = make_store(days=DAYS, training_days=240, path=tmp_path / "bucket" / "a.zarr")
+    recipe = read_meta(path)["provenance"]["recipe"]
+    record_recipe(path, recipe | {"stream": recipe["stream"] | {"cache_mb": cache_mb}})
+    for name, value in server.environment.items():
+        monkeypatch.setenv(name, value)
+    return "gs://bucket/a.zarr"
+
+
+def asked(server):
+    """Return how often the fields' bytes were asked for."""
+    return sum(count for name, count in server.served.items() if "/fields/c/" in name)
+
+
+def test_a_store_in_a_bucket_is_read_once_for_all_of_a_node(
+    make_store, tmp_path, monkeypatch, fields
+):
+    with FakeGCS(tmp_path) as server:
+        url = bucket_store(make_store, tmp_path, monkeypatch, server, cache_mb=1)
+        assert_array_equal(Store(url).read(PICK), fields[PICK])
+        once = asked(server)
+        assert once > 0
+        assert_array_equal(Store(url).read(PICK), fields[PICK])  # as another process would
+        assert_array_equal(Store(url).read(np.array([398, 18])), fields[[398, 18]])  # their blocks
+        assert asked(server) == once
+        assert_array_equal(Store(url).read(np.array([100])), fields[[100]])
+        assert asked(server) > once
+
+
+def test_a_store_that_a_node_cannot_keep_is_read_as_it_is_asked_for(
+    make_store, tmp_path, monkeypatch, weather
+):
+    labels = ("2m_temperature", "geopotential@850", "specific_humidity@850")
+    fields = weather(DAYS, labels, (24, 12))  # 1.4 MB
+    with FakeGCS(tmp_path) as server:
+        make = partial(make_store, grid=(24, 12), labels=labels)
+        url = bucket_store(make, tmp_path, monkeypatch, server, cache_mb=1)
+        for _ in range(2):
+            before = asked(server)
+            assert_array_equal(Store(url).read(PICK), fields[PICK])
+            assert asked(server) > before
+    assert not (tmp_path / "bucket/a.zarr.cache").exists()
 
 
 def test_standardised_with_the_training_days_statistics(path, fields):

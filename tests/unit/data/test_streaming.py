@@ -10,6 +10,7 @@ from numpy.testing import assert_array_equal
 from sparta_ray.config import ConfigError
 from sparta_ray.data.batches import BatchBuilder, BatchRecipe
 from sparta_ray.data.block_cache import BlockCache, StreamConfig
+from sparta_ray.data.cached_reader import CachedReader
 from sparta_ray.data.compact import Needs
 from sparta_ray.data.layout import StoreLayout
 from sparta_ray.data.locality import LocalityConfig
@@ -21,7 +22,7 @@ from sparta_ray.data.shards import finish, lay_out, record_settings, write_shard
 from sparta_ray.data.sources import NetCDFSource
 from sparta_ray.data.splits import Split
 from sparta_ray.data.store import Store
-from sparta_ray.data.stream import StreamReader, check_stream, stream_block, working_steps
+from sparta_ray.data.stream import check_stream, stream_block, working_steps
 from sparta_ray.data.views import ViewConfig
 from sparta_ray.grids import EquiangularGrid
 
@@ -167,13 +168,9 @@ def counting(tmp_path):
         return np.arange(start, stop, dtype=np.float32).reshape(-1, 1, 1, 1)
 
     def reader(steps, cached, offset=0):
-        days = np.datetime64("1979-01-01") + np.arange(steps)
-        one = np.zeros(1)
-        layout = StoreLayout(
-            days, ("a",), ("K",), one, one, {"read_chunk": 1, "chunk_offset": offset}
-        )
         block_bytes = 128 + 16 * 4
-        return StreamReader(read_fields, layout, BlockCache(tmp_path, cached // 16 * block_bytes))
+        cache = BlockCache(tmp_path, cached // 16 * block_bytes)
+        return CachedReader(read_fields, (steps, 1, 1, 1), cache, offset=offset)
 
     return reader, read
 

@@ -1,0 +1,81 @@
+"""Reading fields that lie elsewhere, once for all processes of a node."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sparta_ray.config import from_tree
+from sparta_ray.data.block_cache import BlockCache, StreamConfig
+from sparta_ray.data.layout import StoreLayout
+from sparta_ray.data.readers import Fields, Reader
+
+BLOCK_STEPS = 16
+"""Longer blocks would read more of what a batch does not want; shorter ones ask more often."""
+
+
+class CachedReader:
+    """Reads any steps, whole blocks of them through the cache that a node's processes share."""
+
+    def __init__(
+        self,
+        read_fields: Callable[[int, int], Fields],
+        shape: tuple[int, ...],
+        cache: BlockCache,
+        block_steps: int = BLOCK_STEPS,
+        offset: int = 0,
+    ):
+        """Read through `cache`.
+
+        Args:
+            read_fields: Returns the fields of the steps ``start … stop - 1``.
+            shape: Of all fields, (T, V, X, Y).
+            cache: Of blocks of these fields, of these steps, and of no others.
+            block_steps: What is read and kept together.
+            offset: The first block lacks so many steps at its beginning.
+        """
+        self._read_fields, self._shape, self._cache = read_fields, shape, cache
+        self._block_steps, self._offset = block_steps, offset
+
+    def read(self, days: NDArray[np.int64]) -> Fields:
+        """Return physical fields of any steps, in the order asked, shape (n, V, X, Y)."""
+        fields = np.empty((len(days), *self._shape[1:]), dtype=np.float32)
+        block_of, place = np.divmod(days + self._offset, self._block_steps)
+        pending = np.unique(block_of).tolist()
+        for wait in (False, True):  # first what is there or free, then what others are reading
+            busy = []
+            for block in pending:
+                whole = self._cache.get(block, self._read_block, wait)
+                if whole is None:
+                    busy.append(block)
+                else:
+                    rows = block_of == block
+                    fields[rows] = whole[place[rows] - (self._offset if block == 0 else 0)]
+            pending = busy
+        return fields
+
+    def _read_block(self, block: int) -> Fields:
+        start = block * self._block_steps - self._offset
+        stop = min(start + self._block_steps, self._shape[0])
+        return self._read_fields(max(0, start), stop)
+
+
+def keep_on_node(reader: Reader, layout: StoreLayout, fingerprint: str) -> Reader:
+    """Return a reader that keeps what is read of a store, if the node may keep all of it.
+
+    Batches are drawn from all days: with room for a part only, most blocks would be read again.
+
+    Args:
+        reader: Of a store that cannot be mapped.
+        layout: What it holds, with the recipe that it was made from.
+        fingerprint: Of its fields.
+    """
+    kept = layout.provenance.get("recipe", {}).get("stream", {})
+    config = from_tree(StreamConfig, kept, "the recipe of the store")
+    if layout.bytes > config.bytes:
+        return reader
+    return CachedReader(
+        lambda start, stop: reader.read(np.arange(start, stop)),
+        layout.shape,
+        BlockCache(config.folder(f"{fingerprint}-store"), config.bytes),
+    )
