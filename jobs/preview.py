@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from pathlib import Path
 
 from sparta_ray.cli import DEMO
 from sparta_ray.config import ConfigError, load
@@ -25,7 +26,8 @@ def main() -> None:
     arguments = parser.parse_args()
     try:
         run = located(load(Run, arguments.config, arguments.overrides))
-        output = kept(arguments.output)
+        output = Path(kept(arguments.output))
+        output.parent.mkdir(parents=True, exist_ok=True)
         preview(run, arguments.rows, arguments.variable).savefig(output, dpi=150)
     except (ConfigError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -10,8 +10,9 @@ from sparta_ray.training.config import ScalingConfig
 DEMANDING = ("train", "downstream")
 """The links that need more than one CPU at the same time."""
 
-UNITS_AHEAD = 3
-"""Batches of one worker in shared memory at a time beside its builders': in training and next."""
+UNITS_AHEAD = 6
+"""Batches of one worker in shared memory beside its builders': one in training, two that wait and
+one that is brought (`training/prefetch.py`), two that Ray Data has fetched."""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import TextIO
 
-Show = Callable[[str, int, int, str], None]
+ShowProgress = Callable[[str, int, int, str], None]
 """Shows how far an activity has come: its label, what is done, of how much, and a text."""
 
 _BAR = 24
@@ -28,7 +28,7 @@ class ProgressLine:
         self._shown = float("-inf")
 
     def show(self, done: int, total: int, text: str, flush: bool = False) -> None:
-        """Show `done` of `total`; the last and every flushed line are always shown."""
+        """ShowProgress `done` of `total`; the last and every flushed line are always shown."""
         now = time.monotonic()
         if done < total and not flush and now - self._shown < self._every:
             return

@@ -19,16 +19,19 @@ from pydantic.dataclasses import dataclass
 from sparta_ray.config import STRICT, ConfigError
 from sparta_ray.data.readers import Fields
 
+HEADER_BYTES = 128
+"""Of a block's file, before its fields; they are not counted."""
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class StreamConfig:
     """What a node keeps of the fields it has read, where they lie elsewhere.
 
     That is the source, with ``data.mode: stream``; or a prepared store that is in a bucket or was
-    compressed, of which all or nothing is kept.
+    compressed, of which all or nothing is kept, as it was prepared with these settings.
 
     Attributes:
-        cache_mb: Most MiB of finished fields kept on a node's disk, for all its processes.
+        cache_mb: Most MiB of fields kept on a node's disk of each store, for all its processes.
         cache_folder: Where, on a disk of each node; None for a folder among its temporary files.
             It stays behind for the next job, and may be deleted between jobs.
     """
@@ -48,11 +51,11 @@ class StreamConfig:
         """Most bytes kept."""
         return self.cache_mb * 2**20
 
-    def folder(self, fingerprint: str) -> Path:
-        """Return where blocks of the data of that fingerprint are kept."""
+    def folder(self, blocks: str) -> Path:
+        """Return where the blocks of that name are kept, on this node."""
         if self.cache_folder is not None:
-            return Path(self.cache_folder) / fingerprint
-        return Path(tempfile.gettempdir()) / f"sparta-ray-{os.getuid()}-{fingerprint}"
+            return Path(self.cache_folder) / blocks
+        return Path(tempfile.gettempdir()) / f"sparta-ray-{os.getuid()}-{blocks}"
 
 
 class BlockCache:
@@ -112,12 +115,12 @@ class BlockCache:
 
     def _drop_the_longest_unused(self) -> None:
         files = [(path.stat(), path) for path in self._folder.glob("*.npy")]
-        excess = sum(stat.st_size for stat, _ in files) - self._limit
+        excess = sum(stat.st_size - HEADER_BYTES for stat, _ in files) - self._limit
         for stat, path in sorted(files, key=lambda file: file[0].st_mtime_ns):
             if excess <= 0:
                 return
             path.unlink()
-            excess -= stat.st_size
+            excess -= stat.st_size - HEADER_BYTES
 
     def _path(self, block: int) -> Path:
         return self._folder / f"{block}.npy"

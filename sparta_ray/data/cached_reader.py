@@ -1,6 +1,7 @@
 """Reading fields that lie elsewhere, once for all processes of a node."""
 
 from collections.abc import Callable
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,12 +31,31 @@ class CachedReader:
         Args:
             read_fields: Returns the fields of the steps ``start … stop - 1``.
             shape: Of all fields, (T, V, X, Y).
-            cache: Of blocks of these fields, of these steps, and of no others.
+            cache: Of these fields in these blocks, and of nothing else.
             block_steps: What is read and kept together.
             offset: The first block lacks so many steps at its beginning.
         """
         self._read_fields, self._shape, self._cache = read_fields, shape, cache
         self._block_steps, self._offset = block_steps, offset
+
+    @classmethod
+    def of(
+        cls,
+        read_fields: Callable[[int, int], Fields],
+        layout: StoreLayout,
+        fingerprint: str,
+        config: StreamConfig,
+        block_steps: int = BLOCK_STEPS,
+        offset: int = 0,
+    ) -> Self:
+        """Read through a cache that is found by what is in it: the fields, and how they are cut.
+
+        Raises:
+            OSError: Its folder cannot be made.
+        """
+        folder = config.folder(f"{fingerprint}-{block_steps}-{offset}")
+        cache = BlockCache(folder, config.bytes)
+        return cls(read_fields, layout.shape, cache, block_steps, offset)
 
     def read(self, days: NDArray[np.int64]) -> Fields:
         """Return physical fields of any steps, in the order asked, shape (n, V, X, Y)."""
@@ -61,21 +81,22 @@ class CachedReader:
 
 
 def keep_on_node(reader: Reader, layout: StoreLayout, fingerprint: str) -> Reader:
-    """Return a reader that keeps what is read of a store, if the node may keep all of it.
+    """Return a reader that keeps what is read of a store, if the node may and can keep all of it.
 
     Batches are drawn from all days: with room for a part only, most blocks would be read again.
 
     Args:
         reader: Of a store that cannot be mapped.
         layout: What it holds, with the recipe that it was made from.
-        fingerprint: Of its fields.
+        fingerprint: Of its fields, which nobody changes without changing it.
     """
-    kept = layout.provenance.get("recipe", {}).get("stream", {})
-    config = from_tree(StreamConfig, kept, "the recipe of the store")
+    recipe = layout.provenance.get("recipe", {})
+    config = from_tree(StreamConfig, recipe.get("stream", {}), "the recipe of the store")
     if layout.bytes > config.bytes:
         return reader
-    return CachedReader(
-        lambda start, stop: reader.read(np.arange(start, stop)),
-        layout.shape,
-        BlockCache(config.folder(f"{fingerprint}-store"), config.bytes),
-    )
+    try:
+        return CachedReader.of(
+            lambda start, stop: reader.read(np.arange(start, stop)), layout, fingerprint, config
+        )
+    except OSError:  # such as a folder of the machine that prepared it; reading works without
+        return reader

@@ -56,7 +56,7 @@ class DataConfig:
         split: Shares of days for training, validation and (the rest) testing.
         mode: Whether fields are ``prepared``, copied into the store once, or ``stream`` from the
             source whenever they are needed, for sources one would not copy.
-        stream: What is kept of streamed fields.
+        stream: What a node keeps of fields that it streams, or reads of a store in a bucket.
         memory_mb: MiB of step means that a task holds on the source's grid at a time; averaging
             takes as much again. Where fields without gaps are regridded it holds none: samples are
             regridded one by one.

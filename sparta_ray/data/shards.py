@@ -164,14 +164,11 @@ def finish(recipe: Recipe, shards: dict[int, FinishedShard]) -> None:
 
 
 def record_settings(config: DataConfig) -> None:
-    """Let a finished store be read as `config` now says, such as with another cache."""
+    """Let a finished store stream as `config` now says, such as with another cache."""
     meta = read_meta(config.store)
     assert meta is not None
-    recorded, now = meta["provenance"]["recipe"], kept_settings(config)
-    if config.mode != "stream":  # its cache is all that matters to who reads
-        now = recorded | {"stream": now["stream"]}
-    if recorded != now:
-        store_writer.record_recipe(config.store, now)
+    if config.mode == "stream" and meta["provenance"]["recipe"] != kept_settings(config):
+        store_writer.record_recipe(config.store, kept_settings(config))
 
 
 def _digest(fields: Fields, start: int) -> int:

@@ -8,7 +8,7 @@ same values bit for bit.
 from functools import cache
 
 from sparta_ray.config import ConfigError, from_tree
-from sparta_ray.data.block_cache import BlockCache, StreamConfig
+from sparta_ray.data.block_cache import StreamConfig
 from sparta_ray.data.cached_reader import BLOCK_STEPS, CachedReader
 from sparta_ray.data.layout import StoreLayout
 from sparta_ray.data.recipe import DataConfig, Recipe, check_source, read_recipe
@@ -47,10 +47,11 @@ def open_stream(path: str, layout: StoreLayout, fingerprint: str) -> CachedReade
 
     block_steps = stream_block(layout.provenance["read_chunk"])
     offset = int(layout.provenance.get("chunk_offset", 0))
-    return CachedReader(
+    return CachedReader.of(
         lambda start, stop: recipe().read_fields(start, stop),
-        layout.shape,
-        BlockCache(config.stream.folder(fingerprint), config.stream.bytes),
+        layout,
+        fingerprint,
+        config.stream,
         block_steps,
         offset,
     )

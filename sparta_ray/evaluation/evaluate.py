@@ -25,7 +25,7 @@ from sparta_ray.evaluation.robustness import evaluate_robustness
 from sparta_ray.evaluation.score_record import Subject
 from sparta_ray.evaluation.seasons import evaluate_classification, majority_accuracy
 from sparta_ray.evaluation.setup import Setup
-from sparta_ray.progress import ProgressLine, Show, clock
+from sparta_ray.progress import ProgressLine, ShowProgress, clock
 from sparta_ray.run import Run
 from sparta_ray.run_folder import RunFolder
 from sparta_ray.training.stages import ModelKind
@@ -34,11 +34,11 @@ Part = tuple[str, Callable[[], Results]]
 
 
 def show_here(label: str, done: int, total: int, text: str) -> None:
-    """Show in this process how far an evaluation has come."""
+    """ShowProgress in this process how far an evaluation has come."""
     ProgressLine(label, every=0.0).show(done, total, text)
 
 
-def evaluate(run: Run, show: Show = show_here) -> None:
+def evaluate(run: Run, show: ShowProgress = show_here) -> None:
     """Evaluate a trained run, unless that was done, and leave the results in its folder.
 
     Args:

@@ -36,7 +36,7 @@ class NonFiniteError(FloatingPointError):
         self.batch = batch
 
 
-Late = Callable[[float], bool]
+IsLate = Callable[[float], bool]
 """Waits for the next batch, so many seconds at most, and returns whether it is still to come."""
 
 
@@ -164,7 +164,7 @@ class StageLoop:
     watched: CompactBatch
     on_step: Callable[[StepReport], None]
     on_epoch: Callable[[StageState, EpochReport], None]
-    after_step: Callable[[StageState, Late], bool] = lambda *_: False
+    after_step: Callable[[StageState, IsLate], bool] = lambda *_: False
     clock: StepClock = field(default_factory=lambda: StepClock(torch.device("cpu")))
 
     def run(self, state: StageState, forward: nn.Module, batches: Iterator[CompactBatch]) -> None:
@@ -186,7 +186,7 @@ class StageLoop:
         def is_late(seconds: float) -> bool:
             self.clock.lap("report")
             late = batches.is_late(seconds)
-            self.clock.lap("wait", then="report")
+            self.clock.lap("wait", then="wait" if late else "report")
             return late
 
         for batch, arrive in batches:

@@ -12,8 +12,8 @@ from torch import Tensor
 from sparta_ray.data.compact import CompactBatch
 from sparta_ray.data.expand import at_least, looked_at, to_device
 
-_AHEAD = {"cpu": 1, "cuda": 2}
-"""Batches that wait; one more is held by the thread that brings them."""
+_AHEAD = {"cuda": 2}
+"""Batches that wait, on other devices one; the thread that brings them holds one more."""
 
 Parts = dict[str, Tensor]
 Arrived = tuple[CompactBatch, Callable[[], Parts]]
@@ -31,7 +31,7 @@ class Prefetcher:
 
     def __init__(self, batches: Iterator[CompactBatch], device: torch.device, dtype: torch.dtype):
         self._device, self._dtype = device, dtype
-        self._ready: queue.Queue[Arrived | BaseException] = queue.Queue(_AHEAD[device.type])
+        self._ready: queue.Queue[Arrived | BaseException] = queue.Queue(_AHEAD.get(device.type, 1))
         self._next: Arrived | BaseException | None = None  # taken from there, not asked for yet
         self._over = threading.Event()
         threading.Thread(target=self._bring, args=(batches,), name="prefetch", daemon=True).start()
@@ -58,12 +58,17 @@ class Prefetcher:
             yield item
 
     def is_late(self, seconds: float) -> bool:
-        """Wait for the next batch, so many seconds at most; return whether it is still to come."""
+        """Wait for the next batch, so many seconds at most; return whether it is still to come.
+
+        What kept it from coming is raised.
+        """
         if self._next is None:
             try:
                 self._next = self._ready.get(timeout=seconds)
             except queue.Empty:
                 return True
+        if isinstance(self._next, BaseException) and not isinstance(self._next, StopIteration):
+            raise self._next
         return False
 
     def _bring(self, batches: Iterator[CompactBatch]) -> None:
@@ -87,7 +92,7 @@ class Prefetcher:
 
     def _copier(self) -> Callable[[CompactBatch], Callable[[], Parts]]:
         """Return what begins to copy a batch, and returns what ends it."""
-        if self._device.type == "cpu":
+        if self._device.type != "cuda":
             return lambda batch: partial(to_device, batch, self._device, self._dtype)
         stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         return lambda batch: self._copied(batch, stream)

@@ -19,7 +19,7 @@ from sparta_ray.data.store import Store
 from sparta_ray.data.view_operator import ViewOperator
 from sparta_ray.metrics_export import MetricsExport
 from sparta_ray.models.sparta import Model
-from sparta_ray.progress import Show
+from sparta_ray.progress import ShowProgress
 from sparta_ray.ranks import gather_objects, sum_over_ranks
 from sparta_ray.run import Run, schedule, splits
 from sparta_ray.run_folder import Allowed, RunFolder
@@ -33,7 +33,7 @@ from sparta_ray.training.checkpoint import (
     save_model,
     save_state,
 )
-from sparta_ray.training.loop import EpochReport, Late, NonFiniteError, StageLoop, StageState
+from sparta_ray.training.loop import EpochReport, IsLate, NonFiniteError, StageLoop, StageState
 from sparta_ray.training.precision import resolve_precision, weights_type
 from sparta_ray.training.replay import Failure, join_rows
 from sparta_ray.training.reporter import StageReporter
@@ -62,7 +62,7 @@ def first_pulse() -> Pulse:
 class Worker:
     """One rank: its device, its share of the data, and the model in training."""
 
-    def __init__(self, run: Run, show: Show, stop: StopWish):
+    def __init__(self, run: Run, show: ShowProgress, stop: StopWish):
         context = ray.train.get_context()
         self.run, self._show, self._stop = run, show, stop
         self.rank, self.ranks = context.get_world_rank(), context.get_world_size()
@@ -233,7 +233,7 @@ class Worker:
         if done % self.run.training.checkpoint_every_epochs == 0 or done == epochs:
             self._checkpoint(stage, state, {**epoch.losses, **epoch.health}, epoch.epoch)
 
-    def _after_step(self, stage: int, state: StageState, is_late: Late) -> bool:
+    def _after_step(self, stage: int, state: StageState, is_late: IsLate) -> bool:
         """Make a checkpoint where one is due, and return whether training is to stop.
 
         A rank whose builders are on a node that is being taken away gets no more batches: Ray Data
@@ -257,7 +257,8 @@ class Worker:
         """
         told = self.rank == 0 and self._stop.expressed()
         votes = sum_over_ranks(torch.tensor([told, late], device=self.device, dtype=torch.float32))
-        return bool(votes[0]), bool(votes[1])
+        stop, waits = votes.tolist()
+        return stop > 0, waits > 0
 
     def _newly_preempted(self, position: int, late: bool) -> bool:
         """Return once, on all ranks, that a node is being taken away; asking costs a round trip."""

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from sparta_ray.data.schedule import Schedule
-from sparta_ray.progress import Show, clock
+from sparta_ray.progress import ShowProgress, clock
 from sparta_ray.run_folder import RunFolder
 from sparta_ray.training.health import HealthConfig, collapse
 from sparta_ray.training.loop import EpochReport, StepReport
@@ -20,7 +20,7 @@ class StageReporter:
     """Turns step and epoch reports of one stage into lines and records."""
 
     def __init__(
-        self, folder: RunFolder, show: Show, stage: str, label: str, schedule: Schedule,
+        self, folder: RunFolder, show: ShowProgress, stage: str, label: str, schedule: Schedule,
         health: HealthConfig, every: float = 3.0, export: Export | None = None,
     ):  # fmt: skip
         """Report on `stage`; between two lines at least `every` seconds pass."""

@@ -103,7 +103,7 @@ def test_a_node_with_notice_is_left_with_a_checkpoint(
         sys.executable, "-m", "ray.scripts.scripts", "drain-node",
         "--address", cluster.address, "--node-id", leaving.node_id,
         "--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot",
-        "--deadline-remaining-seconds", "30",
+        "--deadline-remaining-seconds", "120",
     ]  # fmt: skip
     subprocess.run(notice, check=True, env=job.environment)
     listed = job.folder / "runs/noticed/checkpoints/checkpoint_manager_snapshot.json"

@@ -86,16 +86,16 @@ def test_what_an_elastic_run_may_grow_to_is_said():
 
 def test_batches_that_the_object_store_cannot_hold_are_refused_with_both_sizes():
     row, run = 142_332, run_of()
-    check_object_store(run, row, [Node(2, store=80e6), Node(0, store=1)])
+    check_object_store(run, row, [Node(2, store=130e6), Node(0, store=1)])
     message = (
-        "a node has 60 MB, but for 1 workers there, 4 batches of 126 rows each .* take 72 MB; "
+        "a node has 60 MB, but for 1 workers there, 7 batches of 126 rows each .* take 126 MB; "
         "raise scaling.object_store_gb"
     )
     with pytest.raises(ConfigError, match=message):
         check_object_store(run, row, [Node(2, store=60e6)])
-    check_object_store(run_of("scaling.num_workers=2"), row, [Node(2, store=80e6)])
+    check_object_store(run_of("scaling.num_workers=2"), row, [Node(2, store=130e6)])
     several = run_of("scaling.num_workers=2", "scaling.builders_per_worker=2")
-    with pytest.raises(ConfigError, match="for 2 workers there, 5 batches of 63 rows"):
+    with pytest.raises(ConfigError, match="for 2 workers there, 8 batches of 63 rows"):
         check_object_store(several, row, [Node(6, store=80e6)])
 
 

@@ -7,10 +7,10 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from sparta_ray.config import ConfigError, load
-from sparta_ray.data.block_cache import BlockCache, StreamConfig
+from sparta_ray.data.block_cache import HEADER_BYTES, BlockCache, StreamConfig
 from sparta_ray.run import Run
 
-BLOCK_BYTES = 128 + 10 * 4  # a header and ten values
+BLOCK_BYTES = HEADER_BYTES + 10 * 4  # ten values
 
 
 class Source:
@@ -34,7 +34,7 @@ def test_a_block_is_made_once_and_then_kept(tmp_path):
 
 
 def test_the_longest_unused_blocks_go_first(tmp_path):
-    source, cache = Source(), BlockCache(tmp_path, 3 * BLOCK_BYTES)
+    source, cache = Source(), BlockCache(tmp_path, 3 * (BLOCK_BYTES - HEADER_BYTES))
     for block in (0, 1, 2, 0, 3):  # 3 takes the place of 1
         cache.get(block, source, wait=True)
         time.sleep(0.01)  # files' times are not much finer

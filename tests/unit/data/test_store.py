@@ -127,6 +127,18 @@ def test_a_store_that_a_node_cannot_keep_is_read_as_it_is_asked_for(
     assert not (tmp_path / "bucket/a.zarr.cache").exists()
 
 
+def test_a_node_without_the_folder_that_a_store_names_reads_all_the_same(
+    make_store, tmp_path, monkeypatch, fields
+):
+    (tmp_path / "file").touch()
+    with FakeGCS(tmp_path) as server:
+        url = bucket_store(make_store, tmp_path, monkeypatch, server, cache_mb=1)
+        path = str(tmp_path / "bucket" / "a.zarr")
+        recipe = read_meta(path)["provenance"]["recipe"]
+        record_recipe(path, recipe | {"stream": {"cache_folder": f"{tmp_path}/file/cache"}})
+        assert_array_equal(Store(url).read(PICK), fields[PICK])
+
+
 def test_standardised_with_the_training_days_statistics(path, fields):
     store = Store(path)
     training = fields[:240].astype(np.float64)

@@ -168,8 +168,7 @@ def counting(tmp_path):
         return np.arange(start, stop, dtype=np.float32).reshape(-1, 1, 1, 1)
 
     def reader(steps, cached, offset=0):
-        block_bytes = 128 + 16 * 4
-        cache = BlockCache(tmp_path, cached // 16 * block_bytes)
+        cache = BlockCache(tmp_path, cached // 16 * 16 * 4)
         return CachedReader(read_fields, (steps, 1, 1, 1), cache, offset=offset)
 
     return reader, read
@@ -189,6 +188,19 @@ def test_blocks_begin_where_chunks_do(counting):
     assert_array_equal(stream.read(np.arange(40)).ravel(), np.arange(40))
     assert_array_equal(stream.read(np.array([39, 9, 10, 0])).ravel(), [39, 9, 10, 0])
     assert read == [(0, 10), (10, 26), (26, 40)]
+
+
+def test_blocks_that_are_cut_otherwise_are_kept_apart(tmp_path):
+    def read_fields(start, stop):
+        return np.arange(start, stop, dtype=np.float32).reshape(-1, 1, 1, 1)
+
+    days = np.datetime64("1979-01-01") + np.arange(40)
+    layout = StoreLayout(days, ("a",), ("K",), np.zeros(1), np.zeros(1), {})
+    config = StreamConfig(cache_folder=str(tmp_path))
+    for block_steps, offset in ((16, 0), (20, 0), (20, 5)):
+        reader = CachedReader.of(read_fields, layout, "same", config, block_steps, offset)
+        assert_array_equal(reader.read(np.arange(40)).ravel(), np.arange(40))
+    assert len(list(tmp_path.iterdir())) == 3
 
 
 def test_builders_share_what_an_epoch_reads(counting):

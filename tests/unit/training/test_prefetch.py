@@ -33,7 +33,8 @@ def test_an_error_on_the_way_is_raised_where_batches_are_taken():
     with Prefetcher(broken(), CPU, torch.float32) as taken:
         arrived = iter(taken)
         next(arrived)
-        assert not taken.is_late(60)
+        with pytest.raises(OSError, match="the disk"):
+            taken.is_late(60)
         with pytest.raises(OSError, match="the disk"):
             next(arrived)
 
