@@ -182,7 +182,7 @@ def test_reasons_tell_a_shortened_run():
         return found.answer("sparta_early_hn_cycle", Question(task, metric, *more)).reason
 
     assert reason("forecast", "rrmse", "lookback30_stride1", 50) == "forecast 30 days only"
-    assert reason("forecast", "rrmse", "lookback5_stride5", 50).endswith("setting was not run")
+    assert reason("forecast", "rrmse", "lookback5_stride5", 50) == "setting not run"
     assert reason("forecast", "rrmse", "lookback30_stride1", 2).endswith("report_leads")
     assert reason("classification", "cross-entropy") == "classification was left out"
     assert reason("diffusion", "std") == "not scored"
