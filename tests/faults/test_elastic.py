@@ -5,8 +5,9 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from conftest import Job
 from ray.cluster_utils import Cluster
+
+from tests.job import Job
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 

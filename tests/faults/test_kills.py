@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import Job, Record
 
 from sparta_ray.training.checkpoint import load_model
+from tests.job import Job, Record
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
