@@ -61,10 +61,13 @@ class StreamConfig:
 class BlockCache:
     """Blocks by number, in one folder, read through memory maps."""
 
-    def __init__(self, folder: Path, limit: int):
-        """Use `folder`, which need not exist, for at most `limit` bytes."""
+    def __init__(self, folder: Path, limit: int, needed: bool = True):
+        """Use `folder`, which need not exist, for at most `limit` bytes.
+
+        On a full disk a cache that is not `needed` keeps nothing, instead of raising.
+        """
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._folder, self._limit = folder, limit
+        self._folder, self._limit, self._needed = folder, limit, needed
 
     def get(self, block: int, read: Callable[[int], Fields], wait: bool) -> Fields | None:
         """Return a block, from the cache or else from `read`, which is called once a node.
@@ -75,7 +78,7 @@ class BlockCache:
             wait: Whether to wait for another process that is making it, or to return None.
 
         Raises:
-            ConfigError: The disk is full.
+            ConfigError: The disk is full, and the cache needed.
         """
         if (kept := self._kept(block)) is not None:
             return kept
@@ -105,8 +108,10 @@ class BlockCache:
             partial.unlink(missing_ok=True)
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
+            if not self._needed:
+                return
             raise ConfigError(
-                f"the disk of the node's cache {self._folder} is full; lower "
+                f"the disk of the stream's cache {self._folder} is full; lower "
                 "data.stream.cache_mb or set data.stream.cache_folder"
             ) from error
         partial.replace(self._path(block))

@@ -47,6 +47,7 @@ class CachedReader:
         config: StreamConfig,
         block_steps: int = BLOCK_STEPS,
         offset: int = 0,
+        needed: bool = True,
     ) -> Self:
         """Read through a cache that is found by what is in it: the fields, and how they are cut.
 
@@ -54,7 +55,7 @@ class CachedReader:
             OSError: Its folder cannot be made.
         """
         folder = config.folder(f"{fingerprint}-{block_steps}-{offset}")
-        cache = BlockCache(folder, config.bytes)
+        cache = BlockCache(folder, config.bytes, needed)
         return cls(read_fields, layout.shape, cache, block_steps, offset)
 
     def read(self, days: NDArray[np.int64]) -> Fields:
@@ -96,7 +97,11 @@ def keep_on_node(reader: Reader, layout: StoreLayout, fingerprint: str) -> Reade
         return reader
     try:
         return CachedReader.of(
-            lambda start, stop: reader.read(np.arange(start, stop)), layout, fingerprint, config
+            lambda start, stop: reader.read(np.arange(start, stop)),
+            layout,
+            fingerprint,
+            config,
+            needed=False,
         )
     except OSError:  # such as a folder of the machine that prepared it; reading works without
         return reader

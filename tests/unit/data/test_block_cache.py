@@ -98,6 +98,15 @@ def test_a_full_disk_is_one_error_and_leaves_nothing(tmp_path):
     assert_array_equal(BlockCache(tmp_path, 10**6).get(2, Source(), wait=True), np.full(10, 2))
 
 
+def test_on_a_full_disk_what_is_not_needed_is_not_kept(tmp_path):
+    source, cache = Source(), BlockCache(tmp_path, 10**6, needed=False)
+    (tmp_path / "2.partial").symlink_to("/dev/full")
+    assert_array_equal(cache.get(2, source, wait=True), np.full(10, 2))
+    assert not list(tmp_path.glob("*.npy"))
+    cache.get(2, source, wait=True)
+    assert source.made == [2, 2]
+
+
 def test_where_it_lies():
     config = StreamConfig(cache_mb=2, cache_folder="/scratch/blocks")
     assert str(config.folder("abc")) == "/scratch/blocks/abc"
