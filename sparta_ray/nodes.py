@@ -15,6 +15,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sparta_ray.config import ConfigError
+from sparta_ray.paths import is_local
 
 _PACKAGES = ("sparta-ray", "ray", "torch", "numpy", "xarray", "zarr")
 _CLOCK_TOLERANCE = 60.0
@@ -66,9 +67,9 @@ def refuse_own_disks(paths: Sequence[str], mounts: Path = Path("/proc/self/mount
     """
     mounted = [line.split()[1:3] for line in mounts.read_text().splitlines()]
     for url in paths:
-        path = url.removeprefix("file://").removeprefix("local://")
-        if "://" in path:
+        if not is_local(url):
             continue
+        path = url.removeprefix("file://").removeprefix("local://")
         at = [(len(point), kind) for point, kind in mounted if Path(path).is_relative_to(point)]
         if max(at, default=(0, "unknown"))[1] in _OWN_DISKS:
             raise ConfigError(

@@ -7,6 +7,11 @@ JOB_COPIES = "/runtime_resources/working_dir_files/"
 """Part of the path of every submitted job's own copy of the working directory."""
 
 
+def is_local(path: str) -> bool:
+    """Return whether a path, or a URL, is of this machine's file system."""
+    return "://" not in path.removeprefix("file://").removeprefix("local://")
+
+
 def absolute(path: str) -> str:
     """Return the absolute path of what is read; a URL stays as it is."""
     return path if "://" in path else str(Path(path).resolve())

@@ -27,8 +27,8 @@ HEADER_BYTES = 128
 class StreamConfig:
     """What a node keeps of the fields it has read, where they lie elsewhere.
 
-    That is the source, with ``data.mode: stream``; or a prepared store that is in a bucket or was
-    compressed, of which all or nothing is kept, as it was prepared with these settings.
+    That is the source, with ``data.mode: stream``; or a prepared store in a bucket, of which all or
+    nothing is kept, as it was prepared with these settings.
 
     Attributes:
         cache_mb: Most MiB of fields kept on a node's disk of each store, for all its processes.

@@ -87,7 +87,7 @@ def keep_on_node(reader: Reader, layout: StoreLayout, fingerprint: str) -> Reade
     Batches are drawn from all days: with room for a part only, most blocks would be read again.
 
     Args:
-        reader: Of a store that cannot be mapped.
+        reader: Of a store in a bucket.
         layout: What it holds, with the recipe that it was made from.
         fingerprint: Of its fields, which nobody changes without changing it.
     """

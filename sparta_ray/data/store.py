@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from sparta_ray.config import ConfigError
 from sparta_ray.data.cached_reader import keep_on_node
 from sparta_ray.data.layout import StoreLayout
-from sparta_ray.data.readers import Fields, MappedReader, Reader, open_reader
+from sparta_ray.data.readers import Fields, Reader, open_reader
 from sparta_ray.data.statistics import Statistics
+from sparta_ray.paths import is_local
 
 META = "sparta"
 """The attribute of a store that keeps its own record."""
@@ -142,7 +143,7 @@ class Store:
 
             return open_stream(self.path, self.layout, self.fingerprint)
         reader = open_reader(self.path, self._array)
-        if isinstance(reader, MappedReader):
+        if is_local(self.path):
             return reader
         return keep_on_node(reader, self.layout, self.fingerprint)
 

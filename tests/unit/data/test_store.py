@@ -1,6 +1,7 @@
 import pickle
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -80,6 +81,16 @@ def test_a_rewritten_store_is_read_through_zarr(make_store, tmp_path, fields, op
     rewrite_fields(path, **options)
     assert_array_equal(Store(path).read(PICK), fields[PICK])
     assert_array_equal(Store(path).read(PICK), fields[PICK])
+
+
+def test_damage_of_a_local_store_is_not_hidden_by_what_was_read_before(make_store, tmp_path):
+    path = make_store(days=DAYS, training_days=240, path=tmp_path / "damaged.zarr")
+    rewrite_fields(path, chunks=(1, 3, 8, 6), shards=(366, 3, 8, 6))  # cannot be mapped
+    Store(path).read(PICK)
+    shard = Path(path, "fields/c/0/0/0/0")
+    shard.write_bytes(shard.read_bytes()[:1000])
+    with pytest.raises(ReadError, match="if it is damaged, copy it again"):
+        Store(path).read(PICK)
 
 
 def bucket_store(make_store, tmp_path, monkeypatch, server, cache_mb):
