@@ -125,12 +125,11 @@ def _trial(setup: Setup, trial: Trial) -> Results:
 def _contrastive(run: Run) -> Results:
     """Score the last validation NT-Xent of the contrastive stages, a pair of views each."""
     results = Results()
+    guessing = math.log(2 * run.sampling.anchors_per_batch * run.sampling.rows_per_anchor - 1)
     for stage in run.training.stages:
         value = last_validation(RunFolder(run.path), stage.kind, "nt_xent")
         if value is not None:
             subject = Subject("contrastive", f"sparta after {stage.kind}")
             results.scores.append(subject.score("nt_xent", value / 2))
-    if results.scores:
-        chance = math.log(2 * run.sampling.anchors_per_batch * run.sampling.rows_per_anchor - 1)
-        results.scores.append(Subject("contrastive", "chance").score("nt_xent", chance))
+            results.scores.append(subject.score("guessing", guessing))
     return results

@@ -55,11 +55,14 @@ class _Means:
 
 def _contrastive(table: _Means) -> Iterator[str]:
     values = table.models("contrastive", "nt_xent")
-    chance = values.pop("chance", None)
-    if values and chance is not None:
-        shown = ", ".join(f"{value:.2f} for {in_sentence(m)}" for m, value in values.items())
+    guessing = table.models("contrastive", "guessing")
+    if values:
+        shown = ", ".join(
+            f"{value:.2f} ({guessing[model]:.2f}) for {in_sentence(model)}"
+            for model, value in values.items()
+        )
         yield (
-            f"Contrastive pretraining: validation NT-Xent is {shown}; guessing scores {chance:.2f}."
+            f"Contrastive pretraining: validation NT-Xent, and what guessing scores, is {shown}."
         )
 
 

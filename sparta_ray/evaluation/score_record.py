@@ -152,6 +152,11 @@ METRICS = {
         "less where samples are too much alike.",
     ),
     "nt_xent": Metric("NT-Xent", "lower", "Contrastive loss, mean of the two pairs."),
+    "guessing": Metric(
+        "NT-Xent by guessing",
+        None,
+        "log(2N - 1): what batches of N rows give who tells none apart.",
+    ),
     "latent density": Metric(
         "Latent density", "higher", "How close generated embeddings lie to real ones (Eq. 18)."
     ),

@@ -22,7 +22,8 @@ ROOMS = {
 """The rooms that each room may import."""
 
 FOUNDATION = {
-    "config", "seeding", "variables", "grids", "progress", "ranks", "shares", "spread", "desk", "paths",
+    "config", "seeding", "variables", "grids", "progress", "ranks", "shares", "spread", "desk",
+    "paths",
 }  # fmt: skip
 """Modules that everything may import, and that import only each other."""
 

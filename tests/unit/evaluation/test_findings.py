@@ -16,12 +16,13 @@ def forecasts(**by_model):
 def test_the_contrastive_loss_is_told_after_every_stage():
     scores = [
         Score("contrastive", "sparta after pretrain", "nt_xent", 3.1),
+        Score("contrastive", "sparta after pretrain", "guessing", 5.5),
         Score("contrastive", "sparta after joint", "nt_xent", 3.7),
-        Score("contrastive", "chance", "nt_xent", 5.5),
+        Score("contrastive", "sparta after joint", "guessing", 5.4),
     ]
     assert findings(scores) == [
-        "Contrastive pretraining: validation NT-Xent is 3.10 for SPARTA after pretrain, 3.70 for "
-        "SPARTA after joint; guessing scores 5.50."
+        "Contrastive pretraining: validation NT-Xent, and what guessing scores, is 3.10 (5.50) for "
+        "SPARTA after pretrain, 3.70 (5.40) for SPARTA after joint."
     ]
 
 
