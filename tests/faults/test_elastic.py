@@ -8,6 +8,7 @@ import pytest
 from ray.cluster_utils import Cluster
 
 from tests.job import Job
+from tests.metadata import FakeMetadata
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
@@ -93,20 +94,22 @@ def test_a_fixed_run_waits_for_the_node_that_it_lost(
 def test_a_node_with_notice_is_left_with_a_checkpoint(
     make_job: Callable[..., Job], join: Callable[[Job, int], Cluster]
 ) -> None:
-    """The notice is what a cloud's autoscaler gives; then the node goes."""
+    """The metadata server tells the watcher, the watcher Ray, and Ray the ranks; then it goes."""
     job = make_job("noticed", *SETTINGS, *UNASKED, "scaling.num_workers=[1, 2]")
     cluster = join(job, 2)
     leaving = cluster.add_node(num_cpus=2, object_store_memory=100 * 2**20)
     job.start()
     assert job.wait_for(lambda: bool(ranks(job)) and ranks(job)[-1] == 2), job.end()
     assert job.wait_for(lambda: steps_since_start(job) > 40), job.end()
-    notice = [
-        sys.executable, "-m", "ray.scripts.scripts", "drain-node",
-        "--address", cluster.address, "--node-id", leaving.node_id,
-        "--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot",
-        "--deadline-remaining-seconds", "120",
-    ]  # fmt: skip
-    subprocess.run(notice, check=True, env=job.environment)
+    with FakeMetadata().serving() as metadata:
+        watch = [
+            sys.executable, "-m", "sparta_ray.spot_notice",
+            "--address", cluster.address, "--node-id", leaving.node_id,
+        ]  # fmt: skip
+        environment = job.environment | {"GCE_METADATA_HOST": metadata.host}
+        with subprocess.Popen(watch, env=environment) as watching:
+            metadata.taken.set()
+            assert watching.wait(60) == 0
     listed = job.folder / "runs/noticed/checkpoints/checkpoint_manager_snapshot.json"
     assert job.wait_for(lambda: listed.exists()), job.end()
     cluster.remove_node(leaving, allow_graceful=False)

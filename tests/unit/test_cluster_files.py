@@ -72,6 +72,16 @@ def test_ray_up_accepts_the_file(path):
 
 
 @pytest.mark.parametrize("path", LAUNCHED[:2], ids=name)
+def test_spot_machines_tell_ray_that_they_are_taken_away(path):
+    config = prepare_config(load(path))
+    spot = [node for node in config["available_node_types"].values() if node["resources"]["CPU"]]
+    for node in spot:
+        assert node["node_config"]["scheduling"]["provisioningModel"] == "SPOT"
+    start = " ".join(config["worker_start_ray_commands"])
+    assert "python -m sparta_ray.spot_notice --address $RAY_HEAD_IP:6379" in start
+
+
+@pytest.mark.parametrize("path", LAUNCHED[:2], ids=name)
 def test_clouds_are_private_and_workers_may_only_use_storage(path):
     config = prepare_config(load(path))
     assert config["provider"]["use_internal_ips"]
