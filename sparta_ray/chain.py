@@ -92,7 +92,7 @@ def check_fits(run: Run, layout: StoreLayout, allowed: Allowed = NOTHING) -> Non
     """
     check_run(run, layout.days, (len(layout.longitude), len(layout.latitude)))
     if run.data.mode == "stream":
-        check_stream(run.data.stream, run.sampling, layout)
+        check_stream(run.data.cache, run.sampling, layout)
     meta = read_meta(run.data.store)
     fingerprint = None if meta is None else meta.get("fingerprint")
     RunFolder(run.path).check_owner(run, fingerprint, allowed)

@@ -26,7 +26,7 @@ FREE_TO_CHANGE = (
     "data.store",
     "data.source",
     "data.mode",
-    "data.stream",
+    "data.cache",
     "data.memory_mb",
     "training.keep_checkpoints",
     "training.report_seconds",

@@ -24,22 +24,22 @@ HEADER_BYTES = 128
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class StreamConfig:
+class CacheConfig:
     """What a node keeps of the fields it has read, where they lie elsewhere.
 
     That is the source, with ``data.mode: stream``; or a prepared store in a bucket, of which all or
     nothing is kept, as it was prepared with these settings.
 
     Attributes:
-        cache_mb: Most MiB of fields kept on a node's disk of each store, for all its processes.
-        cache_folder: Where, on a disk of each node; None for a folder among its temporary files.
+        mb: Most MiB of the fields of a store that are kept on a node, for all its processes.
+        folder: Where, on a disk of each node; None for a folder among its temporary files.
             It stays behind for the next job, and may be deleted between jobs.
     """
 
-    cache_mb: int = Field(default=4096, ge=1)
-    cache_folder: str | None = None
+    mb: int = Field(default=4096, ge=1)
+    folder: str | None = None
 
-    @field_validator("cache_folder")
+    @field_validator("folder")
     @classmethod
     def _check_folder(cls, folder: str | None) -> str | None:
         if folder is not None and not Path(folder).is_absolute():
@@ -49,12 +49,12 @@ class StreamConfig:
     @property
     def bytes(self) -> int:
         """Most bytes kept."""
-        return self.cache_mb * 2**20
+        return self.mb * 2**20
 
-    def folder(self, blocks: str) -> Path:
+    def folder_of(self, blocks: str) -> Path:
         """Return where the blocks of that name are kept, on this node."""
-        if self.cache_folder is not None:
-            return Path(self.cache_folder) / blocks
+        if self.folder is not None:
+            return Path(self.folder) / blocks
         return Path(tempfile.gettempdir()) / f"sparta-ray-{os.getuid()}-{blocks}"
 
 
@@ -111,8 +111,8 @@ class BlockCache:
             if not self._needed:
                 return
             raise ConfigError(
-                f"the disk of the stream's cache {self._folder} is full; lower "
-                "data.stream.cache_mb or set data.stream.cache_folder"
+                f"the disk of the cache {self._folder} is full; lower "
+                "data.cache.mb or set data.cache.folder"
             ) from error
         partial.replace(self._path(block))
         with _held(self._folder / "all.lock", wait=True):

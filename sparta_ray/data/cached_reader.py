@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparta_ray.config import from_tree
-from sparta_ray.data.block_cache import BlockCache, StreamConfig
+from sparta_ray.data.block_cache import BlockCache, CacheConfig
 from sparta_ray.data.layout import StoreLayout
 from sparta_ray.data.readers import Fields, Reader
 
@@ -44,7 +44,7 @@ class CachedReader:
         read_fields: Callable[[int, int], Fields],
         layout: StoreLayout,
         fingerprint: str,
-        config: StreamConfig,
+        config: CacheConfig,
         block_steps: int = BLOCK_STEPS,
         offset: int = 0,
         needed: bool = True,
@@ -54,7 +54,7 @@ class CachedReader:
         Raises:
             OSError: Its folder cannot be made.
         """
-        folder = config.folder(f"{fingerprint}-{block_steps}-{offset}")
+        folder = config.folder_of(f"{fingerprint}-{block_steps}-{offset}")
         cache = BlockCache(folder, config.bytes, needed)
         return cls(read_fields, layout.shape, cache, block_steps, offset)
 
@@ -92,7 +92,7 @@ def keep_on_node(reader: Reader, layout: StoreLayout, fingerprint: str) -> Reade
         fingerprint: Of its fields, which nobody changes without changing it.
     """
     recipe = layout.provenance.get("recipe", {})
-    config = from_tree(StreamConfig, recipe.get("stream", {}), "the recipe of the store")
+    config = from_tree(CacheConfig, recipe.get("cache", {}), "the recipe of the store")
     if layout.bytes > config.bytes:
         return reader
     try:

@@ -11,7 +11,7 @@ from pydantic.dataclasses import dataclass
 
 from sparta_ray import __version__, variables
 from sparta_ray.config import STRICT, ConfigError, differences, to_tree
-from sparta_ray.data.block_cache import StreamConfig
+from sparta_ray.data.block_cache import CacheConfig
 from sparta_ray.data.layout import StoreLayout, shard_length
 from sparta_ray.data.readers import Fields
 from sparta_ray.data.regrid import ConservativeRegridder
@@ -30,7 +30,7 @@ from sparta_ray.data.splits import Split, SplitConfig, split_days
 from sparta_ray.grids import Grid, GridConfig, SourceGrid
 
 _INCIDENTAL = (
-    "stream",
+    "cache",
     "source.retry",
     "source.anonymous",
     "source.options",
@@ -56,7 +56,7 @@ class DataConfig:
         split: Shares of days for training, validation and (the rest) testing.
         mode: Whether fields are ``prepared``, copied into the store once, or ``stream`` from the
             source whenever they are needed, for sources one would not copy.
-        stream: What a node keeps of fields that it streams, or reads of a store in a bucket.
+        cache: What a node keeps of fields that it streams, or reads of a store in a bucket.
         memory_mb: MiB of step means that a task holds on the source's grid at a time; averaging
             takes as much again. Where fields without gaps are regridded it holds none: samples are
             regridded one by one.
@@ -73,7 +73,7 @@ class DataConfig:
     max_missing: float = Field(default=0.0, ge=0, lt=1)
     split: SplitConfig = Field(default_factory=SplitConfig)
     mode: Literal["prepared", "stream"] = "prepared"
-    stream: StreamConfig = Field(default_factory=StreamConfig)
+    cache: CacheConfig = Field(default_factory=CacheConfig)
     memory_mb: float = Field(default=512, gt=0)
 
     @field_validator("first_day", "last_day")

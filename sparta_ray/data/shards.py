@@ -172,7 +172,7 @@ def record_settings(config: DataConfig) -> None:
 
 
 def _digest(fields: Fields, start: int) -> int:
-    """Return the sum of the steps' hashes, each salted with its place in the store_writer."""
+    """Return the sum of the steps' hashes, each salted with its place in the store."""
     total = 0
     for place, field in enumerate(np.ascontiguousarray(fields), start):
         step = hashlib.blake2b(field, digest_size=16, salt=place.to_bytes(16))

@@ -8,7 +8,7 @@ same values bit for bit.
 from functools import cache
 
 from sparta_ray.config import ConfigError, from_tree
-from sparta_ray.data.block_cache import StreamConfig
+from sparta_ray.data.block_cache import CacheConfig
 from sparta_ray.data.cached_reader import BLOCK_STEPS, CachedReader
 from sparta_ray.data.layout import StoreLayout
 from sparta_ray.data.recipe import DataConfig, Recipe, check_source, read_recipe
@@ -51,13 +51,13 @@ def open_stream(path: str, layout: StoreLayout, fingerprint: str) -> CachedReade
         lambda start, stop: recipe().read_fields(start, stop),
         layout,
         fingerprint,
-        config.stream,
+        config.cache,
         block_steps,
         offset,
     )
 
 
-def check_stream(config: StreamConfig, sampling: SamplingConfig, layout: StoreLayout) -> None:
+def check_stream(config: CacheConfig, sampling: SamplingConfig, layout: StoreLayout) -> None:
     """Refuse a cache that a batch's blocks would overflow: each would be read again and again.
 
     Args:
@@ -70,7 +70,7 @@ def check_stream(config: StreamConfig, sampling: SamplingConfig, layout: StoreLa
     """
     if layout.bytes <= config.bytes:
         return
-    everything = f"data.stream.cache_mb to {_mib(layout.bytes)}, which holds all data"
+    everything = f"data.cache.mb to {_mib(layout.bytes)}, which holds all data"
     if sampling.locality is None:
         raise ConfigError(
             "data.mode stream reads a block of the source for every row of a batch that is drawn "
@@ -81,7 +81,7 @@ def check_stream(config: StreamConfig, sampling: SamplingConfig, layout: StoreLa
     at_once = steps * layout.bytes // len(layout.days)
     if at_once > config.bytes:
         raise ConfigError(
-            f"data.stream.cache_mb {config.cache_mb} is less than the {_mib(at_once)} MiB that a "
+            f"data.cache.mb {config.mb} is less than the {_mib(at_once)} MiB that a "
             "batch's blocks take; set it to that or more, or lower sampling.locality.blocks_at_once"
         )
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sparta_ray.data.batches import BatchBuilder, BatchRecipe, stream
-from sparta_ray.data.block_cache import StreamConfig
+from sparta_ray.data.block_cache import CacheConfig
 from sparta_ray.data.prepare import prepare
 from sparta_ray.data.store import Store
 from sparta_ray.data.stream import stream_block
@@ -61,8 +61,8 @@ def test_stream_past_the_end_is_empty(recipe: BatchRecipe) -> None:
 def test_streaming_from_the_source_gives_the_prepared_batches(
     recipe: BatchRecipe, tiny: Run, tmp_path: Path
 ) -> None:
-    cache = StreamConfig(cache_folder=str(tmp_path / "cache"))
-    data = replace(tiny.data, mode="stream", stream=cache, store=str(tmp_path / "store.zarr"))
+    cache = CacheConfig(folder=str(tmp_path / "cache"))
+    data = replace(tiny.data, mode="stream", cache=cache, store=str(tmp_path / "store.zarr"))
     assert prepare(data).fingerprint == Store(tiny.data.store).fingerprint
     assert not (tmp_path / "store.zarr" / "fields").exists()
     builder, start = BatchBuilder(recipe), len(recipe.schedule) - 6

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from sparta_ray.config import ConfigError
-from sparta_ray.data.block_cache import StreamConfig
+from sparta_ray.data.block_cache import CacheConfig
 from sparta_ray.data.prepare import prepare
 from sparta_ray.embedder import Embedder
 from sparta_ray.evaluation.history import stage_history
@@ -120,8 +120,8 @@ def test_training_from_the_source_has_the_losses_of_training_from_the_store(
     two_stages: Run, trained: Run, tmp_path: Path
 ) -> None:
     """No field is kept: builders read the source's days while the model trains on them."""
-    store, cache = tmp_path / "store.zarr", StreamConfig(cache_folder=str(tmp_path / "cache"))
-    data = replace(two_stages.data, mode="stream", stream=cache, store=str(store))
+    store, cache = tmp_path / "store.zarr", CacheConfig(folder=str(tmp_path / "cache"))
+    data = replace(two_stages.data, mode="stream", cache=cache, store=str(store))
     prepare(data)
     assert not (store / "fields").exists()
     stages = two_stages.training.stages[:1]

@@ -7,7 +7,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from sparta_ray.config import ConfigError, load
-from sparta_ray.data.block_cache import HEADER_BYTES, BlockCache, StreamConfig
+from sparta_ray.data.block_cache import HEADER_BYTES, BlockCache, CacheConfig
 from sparta_ray.run import Run
 
 BLOCK_BYTES = HEADER_BYTES + 10 * 4  # ten values
@@ -92,7 +92,7 @@ def test_a_maker_that_died_leaves_its_block_to_the_next(tmp_path):
 
 def test_a_full_disk_is_one_error_and_leaves_nothing(tmp_path):
     (tmp_path / "2.partial").symlink_to("/dev/full")
-    with pytest.raises(ConfigError, match=r"is full; lower data\.stream\.cache_mb or set"):
+    with pytest.raises(ConfigError, match=r"is full; lower data\.cache\.mb or set"):
         BlockCache(tmp_path, 10**6).get(2, Source(), wait=True)
     assert not list(tmp_path.glob("*.npy"))
     assert_array_equal(BlockCache(tmp_path, 10**6).get(2, Source(), wait=True), np.full(10, 2))
@@ -108,9 +108,9 @@ def test_on_a_full_disk_what_is_not_needed_is_not_kept(tmp_path):
 
 
 def test_where_it_lies():
-    config = StreamConfig(cache_mb=2, cache_folder="/scratch/blocks")
-    assert str(config.folder("abc")) == "/scratch/blocks/abc"
+    config = CacheConfig(mb=2, folder="/scratch/blocks")
+    assert str(config.folder_of("abc")) == "/scratch/blocks/abc"
     assert config.bytes == 2 * 2**20
-    assert StreamConfig().folder("abc").name.endswith(f"{os.getuid()}-abc")
-    with pytest.raises(ConfigError, match="cache_folder: name it from the root"):
-        load(Run, None, ["data.stream.cache_folder=blocks"])
+    assert CacheConfig().folder_of("abc").name.endswith(f"{os.getuid()}-abc")
+    with pytest.raises(ConfigError, match="folder: name it from the root"):
+        load(Run, None, ["data.cache.folder=blocks"])

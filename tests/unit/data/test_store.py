@@ -83,6 +83,7 @@ def test_a_rewritten_store_is_read_through_zarr(make_store, tmp_path, fields, op
     assert_array_equal(Store(path).read(PICK), fields[PICK])
 
 
+@pytest.mark.filterwarnings("ignore::zarr.errors.ZarrUserWarning")
 def test_damage_of_a_local_store_is_not_hidden_by_what_was_read_before(make_store, tmp_path):
     path = make_store(days=DAYS, training_days=240, path=tmp_path / "damaged.zarr")
     rewrite_fields(path, chunks=(1, 3, 8, 6), shards=(366, 3, 8, 6))  # cannot be mapped
@@ -93,11 +94,11 @@ def test_damage_of_a_local_store_is_not_hidden_by_what_was_read_before(make_stor
         Store(path).read(PICK)
 
 
-def bucket_store(make_store, tmp_path, monkeypatch, server, cache_mb):
+def bucket_store(make_store, tmp_path, monkeypatch, server, mb):
     """Return the URL of a store in a bucket, of whose fields a node may keep so much."""
     path = make_store(days=DAYS, training_days=240, path=tmp_path / "bucket" / "a.zarr")
     recipe = read_meta(path)["provenance"]["recipe"]
-    record_recipe(path, recipe | {"stream": recipe["stream"] | {"cache_mb": cache_mb}})
+    record_recipe(path, recipe | {"cache": recipe["cache"] | {"mb": mb}})
     for name, value in server.environment.items():
         monkeypatch.setenv(name, value)
     return "gs://bucket/a.zarr"
@@ -112,7 +113,7 @@ def test_a_store_in_a_bucket_is_read_once_for_all_of_a_node(
     make_store, tmp_path, monkeypatch, fields
 ):
     with FakeGCS(tmp_path) as server:
-        url = bucket_store(make_store, tmp_path, monkeypatch, server, cache_mb=1)
+        url = bucket_store(make_store, tmp_path, monkeypatch, server, mb=1)
         assert_array_equal(Store(url).read(PICK), fields[PICK])
         once = asked(server)
         assert once > 0
@@ -130,7 +131,7 @@ def test_a_store_that_a_node_cannot_keep_is_read_as_it_is_asked_for(
     fields = weather(DAYS, labels, (24, 12))  # 1.4 MB
     with FakeGCS(tmp_path) as server:
         make = partial(make_store, grid=(24, 12), labels=labels)
-        url = bucket_store(make, tmp_path, monkeypatch, server, cache_mb=1)
+        url = bucket_store(make, tmp_path, monkeypatch, server, mb=1)
         for _ in range(2):
             before = asked(server)
             assert_array_equal(Store(url).read(PICK), fields[PICK])
@@ -143,10 +144,10 @@ def test_a_node_without_the_folder_that_a_store_names_reads_all_the_same(
 ):
     (tmp_path / "file").touch()
     with FakeGCS(tmp_path) as server:
-        url = bucket_store(make_store, tmp_path, monkeypatch, server, cache_mb=1)
+        url = bucket_store(make_store, tmp_path, monkeypatch, server, mb=1)
         path = str(tmp_path / "bucket" / "a.zarr")
         recipe = read_meta(path)["provenance"]["recipe"]
-        record_recipe(path, recipe | {"stream": {"cache_folder": f"{tmp_path}/file/cache"}})
+        record_recipe(path, recipe | {"cache": {"folder": f"{tmp_path}/file/cache"}})
         assert_array_equal(Store(url).read(PICK), fields[PICK])
 
 

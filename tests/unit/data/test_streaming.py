@@ -9,7 +9,7 @@ from numpy.testing import assert_array_equal
 
 from sparta_ray.config import ConfigError
 from sparta_ray.data.batches import BatchBuilder, BatchRecipe
-from sparta_ray.data.block_cache import BlockCache, StreamConfig
+from sparta_ray.data.block_cache import BlockCache, CacheConfig
 from sparta_ray.data.cached_reader import CachedReader
 from sparta_ray.data.compact import Needs
 from sparta_ray.data.layout import StoreLayout
@@ -53,7 +53,7 @@ def config(folder):
         variables=LABELS,
         grid=EquiangularGrid(kind="equiangular", longitudes=5, latitudes=4),
         mode="stream",
-        stream=StreamConfig(cache_folder=f"{folder}/cache"),
+        cache=CacheConfig(folder=f"{folder}/cache"),
     )
 
 
@@ -144,10 +144,10 @@ def test_a_source_that_changed_is_refused_and_what_is_cached_is_not_read_again(
 
 
 def test_another_cache_is_no_other_store(stores, config, tmp_path):
-    changed = replace(config, stream=StreamConfig(cache_mb=7, cache_folder=str(tmp_path)))
+    changed = replace(config, cache=CacheConfig(mb=7, folder=str(tmp_path)))
     record_settings(changed)
     store = Store(config.store)
-    assert store.provenance["recipe"]["stream"]["cache_mb"] == 7
+    assert store.provenance["recipe"]["cache"]["mb"] == 7
     store.read(np.array([80]))
     assert len(list(tmp_path.glob("*/*.npy"))) == 1
     record_settings(config)
@@ -196,7 +196,7 @@ def test_blocks_that_are_cut_otherwise_are_kept_apart(tmp_path):
 
     days = np.datetime64("1979-01-01") + np.arange(40)
     layout = StoreLayout(days, ("a",), ("K",), np.zeros(1), np.zeros(1), {})
-    config = StreamConfig(cache_folder=str(tmp_path))
+    config = CacheConfig(folder=str(tmp_path))
     for block_steps, offset in ((16, 0), (20, 0), (20, 5)):
         reader = CachedReader.of(read_fields, layout, "same", config, block_steps, offset)
         assert_array_equal(reader.read(np.arange(40)).ravel(), np.arange(40))
@@ -229,14 +229,14 @@ def test_a_cache_too_small_for_the_plan_is_refused():
     days = np.datetime64("1959-01-01") + np.arange(23_386)
     published = StoreLayout(days, LABELS[:1] * 5, ("",) * 5, np.zeros(64), np.zeros(32), {})
     layout = replace(published, provenance={"read_chunk": 1})  # 914 MiB, read in blocks of 16
-    check_stream(StreamConfig(cache_mb=914), SamplingConfig(), layout)
-    with pytest.raises(ConfigError, match=r"set sampling\.locality.* or .*cache_mb to 914,"):
-        check_stream(StreamConfig(cache_mb=913), SamplingConfig(), layout)
+    check_stream(CacheConfig(mb=914), SamplingConfig(), layout)
+    with pytest.raises(ConfigError, match=r"set sampling\.locality.* or .*mb to 914,"):
+        check_stream(CacheConfig(mb=913), SamplingConfig(), layout)
     local = SamplingConfig(locality=LocalityConfig(block_steps=64, blocks_at_once=16))
-    check_stream(StreamConfig(cache_mb=150), local, layout)  # 16 times 15 blocks
-    with pytest.raises(ConfigError, match=r"cache_mb 149 is less than the 150 MiB"):
-        check_stream(StreamConfig(cache_mb=149), local, layout)
-    check_stream(StreamConfig(cache_mb=50), replace(local, negatives=False), layout)
+    check_stream(CacheConfig(mb=150), local, layout)  # 16 times 15 blocks
+    with pytest.raises(ConfigError, match=r"mb 149 is less than the 150 MiB"):
+        check_stream(CacheConfig(mb=149), local, layout)
+    check_stream(CacheConfig(mb=50), replace(local, negatives=False), layout)
     large_chunks = replace(published, provenance={"read_chunk": 100})
-    with pytest.raises(ConfigError, match=r"cache_mb 150 is less than the 188 MiB"):
-        check_stream(StreamConfig(cache_mb=150), local, large_chunks)
+    with pytest.raises(ConfigError, match=r"mb 150 is less than the 188 MiB"):
+        check_stream(CacheConfig(mb=150), local, large_chunks)
