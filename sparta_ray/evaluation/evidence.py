@@ -83,7 +83,7 @@ class Evidence:
         """Return a variant's score on a question, or why it has none."""
         scores = self._scores.get((variant, question))
         if not scores:
-            return Answer(None, Interval(None, None), reason=self._why_none(variant, question))
+            return Answer(None, Interval(None, None), reason=self.why_none(variant, question))
         windows = self._windows.get((variant, question))
         if windows is None:
             interval = Interval(None, None, WITHOUT_WINDOWS)
@@ -106,7 +106,7 @@ class Evidence:
         """
         for variant in (ours, theirs):
             if (variant, question) not in self._scores:
-                reason = f"{variant}: {self._why_none(variant, question)}"
+                reason = f"{variant}: {self.why_none(variant, question)}"
                 return Comparison(None, Interval(None, None), "not compared", reason)
         sides = [self._windows.get((variant, question)) for variant in (ours, theirs)]
         if sides[0] is None or sides[1] is None:
@@ -135,7 +135,8 @@ class Evidence:
         }
         return sorted(lead for lead in found if lead is not None)
 
-    def _why_none(self, variant: str, question: Question) -> str:
+    def why_none(self, variant: str, question: Question) -> str:
+        """Return why a variant, or a baseline, has no score on a question."""
         if variant in self.study.empty:
             return self.study.empty[variant]
         if variant not in self.variants:
@@ -148,8 +149,10 @@ class Evidence:
         return self._why_not_scored(variant, question)
 
     def _why_not_scored(self, variant: str, question: Question) -> str:
-        member = next(m for m in self.study.members if variant in self.study.names(m).values())
-        downstream = member.run.downstream
+        members = [m for m in self.study.members if variant in self.study.names(m).values()]
+        if not members:  # a baseline
+            return "not scored"
+        downstream = members[0].run.downstream
         if question.task == "forecast":
             assert question.setting is not None
             config = downstream.forecast.get(question.setting)

@@ -1,7 +1,8 @@
 """A card for each trained model: what it is, what it learnt from, how it scores, where it ends."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
+from statistics import fmean
 
 from sparta_ray.data.store import Store
 from sparta_ray.downstream.trial import Trial, task_config, trials
@@ -50,7 +51,9 @@ def _card(evidence: Evidence, member: Member, kind: ModelKind) -> Iterator[str]:
     yield ""
     yield "| task | score | value | interval over windows |"
     yield "| --- | --- | --- | --- |"
-    yield from _score_lines(evidence, variant)
+    for question, value, interval in _score_lines(evidence, member, lambda s: s.model == kind):
+        name = _score_name(question) + (f" ({question.setting})" if question.setting else "")
+        yield f"| {question.task} | {name} | {value} | {interval} |"
     yield ""
     yield "## Limits"
     yield ""
@@ -64,6 +67,11 @@ def _task_card(evidence: Evidence, member: Member, trial: Trial) -> Iterator[str
     variant = evidence.study.names(member)[trial.model]
     train = downstream_splits(run, len(store))["train"]
     settings = asdict(task_config(run, trial))
+    of_trial = (trial.model, trial.task, trial.setting or None, trial.seed)
+
+    def is_ours(score: Score) -> bool:
+        return (score.model, score.task, score.setting, score.seed) == of_trial
+
     yield f"# {trial.task.capitalize()} on {model_name(variant)}, run {run.name}"
     yield ""
     yield f"- **Weights**: `{trial.folder}/weights.safetensors` in the run folder"
@@ -78,7 +86,8 @@ def _task_card(evidence: Evidence, member: Member, trial: Trial) -> Iterator[str
     yield ""
     yield "| score | value | interval over windows |"
     yield "| --- | --- | --- |"
-    yield from _task_lines(evidence, member, trial)
+    for question, value, interval in _score_lines(evidence, member, is_ours):
+        yield f"| {_score_name(question)} | {value} | {interval} |"
     yield ""
     yield "## Limits"
     yield ""
@@ -95,44 +104,31 @@ def _limits_of_data(store: Store) -> Iterator[str]:
         yield f"- Data: {' '.join(str(store.provenance['licence']).split())}"
 
 
-def _task_lines(evidence: Evidence, member: Member, trial: Trial) -> Iterator[str]:
-    """Yield a line for each score over all variables of one trial, at the first and last lead."""
-    of_trial = (trial.model, trial.task, trial.setting or None, trial.seed)
+def _score_lines(
+    evidence: Evidence, member: Member, is_ours: Callable[[Score], bool]
+) -> Iterator[tuple[Question, str, str]]:
+    """Yield question, value and interval of a run's own scores, at the first and last lead.
 
-    def is_ours(score: Score) -> bool:
-        key = (score.model, score.task, score.setting, score.seed)
-        return key == of_trial and not score.variable
-
-    windows = {question_of(w.score): w for w in member.results.windows if is_ours(w.score)}
-    scores = [score for score in member.results.scores if is_ours(score)]
-    ends = _ends_of(score.lead_days for score in scores)
-    for score in scores:
-        if score.lead_days in ends:
-            found = windows.get(question_of(score))
-            interval = Interval(None, None, WITHOUT_WINDOWS)
-            if found is not None:
-                interval = interval_of([found], evidence.bootstrap)
-            yield f"| {_score_name(question_of(score))} | {score.value:.4g} | {_words(interval)} |"
+    Scores of single variables are left out; several seeds of a task become their mean.
+    """
+    scores = [s for s in member.results.scores if is_ours(s) and not s.variable]
+    windows = [w for w in member.results.windows if is_ours(w.score)]
+    for question in dict.fromkeys(map(question_of, scores)):
+        leads = [s.lead_days for s in scores if s.setting == question.setting]
+        if question.lead_days not in _ends_of(leads):
+            continue
+        values = [score.value for score in scores if question_of(score) == question]
+        found = [w for w in windows if question_of(w.score) == question]
+        interval = Interval(None, None, WITHOUT_WINDOWS)
+        if found:
+            interval = interval_of(found, evidence.bootstrap)
+        yield question, f"{fmean(values):.4g}", _words(interval)
 
 
 def _ends_of(leads: Iterable[int | None]) -> set[int | None]:
     """Return the first and last lead; None stands for itself."""
     days = [lead for lead in leads if lead is not None]
     return {None, *([min(days), max(days)] if days else [])}
-
-
-def _score_lines(evidence: Evidence, variant: str) -> Iterator[str]:
-    """Yield a line for each score over all variables that has no lead, and for the last leads."""
-    scores = [s for s in evidence.study.results.scores if s.model == variant and not s.variable]
-    last = {setting: evidence.leads(setting)[-1:] for setting in evidence.settings}
-    for question in dict.fromkeys(question_of(score) for score in scores):
-        lead = question.lead_days
-        if lead is not None and lead not in (1, *last.get(question.setting or "", [])):
-            continue
-        answer = evidence.answer(variant, question)
-        name = _score_name(question)
-        name += "" if question.setting is None else f" ({question.setting})"
-        yield f"| {question.task} | {name} | {answer.value:.4g} | {_words(answer.interval)} |"
 
 
 def _score_name(question: Question) -> str:

@@ -21,8 +21,8 @@ STUDY_FILE = "study.yaml"
 _SAME_VARIANT = ("name", "folder", "seed", "scaling", "evaluation", "data.store", "data.source")
 """Settings that may differ between runs of one variant."""
 
-_SAME_WINDOWS = ("smoothness_days", "diffusion_days", "bootstrap")
-"""Settings of the evaluation without which two runs' windows cannot be paired."""
+_MAY_DIFFER = ("report_leads",)
+"""Settings of the evaluation that change no score, only which are shown."""
 
 
 @dataclass(frozen=True)
@@ -225,11 +225,9 @@ def _checked(study: Study) -> Study:
             "data.split": (first.run.data.split, other.run.data.split),
             "downstream.split": (first.run.downstream.split, other.run.downstream.split),
             **{
-                f"evaluation.{name}": (
-                    getattr(first.run.evaluation, name),
-                    getattr(other.run.evaluation, name),
-                )
-                for name in _SAME_WINDOWS
+                f"evaluation.{name}": (value, getattr(other.run.evaluation, name))
+                for name, value in vars(first.run.evaluation).items()
+                if name not in _MAY_DIFFER
             },
         }
         for what, (ours, theirs) in pairs.items():

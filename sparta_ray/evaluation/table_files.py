@@ -86,7 +86,11 @@ def of_score_table(table: Table, section: str) -> PlainTable:
     rows, group = [], ""
     for row in table.rows:
         group = row.group or group
-        cells = [text for cell in row.cells for text in (cell.text, cell.interval, cell.published)]
+        cells = [
+            text
+            for cell in row.cells
+            for text in (cell.text, cell.interval or cell.why, cell.published)
+        ]
         rows.append((group, row.model, row.cost, *cells))
     name = re.sub(r"[^a-z0-9]+", "-", f"{section} {table.caption}".lower()).strip("-")
     return PlainTable(name, table.caption, tuple(header), tuple(rows))

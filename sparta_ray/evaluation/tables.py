@@ -15,7 +15,7 @@ from sparta_ray.evaluation.display import (
     number,
     setting_name,
 )
-from sparta_ray.evaluation.evidence import Evidence, question_of
+from sparta_ray.evaluation.evidence import Evidence, Question, question_of
 from sparta_ray.evaluation.score_record import Metric, Score, best, metric_of
 from sparta_ray.evaluation.uncertainty import spread_over_seeds
 from sparta_ray.variables import parse
@@ -30,7 +30,7 @@ class Cell:
         published: The paper's.
         best: Whether it is the best of its column.
         interval: Where it lies with 95 % confidence, over windows; empty if that is not known.
-        why: Why there is no interval.
+        why: Why there is no interval, or no number.
     """
 
     text: str
@@ -38,10 +38,6 @@ class Cell:
     best: bool
     interval: str = ""
     why: str = ""
-
-
-EMPTY = Cell("–", "", False)
-"""Where a model has no such score."""
 
 
 @dataclass(frozen=True)
@@ -137,16 +133,29 @@ def _table(
         columns.append(Column(label, any(s.published is not None for _, s in chosen)))
         for key, cell in _column_cells(chosen, evidence).items():
             cells[(*key, label)] = cell
+    asked = {(place.group, place.column): question_of(score) for place, score in entries}
+    failed = evidence.study.empty if evidence is not None else ()
     rows = []
     for group in groups:
         models = model_order(score.model for place, score in entries if place.group == group)
-        for i, model in enumerate(models):
-            row = tuple(cells.get((group, model, label), EMPTY) for label in labels)
+        for i, model in enumerate([*models, *failed]):
+            row = tuple(
+                cells.get((group, model, label))
+                or _empty(model, asked.get((group, label)), evidence)
+                for label in labels
+            )
             cost = evidence.cost(model) if evidence is not None else None
             first = group if i == 0 else ""
             name = model_name(model)
             rows.append(Row(name, is_baseline(model), first, row, cost.words if cost else ""))
     return Table(caption, tuple(columns), tuple(rows), explanations)
+
+
+def _empty(model: str, question: Question | None, evidence: Evidence | None) -> Cell:
+    """Return the cell of a number that there is not."""
+    if question is None or evidence is None:
+        return Cell("–", "", False)
+    return Cell("–", "", False, why=evidence.why_none(model, question))
 
 
 def _column_cells(

@@ -20,11 +20,15 @@ from sparta_ray.run_folder import RunFolder
 
 
 def small_results(run):
-    """Return a few scores with windows, of both models and a baseline, and a robustness curve."""
+    """Return a few scores with windows, of both models and a baseline, and a robustness curve.
+
+    SPARTA's RRMSE is 10 % and the run's seed.
+    """
     results, days = Results(), np.arange(60.0)
     for model in ("sparta", "autoencoder", "persistence", "climatology"):
         windows = Windows(Subject("forecast", model, "lookback30_stride1", 7), days, 25)
-        results.add([windows.mean("rrmse", np.full(60, 10.0), "%")])
+        value = 10.0 + (run.seed if model == "sparta" else 0)
+        results.add([windows.mean("rrmse", np.full(60, value), "%")])
     results.add([Windows(Subject("classification", "majority"), days).mean("accuracy", days / 60)])
     for kind in run.models:
         results.costs[kind] = Cost(38_512, 77, 1e13)
@@ -45,13 +49,12 @@ def small_results(run):
 @pytest.fixture(scope="module")
 def folder(linear_run, tmp_path_factory):
     """A study of the linear run, under two seeds that differ in nothing else."""
-    results = small_results(linear_run)
     path = tmp_path_factory.mktemp("studies") / "small"
     for seed in (3, 4):
         run = replace(linear_run, name=f"early-hn-cycle-seed{seed}", folder=str(path), seed=seed)
         trial = RunFolder(run.path)
         trial.claim(run, "linear")
-        save_results(trial, run.evaluation, results)
+        save_results(trial, run.evaluation, small_results(run))
     listed = [
         {"name": f"{variant}-seed{seed}", "variant": variant, "seed": seed}
         for variant in ("early-hn-cycle", "late-graph", "early")
@@ -102,14 +105,20 @@ def test_the_report_of_a_study_is_whole(folder):
     assert {row["outcome"] for row in claims} >= {"not separable", "not tested"}
     assert "too few windows" in json.dumps(claims)
     assert len((tables / "robustness.csv").read_text().splitlines()) == 1 + 2 * 2 * 5 * 2
-    card = (folder / "report" / "models" / "early-hn-cycle-seed4-sparta.md").read_text()
+    accuracies = next(tables.glob("*classification*.csv")).read_text().splitlines()
+    assert ',"SPARTA late fusion, graph",,–,failed: ValueError: no memory,' in accuracies
+    assert ",SPARTA early fusion,,–,not begun," in accuracies
+    for seed in (3, 4):
+        card = (folder / "report" / "models" / f"early-hn-cycle-seed{seed}-sparta.md").read_text()
+        found = f"| forecast | RRMSE, 25 days ahead (lookback30_stride1) | {10 + seed} | too few"
+        assert found in card
     assert "M parameters" in card
     assert "simulated weather" in card
     trial = "early-hn-cycle-seed4-sparta-forecast-lookback30_stride1-seed7"
     task = (folder / "report" / "models" / f"{trial}.md").read_text()
     assert "[early-hn-cycle-seed4-sparta.md](early-hn-cycle-seed4-sparta.md), frozen" in task
     assert "look_back 14" in task
-    assert "| RRMSE, 25 days ahead | 10 | too few windows: 60 make 2 blocks" in task
+    assert "| RRMSE, 25 days ahead | 14 | too few windows: 60 make 2 blocks" in task
 
 
 def test_a_name_that_the_settings_contradict_is_refused(folder, tmp_path):
