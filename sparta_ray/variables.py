@@ -134,6 +134,21 @@ CONVERSIONS: dict[str, dict[str, Conversion]] = {
 """For each of our units, the units that become it."""
 
 
+PLAUSIBLE = {
+    "K": (100.0, 400.0),
+    "m s-1": (-300.0, 300.0),
+    "m2 s-2": (-2e4, 1e6),
+    "kg kg-1": (-0.01, 0.1),
+    "Pa": (2e4, 1.2e5),
+    "Pa s-1": (-100.0, 100.0),
+    "s-1": (-0.1, 0.1),
+    "kg m-2": (-10.0, 300.0),
+    "%": (-100.0, 400.0),
+    "1": (-0.1, 1.1),
+}
+"""For each of our units, what weather stays within by far, in models too and at any level."""
+
+
 def conversion(units: str, wanted: str) -> Conversion | None:
     """Return how values in `units` become `wanted`, one of our units; None if that is not known.
 

@@ -105,13 +105,11 @@ def write_shard(recipe: Recipe, shard: int, on_read: OnRead | None = None) -> Fi
     """Read, check and write the steps of one shard, then leave its marker.
 
     Raises:
-        ConfigError: A variable has one value everywhere, or misses too many; or it cannot be
-            written.
-        ReadError: The source cannot be read.
+        ConfigError: A variable misses too many values; or the shard cannot be written.
+        ReadError: The source cannot be read, or holds what no weather does.
     """
     start, stop = recipe.layout.shard_days(shard)
     fields = recipe.read_fields(start, stop, on_read)
-    _check_varying(recipe, fields, start)
     if recipe.config.mode == "prepared":
         store_writer.write_shard(recipe.config.store, start, fields)
     statistics = Statistics.of(fields[: max(0, recipe.training_days - start)])
@@ -119,19 +117,6 @@ def write_shard(recipe: Recipe, shard: int, on_read: OnRead | None = None) -> Fi
     marker = json.dumps(finished.to_json())
     store_writer.write_file(recipe.config.store, _MARKER.format(shard), marker)
     return finished
-
-
-def _check_varying(recipe: Recipe, fields: Fields, start: int) -> None:
-    """Refuse a variable that is the same at every point and step of a shard, as no weather is."""
-    low, high = np.fmin.reduce(fields, axis=(0, 2, 3)), np.fmax.reduce(fields, axis=(0, 2, 3))
-    for variable in np.flatnonzero(low == high):  # NaN, all of it missing, equals nothing
-        days = recipe.layout.days
-        raise ConfigError(
-            f"{recipe.layout.variables[variable]} is {low[variable]:g} at every point from "
-            f"{days[start]} to {days[start + len(fields) - 1]}: the source is damaged there, or "
-            "has no such data; leave those days out (data.first_day, data.last_day), or the "
-            "variable (data.variables)"
-        )
 
 
 def read_markers(path: str) -> dict[int, FinishedShard]:

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from sparta_ray.config import ConfigError
 from sparta_ray.data.regrid import ConservativeRegridder
-from sparta_ray.data.retry import ReadError
 from sparta_ray.data.sources.config import SampleSource, SourceConfig
 from sparta_ray.data.sources.mapping import Channel, File, map_channel
 from sparta_ray.data.sources.opening import open_files
+from sparta_ray.data.sources.plausible import check_plausible
 from sparta_ray.data.sources.reading import blocks, bytes_touched, read_samples, time_chunk
 from sparta_ray.data.sources.steps import StepMeans, Steps, lay_steps, step_length
 from sparta_ray.variables import Variable
@@ -155,17 +155,12 @@ class Source:
                 stored = regridder and channels[0].file.axes.regridder_of_stored(regridder)
                 for begin, end in blocks(channels, first, last):
                     values = read_samples(channels, begin, end, stored)
+                    wanted = [self.variables[place] for place in places]
+                    check_plausible(wanted, part.times[begin:end], values)
                     means.add(step_S[begin - first : end - first] - start, values)
                     if on_read is not None:
                         on_read(bytes_touched(channels, begin, end))
             fields[:, places] = means.result()
-        infinite = np.isinf(fields).any(axis=(2, 3))
-        if infinite.any():
-            step, channel = np.argwhere(infinite)[0]
-            raise ReadError(
-                f"{self.variables[channel].label} at {self.days[start + step]} has infinite values"
-                "; correct the source, or mark them as missing (NaN)"
-            )
         return fields
 
     def bytes_to_read(self, start: int, stop: int) -> int:

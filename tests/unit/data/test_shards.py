@@ -14,6 +14,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sparta_ray.config import ConfigError
 from sparta_ray.data.recipe import DataConfig
+from sparta_ray.data.retry import ReadError
 from sparta_ray.data.shards import finish, lay_out, plan_store, read_markers, write_shard
 from sparta_ray.data.sources import NetCDFSource
 from sparta_ray.data.splits import SplitConfig
@@ -301,8 +302,8 @@ def test_a_field_that_never_changes_is_refused_at_its_shard(dataset, tmp_path):
     constant = config_of(changed(dataset, tmp_path / "frozen", freeze), tmp_path / "a.zarr")
     recipe = plan_store(constant)
     lay_out(recipe)
-    message = "2m_temperature is 280 at every point from 1979-01-01 to 19"
-    with pytest.raises(ConfigError, match=message):
+    message = "2m_temperature is 280 K at every point at 1979-01-01T00:00: the source is damaged"
+    with pytest.raises(ReadError, match=message):
         write_shard(recipe, 0)
     assert read_markers(constant.store) == {}
     with pytest.raises(ConfigError, match="is not complete"):
@@ -311,9 +312,11 @@ def test_a_field_that_never_changes_is_refused_at_its_shard(dataset, tmp_path):
 
 def test_a_field_that_never_changes_in_training_is_refused(dataset, tmp_path):
     def freeze(values):
-        values[:240] = 280.0
+        values[:240] = np.nan
+        values[:240, 0, 0] = 280.0  # the one station there is
 
     constant = config_of(changed(dataset, tmp_path / "frozen", freeze), tmp_path / "a.zarr")
+    constant = replace(constant, max_missing=0.99)
     with pytest.raises(ConfigError, match=r"constant over the training days.*\['2m_temperature'\]"):
         prepared(constant)
     with pytest.raises(ConfigError, match="is not complete"):

@@ -1,5 +1,7 @@
 """What is missing, infinite, cut short or not there at all."""
 
+import re
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -31,8 +33,29 @@ def test_infinite_values_are_named(opened, make_dataset):
     dataset["geopotential"].loc[{"time": "1979-01-05", "level": 850}][1, 2] = np.inf
     source = opened(dataset)
     assert np.isfinite(source.read_steps(0, 4)).all()
-    with pytest.raises(ReadError, match="geopotential@850 at 1979-01-05 has infinite values"):
+    with pytest.raises(ReadError, match="geopotential@850 has the value inf m2 s-2 at 1979-01-05T"):
         source.read_steps(2, 6)
+
+
+@pytest.mark.parametrize("value", [0.0, -9999.0, 9.97e36])
+def test_values_that_no_weather_has_are_named(opened, make_dataset, value):
+    dataset = make_dataset()
+    dataset["2m_temperature"].loc[{"time": "1979-01-05"}][:2] = value  # an unwritten chunk, in part
+    source = opened(dataset)
+    assert np.isfinite(source.read_steps(0, 4)).all()
+    message = f"2m_temperature has the value {value:g} K at 1979-01-05T.*, where weather has 100 to"
+    with pytest.raises(ReadError, match=re.escape(message).replace(r"\.\*", ".*")):
+        source.read_steps(2, 6)
+
+
+def test_one_value_everywhere_is_no_weather_and_a_single_station_is(opened, make_dataset):
+    dataset = make_dataset()
+    dataset["2m_temperature"].loc[{"time": "1979-01-05"}] = 280.0
+    with pytest.raises(ReadError, match="2m_temperature is 280 K at every point at 1979-01-05T"):
+        opened(dataset).read_steps(2, 6)
+    dataset["2m_temperature"].loc[{"time": "1979-01-05"}] = np.nan
+    dataset["2m_temperature"].loc[{"time": "1979-01-05"}][0, 0] = 280.0
+    assert np.isfinite(opened(dataset).read_steps(2, 6)).any(axis=(2, 3)).all()
 
 
 def test_where_there_is_nothing(tmp_path):
