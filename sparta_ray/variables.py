@@ -91,25 +91,25 @@ _HUNDREDTH, _HUNDREDFOLD = Conversion(0.01), Conversion(100.0)
 
 CONVERSIONS: dict[str, dict[str, Conversion]] = {
     "K": {
-        **dict.fromkeys(("K", "kelvin", "Kelvin"), _SAME),
+        **dict.fromkeys(("K", "kelvin", "Kelvin", "degK", "deg_K"), _SAME),
         **dict.fromkeys(
             ("degC", "°C", "C", "deg_C", "celsius", "Celsius", "degree_Celsius", "degrees_Celsius"),
             _CELSIUS,
         ),
     },
     "m s-1": {
-        **dict.fromkeys(("m s-1", "m/s"), _SAME),
+        **dict.fromkeys(("m s-1", "m/s", "m.s-1", "meter/sec"), _SAME),
         **dict.fromkeys(("km h-1", "km/h"), Conversion(1 / 3.6)),
         **dict.fromkeys(("knot", "knots", "kt"), _KNOTS),
     },
     "m2 s-2": {
         **dict.fromkeys(("m2 s-2", "m2/s2", "J kg-1", "J/kg"), _SAME),
-        **dict.fromkeys(("m", "gpm", "geopotential meter"), _HEIGHT),
+        **dict.fromkeys(("m", "gpm", "geopotential meter", "meters", "metres"), _HEIGHT),
         **dict.fromkeys(("dam", "gpdm"), Conversion(98.0665)),
     },
     "kg kg-1": {
         **dict.fromkeys(("kg kg-1", "kg/kg", "1"), _SAME),
-        **dict.fromkeys(("g kg-1", "g/kg"), Conversion(1e-3)),
+        **dict.fromkeys(("g kg-1", "g/kg", "grams/kg"), Conversion(1e-3)),
     },
     "Pa": {
         "Pa": _SAME,

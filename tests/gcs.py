@@ -12,8 +12,8 @@ A process that takes no options finds it by its environment: ``os.environ | serv
 
 It can be slow (`latency_s`), busy (a share of 503s), cut bodies short (a share of them), and fail
 in a given way for a given object: ``server.faults["bucket/x"] = ["busy", "cut"]`` are what becomes
-of the next two requests for it; see `FAULTS`. Below ``server.plain`` are the same files for any
-reader of HTTP.
+of the next two requests for it (refusals: also of those that write it); see `FAULTS`. Below
+``server.plain`` are the same files for any reader of HTTP.
 """
 
 import asyncio
@@ -32,8 +32,12 @@ FAULTS = {
     "cut": "half of the body announced, then the connection ends",
     "short": "half of the body, announced as such",
     "forbidden": "403, as for a private bucket",
+    "unauthorised": "401, as with a token that has expired",
     "slow": "an answer after ten seconds",
 }
+
+
+REFUSALS = {"forbidden": 403, "unauthorised": 401}
 
 
 class FakeGCS:
@@ -94,8 +98,8 @@ class FakeGCS:
             await asyncio.sleep(10)
         if fault == "busy":
             return web.json_response({"error": {"message": "busy"}}, status=503)
-        if fault == "forbidden":
-            return web.json_response({"error": {"message": "denied"}}, status=403)
+        if fault in REFUSALS:
+            return web.json_response({"error": {"message": "denied"}}, status=REFUSALS[fault])
         path = self.folder / key
         if not path.is_file():
             return web.json_response({"error": {"message": "no such object"}}, status=404)
@@ -157,6 +161,8 @@ class FakeGCS:
         if kind == "multipart":
             announced, body = _parts(await request.read())
             name = json.loads(announced)["name"]
+            if (fault := self._fault(f"{bucket}/{name}")) in REFUSALS:
+                return web.json_response({"error": {"message": "denied"}}, status=REFUSALS[fault])
             if (
                 request.query.get("ifGenerationMatch") == "0"
                 and (self.folder / bucket / name).exists()

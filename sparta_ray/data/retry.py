@@ -3,13 +3,14 @@
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from sparta_ray.config import STRICT
+from sparta_ray.config import STRICT, ConfigError
 from sparta_ray.seeding import derive_seed
 
 Result = TypeVar("Result")
@@ -151,6 +152,28 @@ def gave_no_answer(error: BaseException) -> bool:
     return not any(_status(cause) for cause in causes) and any(
         isinstance(cause, socket.gaierror) or _broke_off(cause) for cause in causes
     )
+
+
+@contextmanager
+def reached(path: str) -> Iterator[None]:
+    """Turn the errors of a bucket that does not answer, or not to us, into one.
+
+    Raises:
+        ConfigError: Names `path`, the cause and what to look at.
+    """
+    try:
+        yield
+    except (FileNotFoundError, ConfigError):
+        raise
+    except Exception as error:
+        if isinstance(error, PermissionError) and error.errno is not None:
+            raise  # of this machine's file system
+        if permanent(error) or is_transient(error) or gave_no_answer(error):
+            raise ConfigError(
+                f"cannot reach {path}: {_short(error)}; check the URL, the network and the "
+                "credentials in the environment, and the same command continues"
+            ) from error
+        raise
 
 
 def _broke_off(error: BaseException) -> bool:

@@ -18,6 +18,7 @@ from sparta_ray.config import ConfigError
 from sparta_ray.data.cached_reader import keep_on_node
 from sparta_ray.data.layout import StoreLayout
 from sparta_ray.data.readers import Fields, Reader, open_reader
+from sparta_ray.data.retry import reached
 from sparta_ray.data.statistics import Statistics
 from sparta_ray.paths import is_local
 
@@ -29,10 +30,15 @@ EPOCH = np.datetime64("1900-01-01")
 
 
 def read_meta(path: str) -> dict[str, Any] | None:
-    """Return the store's own record, or None where there is no store."""
+    """Return the store's own record, or None where there is no store.
+
+    Raises:
+        ConfigError: Another Zarr store is there, or its bucket cannot be reached.
+    """
     filesystem, root = fsspec.core.url_to_fs(path)
     try:
-        text = filesystem.cat_file(f"{root}/zarr.json")
+        with reached(path):
+            text = filesystem.cat_file(f"{root}/zarr.json")
     except FileNotFoundError:
         return None
     meta = json.loads(text).get("attributes", {}).get(META)

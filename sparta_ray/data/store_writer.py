@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from sparta_ray.config import ConfigError
 from sparta_ray.data.layout import StoreLayout
 from sparta_ray.data.readers import Fields
+from sparta_ray.data.retry import reached
 from sparta_ray.data.statistics import Statistics
 from sparta_ray.data.store import EPOCH, META, read_meta
 from sparta_ray.data.store_lock import LOCK
@@ -190,7 +191,8 @@ def writing(path: str) -> Iterator[None]:
         ConfigError: Names the cause, and that the preparation continues.
     """
     try:
-        yield
+        with reached(path):
+            yield
     except OSError as error:
         raise ConfigError(
             f"cannot write to the store {path}: {error.strerror or error}; mend that, and the same "

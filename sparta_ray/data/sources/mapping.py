@@ -17,7 +17,7 @@ LEVELS = (
     *("level", "pressure_level", "isobaricInhPa", "isobaricInPa", "plev", "lev"),
     *("pressure", "isobaric", "air_pressure"),
 )
-"""What pressure levels are called, as a dimension or as a scalar coordinate."""
+"""What pressure levels are called where no standard name says so, as a dimension or a scalar."""
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ class Channel:
 def find_name(dataset: xr.Dataset, definition: Definition, names: Mapping[str, str]) -> str | None:
     """Return what a data set calls a quantity; None if it does not have it.
 
-    The first that is there counts: the name the user gave, ours, an alias, and last a CF standard
-    name. A quantity on levels is preferably taken from an array that has them.
+    The first that is there counts: the name the user gave, ours, an alias, either in capitals, and
+    last a CF standard name. A quantity on levels is preferably taken from an array that has them.
 
     Raises:
         ConfigError: Several arrays have its standard name.
@@ -96,10 +96,13 @@ def find_name(dataset: xr.Dataset, definition: Definition, names: Mapping[str, s
     wanted = (given,) if given else (definition.name, *definition.aliases)
     found = [str(name) for name in wanted if name in dataset.data_vars]
     if not found and not given:
+        capitals = [name.upper() for name in wanted]
+        found = [str(name) for name in dataset.data_vars if str(name) in capitals]
+    if not found and not given:
         found = [
             str(name)
             for name, array in dataset.data_vars.items()
-            if array.attrs.get("standard_name") in definition.aliases
+            if array.attrs.get("standard_name") in wanted
         ]
         if len(found) > 1:
             raise ConfigError(
@@ -204,10 +207,14 @@ def _equal(levels: NDArray[np.float64], wanted: int) -> NDArray[np.bool_]:
 
 
 def _level_coordinate(array: xr.DataArray) -> xr.DataArray | None:
-    for name in LEVELS:
-        if name in array.coords and array[name].ndim <= 1:
-            return array[name]
-    return None
+    so_named = [str(name) for name in LEVELS if name in array.coords]
+    so_described = [
+        str(name)
+        for name, coordinate in array.coords.items()
+        if coordinate.attrs.get("standard_name") == "air_pressure"
+    ]
+    found = (array[name] for name in (*so_named, *so_described))
+    return next((coordinate for coordinate in found if coordinate.ndim <= 1), None)
 
 
 def _hectopascals(coordinate: xr.DataArray) -> NDArray[np.float64]:

@@ -1,7 +1,6 @@
 """Opening what a config names, by path or URL: the data sets in it, with no field read."""
 
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -15,16 +14,12 @@ from zarr.abc.store import Store
 from zarr.storage import FsspecStore, LocalStore
 
 from sparta_ray.config import ConfigError
-from sparta_ray.data.retry import ONCE, RetryConfig, retried
+from sparta_ray.data.retry import ONCE, RetryConfig, reached, retried
 from sparta_ray.data.sources.config import NetCDFSource, SampleSource, SourceConfig, ZarrSource
 from sparta_ray.data.sources.guard import GuardedStore
 from sparta_ray.data.sources.shard_index import ShardIndex
 
-# gcsfs would ask another service about every bucket, which hangs for minutes where there is none.
-# It looks at this when it is imported, so this comes before any bucket is opened.
-os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-
-# It also logs, with a traceback, every failure that is tried again or said in words here.
+# It logs, with a traceback, every failure that is tried again or said in words here.
 logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
 
 REMOTE_FILE = {"block_size": 2**20, "cache_type": "blockcache", "cache_options": {"maxblocks": 16}}
@@ -152,7 +147,10 @@ def filesystem_of(config: NetCDFSource | ZarrSource, url: str) -> tuple[Any, str
         ConfigError: The URL is not understood, or its driver not installed.
     """
     try:
-        filesystem, root = fsspec.core.url_to_fs(url, **_options(config, url))
+        with reached(url):
+            filesystem, root = fsspec.core.url_to_fs(url, **_options(config, url))
+    except ConfigError:
+        raise
     except ImportError as error:
         raise ConfigError(
             f"data.source: {url!r} needs a package that is not installed: {error}; "

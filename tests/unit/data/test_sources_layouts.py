@@ -87,6 +87,14 @@ def test_standard_names_where_no_name_is_known(opened, make_dataset):
     assert_allclose(source.read_steps(0, 6), scaled, rtol=1e-6)
 
 
+def test_short_names_in_capitals_and_levels_known_by_their_standard_name(opened, make_dataset):
+    dataset = make_dataset()
+    odd = dataset.rename({"2m_temperature": "T2M", "geopotential": "field", "level": "p"})
+    odd["field"].attrs["standard_name"] = "geopotential"
+    odd["p"].attrs["standard_name"] = "air_pressure"
+    assert_allclose(opened(odd).read_steps(0, 6), expected(dataset), rtol=1e-6)
+
+
 def test_a_name_that_the_user_gives_comes_first(opened, make_dataset):
     dataset = make_dataset().rename({"2m_temperature": "TEMP_2M"})
     source = opened(dataset, names={"2m_temperature": "TEMP_2M"})

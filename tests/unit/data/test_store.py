@@ -124,6 +124,21 @@ def test_a_store_in_a_bucket_is_read_once_for_all_of_a_node(
         assert asked(server) > once
 
 
+def test_a_bucket_that_refuses_is_one_error_for_reader_and_writer(
+    make_store, tmp_path, monkeypatch
+):
+    with FakeGCS(tmp_path) as server:
+        url = bucket_store(make_store, tmp_path, monkeypatch, server, mb=1)
+        server.faults["bucket/a.zarr/zarr.json"] = ["unauthorised"] * 9
+        with pytest.raises(ConfigError, match=rf"cannot reach {url}: .*the credentials in the env"):
+            Store(url)
+        server.faults.clear()
+        layout = Store(url).layout
+        server.faults["bucket/b.zarr/zarr.json"] = [None] * 2 + ["unauthorised"] * 9
+        with pytest.raises(ConfigError, match=r"cannot reach gs://bucket/b\.zarr: "):
+            write_template("gs://bucket/b.zarr", layout)
+
+
 def test_a_store_that_a_node_cannot_keep_is_read_as_it_is_asked_for(
     make_store, tmp_path, monkeypatch, weather
 ):
