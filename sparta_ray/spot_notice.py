@@ -10,7 +10,10 @@ import os
 import subprocess
 import sys
 import time
-from urllib.request import Request, urlopen
+from http.client import HTTPException
+from urllib.request import ProxyHandler, Request, build_opener
+
+import ray
 
 NOTICE_SECONDS = 30
 """From the notice to the machine's end, at most."""
@@ -25,10 +28,18 @@ def main() -> None:
     parser.add_argument("--address", required=True, help="of the cluster's head, with its port")
     parser.add_argument("--node-id", help="of the node that goes; without it, this machine's")
     asked = parser.parse_args()
+    node_id = asked.node_id or this_node(asked.address)
     host = os.environ.get("GCE_METADATA_HOST", "metadata.google.internal")
+    print(f"node {node_id} waits for the word of {host} that it is being taken away", flush=True)
     await_notice(f"http://{host}/computeMetadata/v1/instance/preempted")
-    print("this machine is being taken away", flush=True)
-    drain(asked.address, asked.node_id)
+    print("it is being taken away", flush=True)
+    drain(asked.address, node_id)
+
+
+def this_node(address: str) -> str:
+    """Return the id of the node that runs on this machine; asked ahead, as it takes seconds."""
+    with ray.init(address=address, log_to_driver=False, logging_level="WARNING"):
+        return str(ray.get_runtime_context().get_node_id())
 
 
 def await_notice(url: str, again_seconds: float = _AGAIN_SECONDS) -> None:
@@ -38,35 +49,43 @@ def await_notice(url: str, again_seconds: float = _AGAIN_SECONDS) -> None:
         url: Of the value that turns from FALSE to TRUE.
         again_seconds: After an answer that cannot be had, until it is asked again.
     """
+    ask = build_opener(ProxyHandler({})).open  # it is on this machine's own network
     said, since = "", ""
     while True:
         question = Request(url + since, headers={"Metadata-Flavor": "Google"})
         try:
-            with urlopen(question, timeout=_WAIT_SECONDS + 30) as answer:
+            with ask(question, timeout=_WAIT_SECONDS + 30) as answer:
                 if answer.read().strip() == b"TRUE":
                     return
                 etag = answer.headers["ETag"]
-            since = f"?wait_for_change=true&timeout_sec={_WAIT_SECONDS}&last_etag={etag}"
-        except OSError as error:
-            since = ""
+        except (OSError, HTTPException) as error:
+            etag = None
             if str(error) != said:
                 said = str(error)
                 print(f"{url} does not answer, and is asked again: {said}", flush=True)
+        if etag is None:
+            since = ""
             time.sleep(again_seconds)
+        else:
+            since = f"?wait_for_change=true&timeout_sec={_WAIT_SECONDS}&last_etag={etag}"
 
 
-def drain(address: str, node_id: str | None) -> None:
-    """Have a node drained, this machine's if none is named.
+def drain(address: str, node_id: str) -> None:
+    """Have a node drained, asking three times if need be.
 
     Raises:
-        CalledProcessError: Ray refuses; it has said why.
+        SystemExit: Ray refuses; it has said why.
     """
     command = [
-        sys.executable, "-m", "ray.scripts.scripts", "drain-node", "--address", address,
+        sys.executable, "-m", "ray.scripts.scripts", "drain-node",
+        "--address", address, "--node-id", node_id,
         "--reason", "DRAIN_NODE_REASON_PREEMPTION", "--reason-message", "spot machine taken away",
         "--deadline-remaining-seconds", str(NOTICE_SECONDS),
     ]  # fmt: skip
-    subprocess.run([*command, *(["--node-id", node_id] if node_id else [])], check=True)
+    for _ in range(3):
+        if subprocess.run(command, check=False).returncode == 0:
+            return
+    sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -66,10 +66,10 @@ class Job:
     def steps(self) -> list[Record]:
         return [record for record in self.history() if record["event"] == "step"]
 
-    def wait_for(self, condition: Callable[[], bool]) -> bool:
+    def wait_for(self, condition: Callable[[], bool], seconds: float = PATIENCE) -> bool:
         """Return whether something came to be before the command ended."""
         assert self.process is not None
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + seconds
         while not condition():
             if self.process.poll() is not None:
                 return False

@@ -13,12 +13,13 @@ class FakeMetadata:
     Attributes:
         taken: Set it, and the machine is being taken away.
         broken: How many of the next questions are answered with an error.
+        cut: How many answers after those break off.
         questions: The paths that were asked for, with their queries.
     """
 
     def __init__(self) -> None:
         self.taken = threading.Event()
-        self.broken = 0
+        self.broken = self.cut = 0
         self.questions: list[str] = []
         self.host = ""
 
@@ -57,6 +58,9 @@ class FakeMetadata:
                 taken = metadata.taken.is_set()
                 self.send_response(200)
                 self.send_header("ETag", str(int(taken)))
+                if metadata.cut:
+                    metadata.cut -= 1
+                    self.send_header("Content-Length", "100")
                 self.end_headers()
                 self.wfile.write(b"TRUE" if taken else b"FALSE")
 

@@ -3,6 +3,7 @@
 import os
 import socket
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,7 +50,7 @@ from sparta_ray.training.stall import Pulse
 from sparta_ray.training.stopping import StopWish
 from sparta_ray.training.timing import StepClock
 
-_STEPS_BETWEEN_QUESTIONS = 16
+_SECONDS_BETWEEN_QUESTIONS = 3.0
 _PATIENCE_SECONDS = 5.0
 
 
@@ -75,7 +76,7 @@ class Worker:
         self._model: Model | None = None
         self._kind: ModelKind | None = None
         self._saved: tuple[int, int] | None = None
-        self._preempted = False
+        self._preempted, self._asked = False, time.monotonic()
         self._clock = StepClock(self.device)
         self._state: StageState | None = None
         self._stage = run.training.stages[0].kind
@@ -244,25 +245,29 @@ class Worker:
         if every is not None and state.position % every == 0:
             self._checkpoint(stage, state, {})
         while True:
-            stop, late = self._votes(is_late(_PATIENCE_SECONDS))
-            if stop or self._newly_preempted(state.position, late):
+            stop, ask, late = self._votes(is_late(_PATIENCE_SECONDS))
+            if stop or ((ask or late) and self._newly_preempted()):
                 self._checkpoint(stage, state, {})
             if stop or not late:
                 return stop
 
-    def _votes(self, late: bool) -> tuple[bool, bool]:
-        """Return, alike on all ranks, whether the run is to stop and whether any rank waits.
+    def _votes(self, late: bool) -> tuple[bool, bool, bool]:
+        """Return, alike on all ranks, whether to stop, to ask for a notice, and whether any waits.
 
-        The first rank alone asks for the wish to stop.
+        The first rank alone looks for the wish to stop, and at the clock.
         """
-        told = self.rank == 0 and self._stop.expressed()
-        votes = sum_over_ranks(torch.tensor([told, late], device=self.device, dtype=torch.float32))
-        stop, waits = votes.tolist()
-        return stop > 0, waits > 0
+        told = ask = False
+        if self.rank == 0:
+            told = self._stop.expressed()
+            ask = time.monotonic() - self._asked > _SECONDS_BETWEEN_QUESTIONS
+        votes = torch.tensor([told, ask, late], device=self.device, dtype=torch.float32)
+        stop, ask, waits = (sum_over_ranks(votes) > 0).tolist()
+        return stop, ask, waits
 
-    def _newly_preempted(self, position: int, late: bool) -> bool:
+    def _newly_preempted(self) -> bool:
         """Return once, on all ranks, that a node is being taken away; asking costs a round trip."""
-        if self._preempted or (position % _STEPS_BETWEEN_QUESTIONS and not late):
+        self._asked = time.monotonic()
+        if self._preempted:
             return False
         self._preempted = ray.train.get_preemption_info() is not None
         return self._preempted

@@ -5,6 +5,7 @@ suspects, and kills Train's controller, with which its workers end and `fit()` f
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -76,7 +77,7 @@ class Watch:
         self._limit, self._every = limit, min(5.0, limit / 4)
         self._desk, self._drawer = open_drawer()
         self.ward = Ward(self._desk, self._drawer, self._every)
-        self._over, self._ask = threading.Event(), ask
+        self._over, self._ask, self._began = threading.Event(), ask, time.monotonic()
         self._waiting: Waiting | None = None
 
     @contextmanager
@@ -93,7 +94,9 @@ class Watch:
     def _look(self) -> None:
         while not self._over.wait(self._every):
             words = _of_last_size(ray.get(self._desk.told.remote(self._drawer)))
-            if words and (verdict := self._judge(words)):
+            if not words:
+                self._say_what_a_start_waits_for()
+            elif verdict := self._judge(words):
                 self.verdict = verdict
                 _, controller = words[0].speaker
                 ray.kill(controller)
@@ -113,6 +116,17 @@ class Watch:
         if any(sign.answers is None for sign in signs):
             return None  # a worker is gone, and Train is about to begin again without it
         return describe_stall(signs, self._limit)
+
+    def _say_what_a_start_waits_for(self) -> None:
+        """Say now and then what Train lacks to begin at all, which it waits for without a word.
+
+        What was free when the run was let in may be gone: with a node, or to another job.
+        """
+        if not joins_cluster() or time.monotonic() - self._began < _GONE:
+            return
+        if error := self._wait_for_machines():
+            assert self._waiting is not None
+            self._waiting.say(error)
 
     def _wait_for_machines(self) -> str | None:
         """Say now and then what Train needs to begin again; return an error if it does not come."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from ray.cluster_utils import Cluster
 
+from sparta_ray.spot_notice import NOTICE_SECONDS
 from tests.job import Job
 from tests.metadata import FakeMetadata
 
@@ -107,11 +108,13 @@ def test_a_node_with_notice_is_left_with_a_checkpoint(
             "--address", cluster.address, "--node-id", leaving.node_id,
         ]  # fmt: skip
         environment = job.environment | {"GCE_METADATA_HOST": metadata.host}
-        with subprocess.Popen(watch, env=environment) as watching:
+        with subprocess.Popen(watch, env=environment, stdout=subprocess.PIPE) as watching:
+            assert watching.stdout is not None
+            assert leaving.node_id in watching.stdout.readline().decode()
             metadata.taken.set()
-            assert watching.wait(60) == 0
-    listed = job.folder / "runs/noticed/checkpoints/checkpoint_manager_snapshot.json"
-    assert job.wait_for(lambda: listed.exists()), job.end()
+            listed = job.folder / "runs/noticed/checkpoints/checkpoint_manager_snapshot.json"
+            assert job.wait_for(lambda: listed.exists(), NOTICE_SECONDS), job.end()
+            assert watching.wait(10) == 0
     cluster.remove_node(leaving, allow_graceful=False)
     assert job.wait_for(lambda: ranks(job)[-1] == 1 and steps_since_start(job) > 3), job.end()
     assert job.process is not None

@@ -62,6 +62,7 @@ RAY_USERS = {
     "nodes.py",
     "turns.py",
     "metrics_export.py",
+    "spot_notice.py",
 }
 """Everything else works as a plain library."""
 

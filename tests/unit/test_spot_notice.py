@@ -1,4 +1,5 @@
 import threading
+import time
 
 import pytest
 
@@ -22,8 +23,16 @@ def start_waiting(metadata):
     return thread
 
 
+def until(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_the_notice_is_awaited_by_one_question_that_stays_open(metadata):
     waiting = start_waiting(metadata)
+    until(lambda: len(metadata.questions) == 2)
     waiting.join(0.5)
     assert waiting.is_alive()
     assert metadata.questions[0] == PATH
@@ -39,6 +48,15 @@ def test_a_machine_that_is_being_taken_away_already_is_known_at_once(metadata):
     waiting.join(10)
     assert not waiting.is_alive()
     assert metadata.questions == [PATH]
+
+
+def test_an_answer_that_breaks_off_is_no_end(metadata):
+    metadata.cut = 2
+    metadata.taken.set()
+    waiting = start_waiting(metadata)
+    waiting.join(10)
+    assert not waiting.is_alive()
+    assert metadata.questions == [PATH] * 3
 
 
 def test_a_server_that_fails_is_asked_again_and_said_once(metadata, capsys):
