@@ -14,7 +14,7 @@ from sparta_ray.evaluation.findings import findings
 from sparta_ray.evaluation.history import training_machines
 from sparta_ray.evaluation.judgements import judge_all
 from sparta_ray.evaluation.model_cards import model_cards
-from sparta_ray.evaluation.page_figures import page_figures
+from sparta_ray.evaluation.page_figures import lead_figures, page_figures
 from sparta_ray.evaluation.paper_tables import PAPER_TABLES, published_layout
 from sparta_ray.evaluation.report import ReportContext, write_report
 from sparta_ray.evaluation.score_record import Score
@@ -56,18 +56,22 @@ def _context(study: Study) -> tuple[RunFolder, ReportContext]:
     evidence = Evidence(study, first.run.evaluation.bootstrap)
     results = study.results
     alone, runs = len(study.members) == 1 and not study.empty, [m.run for m in study.members]
-    figures = page_figures(first.run, first.folder, first.results) if alone else ()
+    figures, undrawn = study_figures(evidence)
+    if alone:
+        figures += page_figures(first.run, first.folder, first.results)
+    else:
+        figures += lead_figures(results)
     context = ReportContext(
         title=f"SPARTA {'run' if alone else 'study'} “{study.name}”",
         judgements=judge_all(evidence),
         summary=findings(results.scores),
         run=_facts(study, store),
         shortened=list(_shortened(study)),
-        notes=list(_notes(study, store)),
+        notes=[*_notes(study, store), *undrawn],
         scores=results.scores,
         tabled=[score for score in results.scores if _in_tables(runs, score)],
         absent=results.absent,
-        figures=[*study_figures(evidence), *figures],
+        figures=figures,
         paper_tables=[table(evidence) for table in PAPER_TABLES],
         published_layout=published_layout(evidence),
         files=[robustness_table(study)],
@@ -212,19 +216,27 @@ def _notes(study: Study, store: Store) -> Iterator[str]:
 
 def _mask_note(run: Run, grid: tuple[int, int]) -> str:
     """Say how sparse the masked days are: masks fall on views, which may be finer than the data."""
-    low, high = run.downstream.mask.ratio
+    mask = run.downstream.mask
+    low, high = mask.ratio
     hidden = f"{100 * high:.0f} %" if low == high else f"{100 * low:.0f} to {100 * high:.0f} %"
+    view, field = ("x".join(map(str, sides)) for sides in (run.views.crop, grid))
+    kind = "" if mask.shape.kind == "points" else f" in the shape of {mask.shape.kind}"
+    if mask.on == "grid":
+        return (
+            f"Masks fall on the data's own {field} grid, before resizing, which is not as "
+            f"published: {hidden} of each variable's {math.prod(grid):,} values are hidden{kind}."
+        )
     values, points = math.prod(run.views.crop), math.prod(grid)
     left = round((1 - high) * values)
-    view, field = ("x".join(map(str, sides)) for sides in (run.views.crop, grid))
-    note = f"Masks fall on the {view} view, after resizing, as published: with {hidden} hidden, "
-    if left >= points:
+    published = kind or ", as published"
+    note = f"Masks fall on the {view} view, after resizing{published}: with {hidden} hidden, "
+    if left >= points and not kind:
         return note + (
             f"the {left:,} values left of each variable still determine its {field} field of "
             f"{points:,}. Sparser observations are a harder task."
         )
     fewest = "" if low == high else "as few as "
     return note + (
-        f"{fewest}{left:,} of each variable's {values:,} values are left, fewer than the "
-        f"{points:,} of its {field} field."
+        f"{fewest}{left:,} of each variable's {values:,} values are left; its {field} field has "
+        f"{points:,}."
     )

@@ -34,7 +34,7 @@ def page_figures(run: Run, folder: RunFolder, results: Results) -> Iterator[Repo
     """Yield every figure of an evaluated run, in the order within its section."""
     yield from _loss_figures(run, folder)
     yield from _map_figures(run, results)
-    yield from _lead_figures(results)
+    yield from lead_figures(results)
     yield from _embedding_figures(run, results)
     for trial in trials(run):
         if (counts := results.arrays.get(f"confusion-{trial.name}")) is not None:
@@ -94,7 +94,8 @@ def _map_figures(run: Run, results: Results) -> Iterator[ReportFigure]:
             )
 
 
-def _lead_figures(results: Results) -> Iterator[ReportFigure]:
+def lead_figures(results: Results) -> Iterator[ReportFigure]:
+    """Yield the scores of each forecast setting by lead time, of all variables and of each."""
     scores = pd.DataFrame(
         {
             "label": score.model,

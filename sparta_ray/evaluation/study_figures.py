@@ -34,11 +34,20 @@ SECTION = "The paper's figures"
 Figures = Iterator[ReportFigure]
 
 
-def study_figures(evidence: Evidence) -> Figures:
-    """Yield every numbered figure that the runs allow, then the robustness curves."""
-    for draw in PAPER_FIGURES:
-        yield from draw(evidence.study)
-    yield from robustness(evidence.study)
+def study_figures(evidence: Evidence) -> tuple[list[ReportFigure], list[str]]:
+    """Return the numbered figures and the robustness curves, and a note on those not drawn."""
+    figures, missing = [], []
+    for number, draw in PAPER_FIGURES.items():
+        drawn = list(draw(evidence.study))
+        figures += drawn
+        missing += [] if drawn else [number]
+    notes = []
+    if missing:
+        notes.append(
+            f"Figures {', '.join(missing)} of the documents are not drawn: the runs that they "
+            "show are not here."
+        )
+    return [*figures, *robustness(evidence.study)], notes
 
 
 def figure_3_1(study: Study) -> Figures:
@@ -144,10 +153,14 @@ def figure_17(study: Study) -> Figures:
     yield from _distances(study, "17", 2, LATE)
 
 
-PAPER_FIGURES: tuple[Callable[[Study], Figures], ...] = (
-    figure_3_1, figure_3_2, figure_3_3, figure_3_4, figure_3_5, figure_7, figure_8, figure_9,
-    figure_10, figure_11, figure_12, figure_13, figure_14, figure_15, figure_16, figure_17,
-)  # fmt: skip
+PAPER_FIGURES: dict[str, Callable[[Study], Figures]] = {
+    draw.__name__.removeprefix("figure_").replace("_", "."): draw
+    for draw in (
+        figure_3_1, figure_3_2, figure_3_3, figure_3_4, figure_3_5, figure_7, figure_8, figure_9,
+        figure_10, figure_11, figure_12, figure_13, figure_14, figure_15, figure_16, figure_17,
+    )
+}  # fmt: skip
+"""The figures by their numbers."""
 
 
 def robustness(study: Study) -> Figures:

@@ -29,6 +29,10 @@ def small_results(run):
         windows = Windows(Subject("forecast", model, "lookback30_stride1", 7), days, 25)
         value = 10.0 + (run.seed if model == "sparta" else 0)
         results.add([windows.mean("rrmse", np.full(60, value), "%")])
+        parts = np.full(60, 0.25), np.ones(60)
+        of_t2m = {"variable": "2m_temperature"}
+        results.add([windows.sums("rmse", "root mean", *parts, units="K", **of_t2m)])
+        results.add([windows.sums("acc", "mean", *parts, **of_t2m)])
     results.add([Windows(Subject("classification", "majority"), days).mean("accuracy", days / 60)])
     for kind in run.models:
         results.costs[kind] = Cost(38_512, 77, 1e13)
