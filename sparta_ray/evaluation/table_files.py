@@ -64,7 +64,7 @@ def of_paper_table(table: PaperTable, comparable: bool) -> PlainTable:
         costs = (cost.parameters, cost.steps, cost.flop / 1e15) if cost else (None,) * 3
         for column, cell in zip(table.columns, row.cells, strict=True):
             record = cell_record(cell)
-            if not comparable and record["published"] is not None:
+            if (table.other_data or not comparable) and record["published"] is not None:
                 record["difference"] = None
                 record["reason"] = "; ".join(
                     filter(None, [record["reason"], "other data than the paper's"])
