@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from sparta_ray.evaluation.display import PUBLISHED_NAMES, in_sentence
+from sparta_ray.evaluation.display import PUBLISHED_NAMES, in_sentence, setting_name
 from sparta_ray.evaluation.evidence import Evidence, Question
 from sparta_ray.evaluation.paper_tables import LEADS, SETTINGS
 from sparta_ray.evaluation.score_record import Better
@@ -26,6 +26,7 @@ class Claim:
         questions: The scores that decide.
         better: Which direction is better.
         margin: For a claim that the two are alike: the largest relative difference.
+        their_setting: The other's form of forecast, where it is not the questions' own.
     """
 
     statement: str
@@ -35,6 +36,7 @@ class Claim:
     questions: Questions
     better: Better = "lower"
     margin: float | None = None
+    their_setting: str | None = None
 
 
 def claims(evidence: Evidence) -> Iterator[Claim]:
@@ -44,6 +46,7 @@ def claims(evidence: Evidence) -> Iterator[Claim]:
     yield from _FUSION
     yield from _own_variants(evidence)
     yield from _baselines(evidence)
+    yield from _own_forecasts(evidence)
 
 
 def _forecasts(*settings: str) -> Questions:
@@ -197,11 +200,38 @@ def _own_variants(evidence: Evidence) -> Iterator[Claim]:
 
 
 def _baselines(evidence: Evidence) -> Iterator[Claim]:
-    models = [
-        member for members in map(evidence.study.names, evidence.study.members)
-        for member in members.values()
-    ]  # fmt: skip
-    for model in dict.fromkeys(models):
+    for model in _models(evidence):
         for baseline in ("persistence", "climatology"):
             statement = f"Forecasts of {in_sentence(model)} beat {baseline}"
             yield Claim(statement, "", model, baseline, _all_forecasts)
+
+
+def _own_forecasts(evidence: Evidence) -> Iterator[Claim]:
+    """Ask of forecasts in other forms than the published ones, at every lead of the tables."""
+    published = [setting for setting in SETTINGS if evidence.leads(setting)]
+    for setting in evidence.settings:
+        if setting in SETTINGS:
+            continue
+        for model in _models(evidence):
+            whose = f"Forecasts of {in_sentence(model)}, {setting_name(setting)},"
+            at_all_leads = _at_all_leads(setting)
+            for baseline in ("persistence", "climatology"):
+                yield Claim(f"{whose} beat {baseline}", "", model, baseline, at_all_leads)
+            for theirs in published:
+                yield Claim(
+                    f"{whose} beat those with {setting_name(theirs)}",
+                    *("", model, model, at_all_leads),
+                    their_setting=theirs,
+                )
+
+
+def _at_all_leads(setting: str) -> Questions:
+    return lambda evidence: [
+        Question("forecast", "rrmse", setting, lead) for lead in evidence.leads(setting)
+    ]
+
+
+def _models(evidence: Evidence) -> list[str]:
+    """Return what the trained models of a study are called."""
+    members = map(evidence.study.names, evidence.study.members)
+    return list(dict.fromkeys(name for names in members for name in names.values()))

@@ -1,6 +1,6 @@
 """What a study has to say on one question: the score, its interval, or why there is none."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -17,7 +17,7 @@ from sparta_ray.evaluation.uncertainty import (
     interval_of,
     spread_over_seeds,
 )
-from sparta_ray.evaluation.window_sums import WindowSums
+from sparta_ray.evaluation.window_sums import WindowSums, on_common_windows
 
 WITHOUT_WINDOWS = "this score is not made of windows"
 """Why a score has no interval."""
@@ -99,22 +99,28 @@ class Evidence:
         question: Question,
         better: Better,
         margin: float | None = None,
+        their_setting: str | None = None,
     ) -> Comparison:
         """Compare two variants on the same windows, or say why that cannot be done.
 
         With a `margin` it is asked whether they are alike (`compare_alike`), not which is better.
+        With `their_setting` the other answers the same question of that form of forecast, and the
+        windows that both have are compared.
         """
-        for variant in (ours, theirs):
-            if (variant, question) not in self._scores:
-                reason = f"{variant}: {self.why_none(variant, question)}"
+        their_question = replace(question, setting=their_setting or question.setting)
+        keys = (ours, question), (theirs, their_question)
+        for variant, asked in keys:
+            if (variant, asked) not in self._scores:
+                reason = f"{variant}: {self.why_none(variant, asked)}"
                 return Comparison(None, Interval(None, None), "not compared", reason)
-        sides = [self._windows.get((variant, question)) for variant in (ours, theirs)]
-        if sides[0] is None or sides[1] is None:
-            reason = WITHOUT_WINDOWS
-            return Comparison(None, Interval(None, None), "not compared", reason)
+        our_windows, their_windows = (self._windows.get(key) for key in keys)
+        if our_windows is None or their_windows is None:
+            return Comparison(None, Interval(None, None), "not compared", WITHOUT_WINDOWS)
+        if their_setting is not None:
+            our_windows, their_windows = on_common_windows(our_windows, their_windows)
         if margin is not None:
-            return compare_alike(sides[0], sides[1], margin, self.bootstrap)
-        return compare(sides[0], sides[1], better, self.bootstrap)
+            return compare_alike(our_windows, their_windows, margin, self.bootstrap)
+        return compare(our_windows, their_windows, better, self.bootstrap)
 
     def cost(self, variant: str) -> Cost | None:
         """Return what a variant took to train."""

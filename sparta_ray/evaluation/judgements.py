@@ -2,7 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from sparta_ray.evaluation.claims import Claim, claims
 from sparta_ray.evaluation.display import lead_name, setting_name
@@ -41,9 +41,11 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
     on none. It does not hold if it is worse on some and better on none; with both it is mixed.
     Otherwise the two cannot be told apart. A claim that two are alike holds if they are.
     """
-    sides = claim.ours, claim.theirs
+    how: dict[str, Any] = {
+        "better": claim.better, "margin": claim.margin, "their_setting": claim.their_setting
+    }  # fmt: skip
     found = [
-        (_words(question), evidence.compare(*sides, question, claim.better, claim.margin))
+        (_words(question), evidence.compare(claim.ours, claim.theirs, question, **how))
         for question in claim.questions(evidence)
     ]
     compared = [comparison for _, comparison in found if comparison.verdict != "not compared"]

@@ -93,7 +93,7 @@ def compare(
         config: How intervals are drawn.
     """
     nothing = Interval(None, None)
-    if not np.array_equal(ours[0].days, theirs[0].days):
+    if not len(ours[0].days) or not np.array_equal(ours[0].days, theirs[0].days):
         return Comparison(None, nothing, "not compared", "they were scored on other windows")
     our_seeds, their_seeds = _by_replicate(ours, better), _by_replicate(theirs, better)
     difference = float(np.mean(our_seeds) - np.mean(their_seeds))

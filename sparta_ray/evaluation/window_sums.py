@@ -3,8 +3,9 @@
 Legend: P sums, W windows, R draws, V variables, X × Y grid.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Any, Literal
 
 import numpy as np
@@ -37,6 +38,18 @@ class WindowSums:
     form: Form
     days: NDArray[np.float64]
     sums: NDArray[np.float64]
+
+
+def on_common_windows(*sides: Sequence[WindowSums]) -> list[list[WindowSums]]:
+    """Return every side's scores on the windows that all of them have, maybe none."""
+    days = reduce(np.intersect1d, (found.days for side in sides for found in side))
+    return [[_of_days(found, days) for found in side] for side in sides]
+
+
+def _of_days(found: WindowSums, days: NDArray[np.float64]) -> WindowSums:
+    sums = found.sums[:, np.isin(found.days, days)]
+    value = float(combine(found.form, sums.sum(axis=1))) if len(days) else found.score.value
+    return WindowSums(replace(found.score, value=value), found.form, days, sums)
 
 
 def combine(form: Form, sums: Floats) -> NDArray[np.float64]:

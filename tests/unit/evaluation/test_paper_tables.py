@@ -9,7 +9,7 @@ import pytest
 
 from sparta_ray.config import ConfigError, from_tree
 from sparta_ray.evaluation.config import BootstrapConfig
-from sparta_ray.evaluation.display import PUBLISHED_NAMES
+from sparta_ray.evaluation.display import PUBLISHED_NAMES, setting_name
 from sparta_ray.evaluation.evidence import Evidence, Question
 from sparta_ray.evaluation.judgements import judge_all
 from sparta_ray.evaluation.paper_tables import PAPER_TABLES, published_layout
@@ -23,7 +23,8 @@ from sparta_ray.evaluation.results import Results
 from sparta_ray.evaluation.score_record import Subject
 from sparta_ray.evaluation.study import Member, Study, _checked, _variants, variant_name
 from sparta_ray.evaluation.table_files import of_judgements, of_paper_table
-from sparta_ray.evaluation.window_sums import Windows
+from sparta_ray.evaluation.uncertainty import compare
+from sparta_ray.evaluation.window_sums import Windows, on_common_windows
 from sparta_ray.run import Run
 from sparta_ray.run_folder import RunFolder
 
@@ -325,6 +326,45 @@ def test_what_the_paper_says_in_its_text_is_what_its_tables_say():
             assert judgement.outcome == "holds", name
     alike = next(j for j in found.values() if j.claim.margin)
     assert alike.explanation == "Alike in the one comparison."
+
+
+def test_another_form_of_forecast_is_judged_at_every_lead_beside_baselines_and_the_published():
+    def scored(model, setting, days, by_lead):
+        windows = [Windows(Subject("forecast", model, setting, 0), days, lead) for lead in by_lead]
+        values = by_lead.values()
+        return [
+            each.mean("rrmse", np.full(len(days), v))
+            for each, v in zip(windows, values, strict=True)
+        ]
+
+    every, later = np.arange(300.0), np.arange(20.0, 300.0)  # the published form looks further back
+    results = Results()
+    for setting, days in (("lookback30_stride1", later), ("anomalies", every)):
+        results.add(scored("persistence", setting, days, {1: 1.0, 5: 4.0, 25: 5.0}))
+        results.add(scored("climatology", setting, days, {1: 3.0, 5: 3.0, 25: 3.0}))
+    results.add(scored("sparta", "lookback30_stride1", later, {1: 2.5, 5: 3.5, 25: 4.0}))
+    results.add(scored("sparta", "anomalies", every, {1: 2.0, 5: 2.0, 25: 3.5}))
+    run = run_of(
+        "sparta_early", downstream={"forecast": {"anomalies": {"kind": "anomaly_regression"}}}
+    )
+    own = Member("sparta_early", run, RunFolder("runs/a"), "print", results)
+    study = Evidence(Study("own", "runs", (own,), {}), BootstrapConfig())
+    found = {j.claim.statement: j for j in judge_all(study)}
+    whose = "Forecasts of SPARTA early fusion, anomalies, beat"
+    assert found[f"{whose} persistence"].explanation == "Of 3 comparisons, better in 2, worse in 1."
+    assert found[f"{whose} climatology"].outcome == "mixed"
+    published = found[f"{whose} those with {setting_name('lookback30_stride1')}"]
+    assert published.outcome == "holds"
+    assert [round(c.difference, 6) for _, c in published.comparisons] == [-0.5, -1.5, -0.5]
+
+
+def test_forms_of_forecast_without_common_windows_are_not_compared():
+    sides = [
+        [Windows(Subject("forecast", "sparta", setting, 0), days, 1).mean("rrmse", np.ones(9))]
+        for setting, days in (("a", np.arange(9.0)), ("b", np.arange(9.0) + 50))
+    ]
+    found = compare(*on_common_windows(*sides), "lower", BootstrapConfig())
+    assert (found.verdict, found.difference) == ("not compared", None)
 
 
 def test_a_studys_own_variants_are_compared_with_sparta():
