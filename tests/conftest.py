@@ -80,7 +80,6 @@ def make_store(tmp_path_factory):
             provenance={"recipe": recipe, "simulated": True},
         )
         path = str(path or tmp_path_factory.mktemp("store") / "tiny.zarr")
-        recipe["cache"] = {"folder": f"{path}.cache"}
         store_writer.write_template(path, layout)
         for shard in range(layout.shards):
             start, stop = layout.shard_days(shard)

@@ -17,6 +17,7 @@ from ray.data import ActorPoolStrategy, Datasource, ReadTask
 from ray.data.block import BlockMetadata
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from sparta_ray.data.block_cache import CacheConfig
 from sparta_ray.data.compact import BatchConfig, CompactBatch, Needs, build_batch
 from sparta_ray.data.locality import Days
 from sparta_ray.data.masking import MaskConfig
@@ -42,6 +43,7 @@ class BatchRecipe:
         schedule: Which unit stands at which position.
         needs: Which parts of a row the stage looks at.
         batches: How batches travel.
+        cache: What a node keeps of the store's fields.
     """
 
     store: str
@@ -53,6 +55,7 @@ class BatchRecipe:
     schedule: Schedule
     needs: Needs
     batches: BatchConfig = field(default_factory=BatchConfig)
+    cache: CacheConfig = field(default_factory=CacheConfig)
 
 
 @dataclass
@@ -71,7 +74,7 @@ class BatchBuilder:
     _store: Store = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._store = Store(self.recipe.store)
+        self._store = Store(self.recipe.store, self.recipe.cache)
         self._plan = lru_cache(maxsize=2)(self._make_plan)
 
     def build(self, position: int) -> CompactBatch:

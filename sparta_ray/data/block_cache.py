@@ -28,7 +28,7 @@ class CacheConfig:
     """What a node keeps of the fields it has read, where they lie elsewhere.
 
     That is the source, with ``data.mode: stream``; or a prepared store in a bucket, of which all or
-    nothing is kept, as it was prepared with these settings.
+    nothing is kept.
 
     Attributes:
         mb: Most MiB of the fields of a store that are kept on a node, for all its processes.

@@ -6,7 +6,6 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from sparta_ray.config import from_tree
 from sparta_ray.data.block_cache import BlockCache, CacheConfig
 from sparta_ray.data.layout import StoreLayout
 from sparta_ray.data.readers import Fields, Reader
@@ -81,18 +80,19 @@ class CachedReader:
         return self._read_fields(max(0, start), stop)
 
 
-def keep_on_node(reader: Reader, layout: StoreLayout, fingerprint: str) -> Reader:
+def keep_on_node(
+    reader: Reader, layout: StoreLayout, fingerprint: str, config: CacheConfig
+) -> Reader:
     """Return a reader that keeps what is read of a store, if the node may and can keep all of it.
 
     Batches are drawn from all days: with room for a part only, most blocks would be read again.
 
     Args:
         reader: Of a store in a bucket.
-        layout: What it holds, with the recipe that it was made from.
+        layout: What it holds.
         fingerprint: Of its fields, which nobody changes without changing it.
+        config: The node's cache.
     """
-    recipe = layout.provenance.get("recipe", {})
-    config = from_tree(CacheConfig, recipe.get("cache", {}), "the recipe of the store")
     if layout.bytes > config.bytes:
         return reader
     try:
@@ -103,5 +103,5 @@ def keep_on_node(reader: Reader, layout: StoreLayout, fingerprint: str) -> Reade
             config,
             needed=False,
         )
-    except OSError:  # such as a folder of the machine that prepared it; reading works without
+    except OSError:  # a folder that cannot be made here; reading works without
         return reader

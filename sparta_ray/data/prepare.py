@@ -42,7 +42,7 @@ def prepare(config: DataConfig) -> Store:
                 pending = [n for n in range(recipe.layout.shards) if n not in finished]
                 finish(recipe, finished | _write_shards(recipe, pending))
     record_settings(config)
-    return Store(config.store)
+    return Store(config.store, config.cache)
 
 
 def _is_complete(config: DataConfig) -> bool:

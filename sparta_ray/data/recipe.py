@@ -30,7 +30,6 @@ from sparta_ray.data.splits import Split, SplitConfig, split_days
 from sparta_ray.grids import Grid, GridConfig, SourceGrid
 
 _INCIDENTAL = (
-    "cache",
     "source.retry",
     "source.anonymous",
     "source.options",
@@ -286,7 +285,7 @@ def check_source(provenance: dict[str, Any], recipe: Recipe) -> None:
 def kept_settings(config: DataConfig) -> dict[str, Any]:
     """Return the settings that are kept in a store."""
     settings = to_tree(config)
-    del settings["store"], settings["memory_mb"]
+    del settings["store"], settings["memory_mb"], settings["cache"]
     del settings["split"]["validation"]  # only the training days enter the store
     return settings
 

@@ -149,7 +149,7 @@ def finish(recipe: Recipe, shards: dict[int, FinishedShard]) -> None:
 
 
 def record_settings(config: DataConfig) -> None:
-    """Let a finished store stream as `config` now says, such as with another cache."""
+    """Let a finished store stream as `config` now says, such as with other credentials."""
     meta = read_meta(config.store)
     assert meta is not None
     if config.mode == "stream" and meta["provenance"]["recipe"] != kept_settings(config):

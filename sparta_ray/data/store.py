@@ -15,6 +15,7 @@ import zarr
 from numpy.typing import NDArray
 
 from sparta_ray.config import ConfigError
+from sparta_ray.data.block_cache import CacheConfig
 from sparta_ray.data.cached_reader import keep_on_node
 from sparta_ray.data.layout import StoreLayout
 from sparta_ray.data.readers import Fields, Reader, open_reader
@@ -50,8 +51,12 @@ def read_meta(path: str) -> dict[str, Any] | None:
 class Store:
     """A complete store, opened for reading; cheap to open and to send to another process."""
 
-    def __init__(self, path: str):
-        """Open the store at `path`.
+    def __init__(self, path: str, cache: CacheConfig | None = None):
+        """Open a store.
+
+        Args:
+            path: Where it is.
+            cache: What this node may keep of its fields if they lie elsewhere.
 
         Raises:
             ConfigError: There is none, or its preparation is not finished.
@@ -63,14 +68,14 @@ class Store:
             raise ConfigError(
                 f"the store at {path} is not complete; run jobs/prepare_data.py again to continue"
             )
-        self.path = path
+        self.path, self._cache = path, cache or CacheConfig()
         self.provenance: dict[str, Any] = meta["provenance"]
         self.fingerprint: str = meta["fingerprint"]
         self.training_days: int = meta["training_days"]
         self.statistics = Statistics.from_json(meta["statistics"])
 
-    def __reduce__(self) -> tuple[type["Store"], tuple[str]]:
-        return Store, (self.path,)
+    def __reduce__(self) -> tuple[type["Store"], tuple[str, CacheConfig]]:
+        return Store, (self.path, self._cache)
 
     def __len__(self) -> int:
         return len(self.days)
@@ -147,11 +152,11 @@ class Store:
         if self.provenance.get("recipe", {}).get("mode") == "stream":
             from sparta_ray.data.stream import open_stream  # it knows recipes, which know stores
 
-            return open_stream(self.path, self.layout, self.fingerprint)
+            return open_stream(self.path, self.layout, self.fingerprint, self._cache)
         reader = open_reader(self.path, self._array)
         if is_local(self.path):
             return reader
-        return keep_on_node(reader, self.layout, self.fingerprint)
+        return keep_on_node(reader, self.layout, self.fingerprint, self._cache)
 
     @cached_property
     def _group(self) -> zarr.Group:

@@ -24,13 +24,16 @@ def stream_block(read_chunk: int) -> int:
     return -(-BLOCK_STEPS // read_chunk) * read_chunk
 
 
-def open_stream(path: str, layout: StoreLayout, fingerprint: str) -> CachedReader:
+def open_stream(
+    path: str, layout: StoreLayout, fingerprint: str, cache_config: CacheConfig
+) -> CachedReader:
     """Return the reader of a store without fields; its source is opened when it is first needed.
 
     Args:
         path: Where the store is.
         layout: What it holds, with the recipe that it was made from.
         fingerprint: Of the fields that were seen when it was prepared.
+        cache_config: The node's cache.
 
     Raises:
         ConfigError: On reading, if the source is no longer the one that was prepared.
@@ -51,7 +54,7 @@ def open_stream(path: str, layout: StoreLayout, fingerprint: str) -> CachedReade
         lambda start, stop: recipe().read_fields(start, stop),
         layout,
         fingerprint,
-        config.cache,
+        cache_config,
         block_steps,
         offset,
     )

@@ -100,7 +100,7 @@ def fresh_model(run: Run, trial: Trial) -> nn.Module:
     downstream, embedding = run.downstream, run.model.embedding
     match trial.task:
         case "forecast":
-            store = Store(run.data.store)
+            store = Store(run.data.store, run.data.cache)
             points = len(store.variables) * math.prod(store.grid)
             return build_forecaster(embedding, points, downstream.forecast[trial.setting])
         case "diffusion":
@@ -113,7 +113,7 @@ def fresh_model(run: Run, trial: Trial) -> nn.Module:
 
 def train_trial(run: Run, trial: Trial, on_epoch: OnEpoch, device: torch.device) -> nn.Module:
     """Train a trial on the downstream training days, watching the validation days."""
-    store = Store(run.data.store)
+    store = Store(run.data.store, run.data.cache)
     latents = Latents(
         Embedder.from_pretrained(run.path, trial.model, device),
         store,

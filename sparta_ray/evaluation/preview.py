@@ -64,7 +64,7 @@ def preview(run: Run, rows: int = 3, variables: Sequence[str] = ()) -> Figure:
     Raises:
         ConfigError: The store is not finished, does not fit the run, or lacks a variable.
     """
-    store = Store(run.data.store)
+    store = Store(run.data.store, run.data.cache)
     check_run(run, store.days, store.grid)
     wanted = tuple(variables) or store.variables[:1]
     if unknown := [label for label in wanted if label not in store.variables]:

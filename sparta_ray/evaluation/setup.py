@@ -39,7 +39,7 @@ class Setup:
     @cached_property
     def store(self) -> Store:
         """The run's fields."""
-        return Store(self.run.data.store)
+        return Store(self.run.data.store, self.run.data.cache)
 
     @cached_property
     def truth(self) -> Truth:

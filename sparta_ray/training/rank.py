@@ -69,7 +69,7 @@ class Worker:
         self.rank, self.ranks = context.get_world_rank(), context.get_world_size()
         self.device = ray.train.torch.get_device()
         self.precision = resolve_precision(run.training.precision, self.device)
-        self.store = Store(run.data.store)
+        self.store = Store(run.data.store, run.data.cache)
         self.folder = RunFolder(run.path)
         threads = run.scaling.threads_per_worker or max(1, int(run.scaling.cpus_per_worker))
         torch.set_num_threads(threads)
@@ -222,6 +222,7 @@ class Worker:
             schedule=schedule(run, stage, len(self.store)),
             needs=needs(stage, run.training.contrastive),
             batches=run.batches,
+            cache=run.data.cache,
         )
 
     def _end_epoch(

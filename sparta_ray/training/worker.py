@@ -85,7 +85,7 @@ def train_watched(
         ConfigError: As of `train`.
         KeyboardInterrupt: It was told to stop.
     """
-    folder, store = RunFolder(run.path), Store(run.data.store)
+    folder, store = RunFolder(run.path), Store(run.data.store, run.data.cache)
     settle(folder, allowed.older_checkpoint)
     row = row_bytes(len(store.variables), store.grid, run.views, run.mask, run.batches)
     check_object_store(run, row, nodes_now())

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from math import prod
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from sparta_ray.models.sparta import ModelConfig
 from sparta_ray.ranks import gather_objects, gather_rows, mean_over_ranks, world
 from sparta_ray.shares import rank_rows
 from sparta_ray.training.accumulate import accumulate
+from sparta_ray.training.checkpoint import capture, load_state, restore, save_state
 from sparta_ray.training.loop import StageLoop, StageState, seeded_losses
 from sparta_ray.training.plateau import PlateauConfig
 from sparta_ray.training.stages import (
@@ -39,7 +41,7 @@ from sparta_ray.training.stages import (
     model_kind,
 )
 
-pytestmark = pytest.mark.timeout(360)  # three processes start, on however few cores
+pytestmark = pytest.mark.timeout(600)  # three processes start, on however few cores
 
 V, GRID = 3, (64, 32)
 VIEWS = ViewConfig(resize=(72, 40), crop=(68, 36), filter=3)
@@ -48,15 +50,11 @@ STAGES = {
     stage.kind: stage
     for stage in (PretrainStage(), JointStage(alpha_decay=0.3), DecodeStage(), AutoencoderStage())
 }
+ATTENTION = replace(MODEL, fusion=AttentionFusionConfig(heads=4))
+GRAPH = replace(MODEL, fusion=GraphFusionConfig(edges=(("c", "a"),)))
 VARIANTS = {
-    "attention": (
-        replace(MODEL, fusion=AttentionFusionConfig(heads=4)),
-        ContrastiveConfig(loss=SupervisedContrastive()),
-    ),
-    "graph": (
-        replace(MODEL, fusion=GraphFusionConfig(edges=(("c", "a"),))),
-        ContrastiveConfig(loss=SoftContrastive()),
-    ),
+    "attention": (ATTENTION, ContrastiveConfig(loss=SupervisedContrastive())),
+    "graph": (GRAPH, ContrastiveConfig(loss=SoftContrastive())),
     "barlow_twins": (MODEL, ContrastiveConfig(loss=BarlowTwins())),
     "adjacent": (MODEL, ContrastiveConfig(loss=AdjacentPositives())),
     "switches": (  # and area weights
@@ -64,9 +62,18 @@ VARIANTS = {
         ContrastiveConfig(cycle_normalise=True),
     ),
 }
+FUSIONS = {
+    ("pretrain", "attention"): (ATTENTION, ContrastiveConfig()),
+    ("decode", "graph"): (GRAPH, ContrastiveConfig()),
+}
+"""Late fusions in other stages; among `VARIANTS` they are in the joint one."""
+
 AREA = torch.linspace(0.1, 1.9, GRID[1], dtype=torch.float64)
 ROWS = (5, 8)  # neither divides by 2 and 3; of three ranks one has a single row of the five
 SCHEDULE = Schedule(epochs=2, train_steps=10, validation_steps=1)
+HALF = 8
+"""Where a run is interrupted: within an epoch."""
+CONTINUED = ("joint", "decode")  # between them all that a state holds; tests/faults has the rest
 
 
 def module_of(kind, dtype):
@@ -76,8 +83,8 @@ def module_of(kind, dtype):
     goes, and no two orders of adding agree for long.
     """
     torch.manual_seed(1)
-    stage = STAGES.get(kind, STAGES["joint"])
-    config, contrastive = VARIANTS.get(kind, (MODEL, ContrastiveConfig()))
+    stage = STAGES.get(kind[0] if kind in FUSIONS else kind, STAGES["joint"])
+    config, contrastive = (VARIANTS | FUSIONS).get(kind, (MODEL, ContrastiveConfig()))
     model = build_model(model_kind(stage), "abc", GRID, config)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -116,7 +123,7 @@ def one_step(kind, rows):
     """Return the losses of a step in float64, its gradients, the state after, and validation."""
     module = module_of(kind, torch.float64)
     forward = distributed(module).train()
-    views = views_of(rows, VARIANTS.get(kind, (MODEL,))[0].channels(V))
+    views = views_of(rows, (VARIANTS | FUSIONS).get(kind, (MODEL,))[0].channels(V))
     torch.manual_seed(7)
     terms = forward(views, 2, rows)
     terms["loss"].backward()
@@ -167,8 +174,16 @@ def compact_batch(position, precision):
     return {name: part[mine] for name, part in batch.items()}
 
 
-def curve(kind, precision, lr):
-    """Return the losses of two short epochs, what they report, and the statistics after them."""
+def curve(kind, precision, lr, saved=None, stop_at=None):
+    """Return the losses of two short epochs, what they report, and the statistics after them.
+
+    Args:
+        kind: Of the stage.
+        precision: Of weights and batches.
+        lr: Learning rate.
+        saved: A folder with the checkpoint to begin with.
+        stop_at: The step to end at.
+    """
     dtype = getattr(torch, precision)
     module, steps, epochs = module_of(kind, dtype), [], []
     loop = StageLoop(
@@ -179,17 +194,36 @@ def curve(kind, precision, lr):
         watched=compact_batch(10, precision),
         on_step=lambda report: steps.append(float(report.terms["loss"])),
         on_epoch=lambda _, report: epochs.append(report),
+        after_step=lambda state, _: state.position == stop_at,
     )
     state = StageState.start(module, lr, PlateauConfig())
-    batches = (compact_batch(position, precision) for position in range(len(SCHEDULE)))
-    loop.run(state, distributed(module), batches)
+    if saved is not None:
+        restore(state, load_state(Path(saved), "data"))
+    positions = range(state.position, len(SCHEDULE))
+    loop.run(
+        state, distributed(module), (compact_batch(position, precision) for position in positions)
+    )
     return {
+        "state": state,
         "losses": steps,
         "epochs": [
             {**epoch.losses, "gradient": epoch.gradient_norm, **epoch.health} for epoch in epochs
         ],
         "buffers": dict(module.named_buffers()),
     }
+
+
+def interrupt(folder):
+    """Leave the checkpoints of one process's runs that end half-way."""
+    for kind in CONTINUED:
+        state = curve(kind, "float64", 1e-3, stop_at=HALF)["state"]
+        Path(folder, kind).mkdir()
+        save_state(Path(folder, kind), capture(state, 0, "data", "float64"))
+
+
+def continued(kind, folder):
+    """Return the losses of a run that one process began, from where it was interrupted."""
+    return curve(kind, "float64", 1e-3, saved=f"{folder}/{kind}")["losses"]
 
 
 def joined():
@@ -208,16 +242,23 @@ def joined():
     }
 
 
-def everything():
+def everything(folder):
+    float32 = {kind: curve(kind, "float32", 1e-5) for kind in STAGES}
+    float64 = curve("joint", "float64", 1e-3)
+    for each in (*float32.values(), float64):
+        del each["state"]
     return {
         "joined": joined(),
         "steps": {
-            (kind, rows): one_step(kind, rows) for kind in [*STAGES, *VARIANTS] for rows in ROWS
+            (kind, rows): one_step(kind, rows)
+            for kind in [*STAGES, *VARIANTS, *FUSIONS]
+            for rows in ROWS
         },
         "parts": {rows: one_step_in_parts(rows, 3) for rows in ROWS},
         # At a larger rate one process strays by per cents if its weights change by a rounding.
-        "curves": {kind: curve(kind, "float32", 1e-5) for kind in STAGES},
-        "float64 curve": curve("joint", "float64", 1e-3),
+        "curves": float32,
+        "float64 curve": float64,
+        "continued": {kind: continued(kind, folder) for kind in CONTINUED},
     }
 
 
@@ -228,7 +269,7 @@ def run_rank(rank, folder):
         if rank < ranks:
             meeting = f"file://{folder}/meeting-{ranks}"
             dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=ranks)
-            result = everything()
+            result = everything(folder)
             torch.save(result, f"{folder}/{ranks}-{rank}.pt")
             dist.destroy_process_group()
 
@@ -237,8 +278,10 @@ def run_rank(rank, folder):
 def results(tmp_path_factory):
     """What one process computes under 1, and what each of 2 and 3 ranks does."""
     folder = tmp_path_factory.mktemp("ranks")
+    interrupt(folder)
     processes = torch.multiprocessing.spawn(run_rank, (str(folder),), nprocs=3, join=False)
-    alone = everything()
+    alone = everything(folder)
+    alone["whole"] = {kind: curve(kind, "float64", 1e-3)["losses"] for kind in CONTINUED}
     while not processes.join():
         pass
     return {1: [alone]} | {
@@ -254,7 +297,7 @@ EVERY_STAGE = pytest.mark.parametrize("kind", list(STAGES))
 
 
 @SEVERAL
-@pytest.mark.parametrize("kind", [*STAGES, *VARIANTS])
+@pytest.mark.parametrize("kind", [*STAGES, *VARIANTS, *FUSIONS], ids=str)
 @pytest.mark.parametrize("rows", ROWS)
 def test_losses_gradients_and_statistics_of_a_step(results, ranks, kind, rows):
     expected = results[1][0]["steps"][kind, rows]
@@ -300,6 +343,19 @@ def test_a_loss_curve_in_float64_and_what_its_epochs_report(results, ranks):
         assert_close(got["buffers"], expected["buffers"], rtol=1e-6, atol=1e-9)
         for ours, theirs in zip(got["epochs"], expected["epochs"], strict=True):
             assert ours == pytest.approx(theirs, rel=1e-6)
+
+
+@pytest.mark.parametrize("kind", CONTINUED)
+def test_a_run_of_one_process_continues_exactly(results, kind):
+    assert results[1][0]["continued"][kind] == results[1][0]["whole"][kind][HALF:]
+
+
+@SEVERAL
+@pytest.mark.parametrize("kind", CONTINUED)
+def test_a_run_of_one_process_continues_on_several_ranks(results, ranks, kind):
+    whole = results[1][0]["whole"][kind]
+    for result in results[ranks]:
+        assert result["continued"][kind] == pytest.approx(whole[HALF:], rel=1e-5)
 
 
 @SEVERAL

@@ -66,7 +66,8 @@ def test_streaming_from_the_source_gives_the_prepared_batches(
     assert prepare(data).fingerprint == Store(tiny.data.store).fingerprint
     assert not (tmp_path / "store.zarr" / "fields").exists()
     builder, start = BatchBuilder(recipe), len(recipe.schedule) - 6
-    batches = list(stream(replace(recipe, store=data.store), start, rank=0, ranks=1, builders=2))
+    streamed = replace(recipe, store=data.store, cache=cache)
+    batches = list(stream(streamed, start, rank=0, ranks=1, builders=2))
     assert len(batches) == 6
     for position, batch in enumerate(batches, start):
         assert_same(batch, builder.build(position))

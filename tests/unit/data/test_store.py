@@ -1,6 +1,5 @@
 import pickle
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import zarr
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sparta_ray.config import ConfigError
+from sparta_ray.data.block_cache import CacheConfig
 from sparta_ray.data.layout import StoreLayout
 from sparta_ray.data.readers import MappedReader
 from sparta_ray.data.retry import ReadError
@@ -18,7 +18,7 @@ from sparta_ray.data.store import Store, read_meta
 from sparta_ray.data.store_writer import (
     check_room,
     mark_complete,
-    record_recipe,
+    write_file,
     write_shard,
     write_template,
 )
@@ -94,14 +94,14 @@ def test_damage_of_a_local_store_is_not_hidden_by_what_was_read_before(make_stor
         Store(path).read(PICK)
 
 
-def bucket_store(make_store, tmp_path, monkeypatch, server, mb):
-    """Return the URL of a store in a bucket, of whose fields a node may keep so much."""
-    path = make_store(days=DAYS, training_days=240, path=tmp_path / "bucket" / "a.zarr")
-    recipe = read_meta(path)["provenance"]["recipe"]
-    record_recipe(path, recipe | {"cache": recipe["cache"] | {"mb": mb}})
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    return "gs://bucket/a.zarr"
+@pytest.fixture
+def bucket(make_store, tmp_path, monkeypatch):
+    """A store in a bucket, by URL, and its server."""
+    make_store(days=DAYS, training_days=240, path=tmp_path / "bucket" / "a.zarr")
+    with FakeGCS(tmp_path) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        yield "gs://bucket/a.zarr", server
 
 
 def asked(server):
@@ -109,61 +109,50 @@ def asked(server):
     return sum(count for name, count in server.served.items() if "/fields/c/" in name)
 
 
-def test_a_store_in_a_bucket_is_read_once_for_all_of_a_node(
-    make_store, tmp_path, monkeypatch, fields
-):
-    with FakeGCS(tmp_path) as server:
-        url = bucket_store(make_store, tmp_path, monkeypatch, server, mb=1)
-        assert_array_equal(Store(url).read(PICK), fields[PICK])
-        once = asked(server)
-        assert once > 0
-        assert_array_equal(Store(url).read(PICK), fields[PICK])  # as another process would
-        assert_array_equal(Store(url).read(np.array([398, 18])), fields[[398, 18]])  # their blocks
-        assert asked(server) == once
-        assert_array_equal(Store(url).read(np.array([100])), fields[[100]])
-        assert asked(server) > once
+def test_a_store_in_a_bucket_is_read_once_for_all_of_a_node(bucket, tmp_path, fields):
+    url, server = bucket
+    cache = CacheConfig(mb=1, folder=f"{tmp_path}/cache")
+    assert_array_equal(Store(url, cache).read(PICK), fields[PICK])
+    once = asked(server)
+    assert once > 0
+    other = pickle.loads(pickle.dumps(Store(url, cache)))  # as another process would
+    assert_array_equal(other.read(PICK), fields[PICK])
+    assert_array_equal(other.read(np.array([398, 18])), fields[[398, 18]])  # of the same blocks
+    assert asked(server) == once
+    assert_array_equal(other.read(np.array([100])), fields[[100]])
+    assert asked(server) > once
 
 
-def test_a_bucket_that_refuses_is_one_error_for_reader_and_writer(
-    make_store, tmp_path, monkeypatch
-):
-    with FakeGCS(tmp_path) as server:
-        url = bucket_store(make_store, tmp_path, monkeypatch, server, mb=1)
-        server.faults["bucket/a.zarr/zarr.json"] = ["unauthorised"] * 9
-        with pytest.raises(ConfigError, match=rf"cannot reach {url}: .*the credentials in the env"):
-            Store(url)
-        server.faults.clear()
-        layout = Store(url).layout
-        server.faults["bucket/b.zarr/zarr.json"] = [None] * 2 + ["unauthorised"] * 9
-        with pytest.raises(ConfigError, match=r"cannot reach gs://bucket/b\.zarr: "):
-            write_template("gs://bucket/b.zarr", layout)
+def test_a_bucket_that_refuses_is_one_error_for_reader_and_writer(bucket):
+    url, server = bucket
+    server.faults["bucket/a.zarr/zarr.json"] = ["unauthorised"] * 9
+    with pytest.raises(ConfigError, match=rf"cannot reach {url}: .*the credentials in the env"):
+        Store(url)
+    server.faults["bucket/a.zarr/shards/0.json"] = ["unauthorised"] * 9
+    with pytest.raises(ConfigError, match=rf"cannot reach {url}: "):
+        write_file(url, "shards/0.json", "{}")
 
 
 def test_a_store_that_a_node_cannot_keep_is_read_as_it_is_asked_for(
-    make_store, tmp_path, monkeypatch, weather
+    make_store, bucket, tmp_path, weather
 ):
+    url, server = bucket
     labels = ("2m_temperature", "geopotential@850", "specific_humidity@850")
     fields = weather(DAYS, labels, (24, 12))  # 1.4 MB
-    with FakeGCS(tmp_path) as server:
-        make = partial(make_store, grid=(24, 12), labels=labels)
-        url = bucket_store(make, tmp_path, monkeypatch, server, mb=1)
-        for _ in range(2):
-            before = asked(server)
-            assert_array_equal(Store(url).read(PICK), fields[PICK])
-            assert asked(server) > before
-    assert not (tmp_path / "bucket/a.zarr.cache").exists()
+    make_store(days=DAYS, labels=labels, grid=(24, 12), path=tmp_path / "bucket" / "large.zarr")
+    cache = CacheConfig(mb=1, folder=f"{tmp_path}/cache")
+    for _ in range(2):
+        before = asked(server)
+        store = Store(url.replace("a.zarr", "large.zarr"), cache)
+        assert_array_equal(store.read(PICK), fields[PICK])
+        assert asked(server) > before
+    assert not (tmp_path / "cache").exists()
 
 
-def test_a_node_without_the_folder_that_a_store_names_reads_all_the_same(
-    make_store, tmp_path, monkeypatch, fields
-):
+def test_a_node_that_cannot_make_the_caches_folder_reads_all_the_same(bucket, tmp_path, fields):
     (tmp_path / "file").touch()
-    with FakeGCS(tmp_path) as server:
-        url = bucket_store(make_store, tmp_path, monkeypatch, server, mb=1)
-        path = str(tmp_path / "bucket" / "a.zarr")
-        recipe = read_meta(path)["provenance"]["recipe"]
-        record_recipe(path, recipe | {"cache": {"folder": f"{tmp_path}/file/cache"}})
-        assert_array_equal(Store(url).read(PICK), fields[PICK])
+    cache = CacheConfig(folder=f"{tmp_path}/file/cache")
+    assert_array_equal(Store(bucket[0], cache).read(PICK), fields[PICK])
 
 
 def test_standardised_with_the_training_days_statistics(path, fields):
