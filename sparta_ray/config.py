@@ -5,7 +5,7 @@ import difflib
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
@@ -115,13 +115,23 @@ def to_yaml(config: Any) -> str:
     return yaml.safe_dump(to_tree(config), sort_keys=False)
 
 
-def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """List each path at which two config trees differ, as ``path: old -> new``."""
+def differences(
+    old: Mapping[str, Any], new: Mapping[str, Any], ignoring: Iterable[str] = ()
+) -> list[str]:
+    """List each path at which two config trees differ, as ``path: old -> new``.
+
+    Args:
+        old: A tree.
+        new: Another.
+        ignoring: Paths that do not count, with all that is below them.
+    """
     flat_old, flat_new = dict(_leaves(old)), dict(_leaves(new))
+    below = tuple(f"{path}." for path in ignoring)
     return [
         f"{path}: {flat_old.get(path, '(absent)')!r} -> {flat_new.get(path, '(absent)')!r}"
         for path in sorted(flat_old.keys() | flat_new.keys())
         if flat_old.get(path, "(absent)") != flat_new.get(path, "(absent)")
+        and not f"{path}.".startswith(below)
     ]
 
 
@@ -218,7 +228,7 @@ def _explain(error: ValidationError, schema: Any) -> Iterator[str]:
         if problem["type"] in ("unexpected_keyword_argument", "dataclass_exact_type"):
             yield f"  {path}: unknown key{_nearest(problem, schema)}"
         elif problem["type"] == "missing":
-            yield f"  {path}: required, but absent"
+            yield f"  {path}: required, but absent; write it there, or give --set {path}=…"
         else:
             message = problem["msg"].removeprefix("Value error, ")
             shown = f" (got {problem['input']!r})" if _is_short(problem["input"]) else ""

@@ -219,11 +219,7 @@ class RunFolder:
         if not self.exists("run.yaml"):
             return []
         recorded = yaml.safe_load(self.read("run.yaml"))
-        config = [
-            line
-            for line in differences(recorded["config"], to_tree(run))
-            if not line.startswith(FREE_TO_CHANGE)
-        ]
+        config = differences(recorded["config"], to_tree(run), FREE_TO_CHANGE)
         data = []
         if fingerprint is not None and recorded["data_fingerprint"] != fingerprint:
             data = [f"data fingerprint: {recorded['data_fingerprint']} -> {fingerprint}"]

@@ -251,11 +251,7 @@ def check_settings(meta: dict[str, Any], config: DataConfig) -> None:
     Raises:
         ConfigError: Lists what differs.
     """
-    changed = [
-        line
-        for line in differences(meta["provenance"]["recipe"], kept_settings(config))
-        if not line.startswith(_INCIDENTAL)
-    ]
+    changed = differences(meta["provenance"]["recipe"], kept_settings(config), _INCIDENTAL)
     if changed:
         raise ConfigError(
             f"the store {config.store} was prepared from something else:\n  "

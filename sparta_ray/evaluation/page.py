@@ -19,7 +19,7 @@ from sparta_ray.evaluation.paper_tables import PAPER_TABLES, published_layout
 from sparta_ray.evaluation.report import ReportContext, write_report
 from sparta_ray.evaluation.score_record import Score
 from sparta_ray.evaluation.study import Member, Study, read_study
-from sparta_ray.evaluation.study_figures import robustness_table, study_figures
+from sparta_ray.evaluation.study_figures import confusion_table, robustness_table, study_figures
 from sparta_ray.run import Run, downstream_splits, schedule, splits
 from sparta_ray.run_folder import RunFolder
 
@@ -74,7 +74,7 @@ def _context(study: Study) -> tuple[RunFolder, ReportContext]:
         figures=figures,
         paper_tables=[table(evidence) for table in PAPER_TABLES],
         published_layout=published_layout(evidence),
-        files=[robustness_table(study)],
+        files=[robustness_table(study), confusion_table(study)],
         cards=dict(model_cards(evidence)),
         evidence=evidence,
         simulated=bool(store.provenance["simulated"]),
@@ -175,11 +175,10 @@ def _settings_changed(run: Run) -> Iterator[tuple[str, str, str]]:
     left_out = [name for name in Run().downstream.forecast if name not in run.downstream.forecast]
     absent = tuple(f"downstream.forecast.{name}" for name in left_out)
     yield from ((path, "trained", "left out") for path in absent)
-    for line in differences(to_tree(Run()), to_tree(run)):
+    for line in differences(to_tree(Run()), to_tree(run), (*_STATED, *absent)):
         path, _, values = line.partition(": ")
         published, _, ours = values.partition(" -> ")
-        if not path.startswith((*_STATED, *absent)):
-            yield path, published.strip("'"), ours.strip("'")
+        yield path, published.strip("'"), ours.strip("'")
 
 
 def _notes(study: Study, store: Store) -> Iterator[str]:

@@ -144,7 +144,11 @@ def write_report(folder: Path, context: ReportContext) -> Path:
     """Write the page, its numbers, a twin of every table and the model cards; return its path."""
     folder.mkdir(parents=True, exist_ok=True)
     sections = _sections(context)
-    _write_tables(folder, context, sections)
+    tables = _plain_tables(context, sections)
+    for name, content in (file for table in tables for file in table.files()):
+        _write(folder / "tables" / name, content)
+    layout = {"comparable": not context.simulated, **context.published_layout}
+    _write(folder / "tables" / "published_layout.json", json.dumps(layout, indent=1) + "\n")
     for name, card in context.cards.items():
         _write(folder / "models" / name, card)
     records = [dataclasses.asdict(score) for score in context.scores]
@@ -155,6 +159,7 @@ def write_report(folder: Path, context: ReportContext) -> Path:
         "shortened": [list(entry) for entry in context.shortened],
         "scores": records,
         "absent": [dataclasses.asdict(absent) for absent in context.absent],
+        "tables": {table.name: table.records for table in tables},
     }
     text = json.dumps(metrics, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / "metrics.json").write_text(text + "\n", encoding="utf-8")
@@ -167,20 +172,15 @@ def write_report(folder: Path, context: ReportContext) -> Path:
     return page
 
 
-def _write_tables(folder: Path, context: ReportContext, sections: Sequence["_Section"]) -> None:
-    """Write every table of the page into ``tables`` as Markdown, CSV and JSON."""
-    comparable = not context.simulated
-    tables = [of_paper_table(table, comparable) for table in context.paper_tables]
+def _plain_tables(context: ReportContext, sections: Sequence["_Section"]) -> list[PlainTable]:
+    """Return every table of the page, and those that only stand beside it."""
+    tables = [of_paper_table(table, not context.simulated) for table in context.paper_tables]
     tables += context.files
     if context.judgements:
         tables.append(of_judgements(context.judgements))
     for section in sections:
         tables += [of_score_table(table, section.heading) for table in section.tables]
-    for table in tables:
-        for name, content in table.files():
-            _write(folder / "tables" / name, content)
-    layout = {"comparable": comparable, **context.published_layout}
-    _write(folder / "tables" / "published_layout.json", json.dumps(layout, indent=1) + "\n")
+    return tables
 
 
 def _write(path: Path, content: str) -> None:

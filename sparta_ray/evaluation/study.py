@@ -193,8 +193,7 @@ def _variants(runs: Sequence[Run]) -> list[str]:
 
 def _unlike(first: Run, second: Run) -> list[str]:
     """Return the settings in which two runs are different variants."""
-    lines = differences(to_tree(first), to_tree(second))
-    return [line for line in lines if not line.startswith(_SAME_VARIANT)]
+    return differences(to_tree(first), to_tree(second), _SAME_VARIANT)
 
 
 def _check_name(member: Member) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 import xarray as xr
 
+from sparta_ray.data.seasons import SEASONS
+from sparta_ray.downstream.trial import trials
 from sparta_ray.evaluation.display import in_sentence, model_name
 from sparta_ray.evaluation.evidence import Evidence
 from sparta_ray.evaluation.figures import loss_curves
@@ -193,6 +195,20 @@ def robustness_table(study: Study) -> PlainTable:
     ]
     header = ("model", "hidden on", "shape", "share hidden", *MEASURES)
     return PlainTable("robustness", "Robustness to hidden values", header, tuple(rows))
+
+
+def confusion_table(study: Study) -> PlainTable:
+    """Return how many test days of each season were given each, for every classifier."""
+    rows: list[tuple[Value, ...]] = [
+        (member.run.name, trial.name, season, given, int(count))
+        for member in study.members
+        for trial in trials(member.run)
+        if (counts := member.results.arrays.get(f"confusion-{trial.name}")) is not None
+        for season, row in zip(SEASONS, counts.values, strict=True)
+        for given, count in zip(SEASONS, row, strict=True)
+    ]
+    header = ("run", "trial", "season", "given", "days")
+    return PlainTable("confusion", "Which season is taken for which", header, tuple(rows))
 
 
 def robustness_arrays(study: Study) -> dict[str, xr.DataArray]:

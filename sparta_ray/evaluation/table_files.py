@@ -32,12 +32,16 @@ class PlainTable:
     header: tuple[str, ...]
     rows: tuple[tuple[Value, ...], ...]
 
+    @property
+    def records(self) -> list[dict[str, Value]]:
+        """Its rows, by heading."""
+        return [dict(zip(self.header, row, strict=True)) for row in self.rows]
+
     def files(self) -> Iterator[tuple[str, str]]:
         """Yield name and content of its three files."""
         yield f"{self.name}.md", self._markdown()
         yield f"{self.name}.csv", self._csv()
-        records = [dict(zip(self.header, row, strict=True)) for row in self.rows]
-        content: dict[str, Any] = {"caption": self.caption, "rows": records}
+        content: dict[str, Any] = {"caption": self.caption, "rows": self.records}
         yield f"{self.name}.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
     def _markdown(self) -> str:

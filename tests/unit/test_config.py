@@ -237,6 +237,15 @@ def test_a_run_survives_its_tree_and_its_yaml(write):
     assert other != Run()
 
 
+def test_differences_ignore_whole_paths_and_no_beginnings_of_names():
+    old = {"keep": 1, "keep_checkpoints": 1, "data": {"store": "a", "days": [1, 2]}}
+    new = {"keep": 2, "keep_checkpoints": 2, "data": {"store": "b", "days": [1, 3]}}
+    assert differences(old, new, ("keep", "data")) == ["keep_checkpoints: 1 -> 2"]
+    assert differences(old, new, ("data.store",)) == [
+        "data.days.1: 2 -> 3", "keep: 1 -> 2", "keep_checkpoints: 1 -> 2"
+    ]  # fmt: skip
+
+
 def test_differences_name_path_old_and_new():
     old = {"a": 1, "b": {"c": [1, 2], "d": "x"}, "e": {}}
     new = {"a": 1, "b": {"c": [1, 3, 4], "d": "x"}, "f": None}

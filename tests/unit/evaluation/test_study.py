@@ -34,6 +34,8 @@ def small_results(run):
         results.add([windows.sums("rmse", "root mean", *parts, units="K", **of_t2m)])
         results.add([windows.sums("acc", "mean", *parts, **of_t2m)])
     results.add([Windows(Subject("classification", "majority"), days).mean("accuracy", days / 60)])
+    confusion = f"confusion-sparta-classification-seed{run.downstream.seeds[0]}"
+    results.arrays[confusion] = xr.DataArray(np.arange(16).reshape(4, 4), dims=("true", "given"))
     for kind in run.models:
         results.costs[kind] = Cost(38_512, 77, 1e13)
         results.arrays[f"robustness-{kind}"] = xr.DataArray(
@@ -108,6 +110,10 @@ def test_the_report_of_a_study_is_whole(folder):
     claims = json.loads((tables / "claims.json").read_text())["rows"]
     assert {row["outcome"] for row in claims} >= {"not separable", "not tested"}
     assert "too few windows" in json.dumps(claims)
+    days = [row["days"] for row in json.loads((tables / "confusion.json").read_text())["rows"]]
+    assert days == [*range(16), *range(16)]  # of two runs
+    whole = json.loads((folder / "report" / "metrics.json").read_text())["tables"]
+    assert {f"{name}.csv" for name in whole} == {path.name for path in tables.glob("*.csv")}
     assert len((tables / "robustness.csv").read_text().splitlines()) == 1 + 2 * 2 * 5 * 2
     accuracies = next(tables.glob("*classification*.csv")).read_text().splitlines()
     assert ',"SPARTA late fusion, graph",,–,failed: ValueError: no memory,' in accuracies
