@@ -127,7 +127,7 @@ def _is_prepared(run: Run) -> bool:
 
 
 def _do_with_ray(run: Run, links: tuple[str, ...], allowed: Allowed) -> None:
-    # Only here is Ray needed; a finished run's report is written without it.
+    # Ray Data, Train and Tune load only here: a finished run's report is written without them.
     from sparta_ray.data.prepare import prepare
     from sparta_ray.downstream.trials import train_downstream
     from sparta_ray.training.worker import train

@@ -24,7 +24,7 @@ TASK_ENVIRONMENT = {"ZARR_THREADING__MAX_WORKERS": "1"}
 """For tasks that read: each has one core, so Zarr decodes in one thread.
 
 By default it has one for each core and four more. Each keeps memory of its own, the more the longer
-it reads: fields of 0.25° take 150 MiB by and by instead of 60."""
+it reads: fields of 0.25° take 150 MiB in the end instead of 60."""
 
 _ENVIRONMENT = {
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
@@ -157,7 +157,7 @@ def _connected(run: Run) -> Iterator[None]:
     }
     ray.init(
         # Progress comes by the board and failures as exceptions; what else workers write is in
-        # Ray's log folder, or here for who asks for it.
+        # Ray's log folder, or here for whoever asks for it.
         log_to_driver=os.environ.get("RAY_LOG_TO_DRIVER") == "1",
         logging_level="WARNING",
         logging_config=ray.LoggingConfig(log_level="WARNING"),

@@ -13,7 +13,7 @@ def last_line(text: str) -> str:
 
 
 def by_rank(failures: Mapping[int, Exception]) -> str:
-    """Return a line for each cause, with the ranks that it befell."""
+    """Return a line for each cause, with the ranks that had it."""
     ranks: dict[str, list[int]] = {}
     for rank, failure in sorted(failures.items()):
         ranks.setdefault(last_line(str(failure)), []).append(rank)

@@ -28,7 +28,7 @@ class ProgressLine:
         self._shown = float("-inf")
 
     def show(self, done: int, total: int, text: str, flush: bool = False) -> None:
-        """ShowProgress `done` of `total`; the last and every flushed line are always shown."""
+        """Show `done` of `total`; the last and every flushed line are always shown."""
         now = time.monotonic()
         if done < total and not flush and now - self._shown < self._every:
             return

@@ -130,7 +130,7 @@ def _take(name: str) -> "ray.actor.ActorHandle[Turn] | None":
 def _room(ask: Ask, waiting: "Waiting") -> Iterator[None]:
     """Hold all that a link asks for, once the cluster has it; asking is what makes it grow.
 
-    Ray reserves all of it or nothing, so who waits here keeps nothing from others.
+    Ray reserves all of it or nothing, so whoever waits here keeps nothing from others.
     """
     bundles = [{"CPU": piece.cpus, "GPU": piece.gpus} for piece in ask.pieces]
     group = placement_group([{k: v for k, v in each.items() if v} for each in bundles])
@@ -158,7 +158,11 @@ class Waiting:
             print(text, flush=True)
 
     def look(self) -> None:
-        """Tell apart what others hold, which is given back some day, and what is not there."""
+        """Print what the link waits for: what others hold, or what is not there.
+
+        Raises:
+            ConfigError: No machine has joined for as long as patience lasts.
+        """
         nodes = nodes_now()
         if nodes != self._nodes:
             self._nodes, self._changed = nodes, time.monotonic()

@@ -17,7 +17,7 @@ READ_BYTES = 32 * 2**30
 """What one shard may cost to read, and so what a killed task has to read again."""
 
 _LEAST_STEPS = 8
-"""However dear reading is: a store should not be thousands of files."""
+"""However costly reading is: a store should not be thousands of files."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Locality: an epoch in blocks of consecutive steps, for data that are dear to read at random.
+"""Locality: an epoch in blocks of consecutive steps, for data that are costly to read at random.
 
 A shuffle of the whole split puts every row of a batch somewhere else, so that a batch reads as many
 parts of the source as it has rows. With locality the split is cut into blocks, each epoch deals

@@ -34,7 +34,7 @@ Part = tuple[str, Callable[[], Results]]
 
 
 def show_here(label: str, done: int, total: int, text: str) -> None:
-    """ShowProgress in this process how far an evaluation has come."""
+    """Show in this process how far an evaluation has come."""
     ProgressLine(label, every=0.0).show(done, total, text)
 
 

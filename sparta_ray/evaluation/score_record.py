@@ -155,7 +155,7 @@ METRICS = {
     "guessing": Metric(
         "NT-Xent by guessing",
         None,
-        "log(2N - 1): what batches of N rows give who tells none apart.",
+        "log(2N - 1): the loss of a model that cannot tell a batch's N rows apart.",
     ),
     "latent density": Metric(
         "Latent density", "higher", "How close generated embeddings lie to real ones (Eq. 18)."

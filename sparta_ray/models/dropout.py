@@ -40,8 +40,8 @@ class RowDropout(nn.Module):
     def draw_eagerly(self) -> None:
         """Keep the draw out of a compiled model.
 
-        Such a model draws from a generator of its own, and what PyTorch 2.13 makes for CPUs of the
-        words below, eight bytes seen as four numbers, writes outside its memory.
+        A compiled model draws from a generator of its own, and PyTorch 2.13's compiled CPU code for
+        ``view(int16)``, by which `_draw` splits words, writes outside its memory.
         """
         self._draw = torch.compiler.disable(_draw)  # type: ignore[no-untyped-call]
 

@@ -32,7 +32,7 @@ class PeriodicMaxPool2d(nn.MaxPool2d):
 
 
 def convolution(periodic: bool) -> type[nn.Conv2d]:
-    """Return the convolution for maps that go round, or for such as end."""
+    """Return the convolution class: circular in longitude if `periodic`, else zero-padded."""
     return PeriodicConv2d if periodic else nn.Conv2d
 
 

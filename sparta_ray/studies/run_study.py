@@ -104,7 +104,7 @@ def _do(study: Study, trials: Sequence[StudyTrial], folder: StudyFolder) -> dict
             for trial in trials[1:]:
                 with named(trial):
                     check_cluster(trial.run, _links(study))
-        # Only here is Ray needed; a finished study is summed up without it.
+        # Ray Data, Train and Tune load only here: a finished study is summed up without them.
         from sparta_ray.data.prepare import prepare
         from sparta_ray.studies.links import do_links
 

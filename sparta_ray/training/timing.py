@@ -18,7 +18,7 @@ class StepClock:
     """Splits time without gaps: every lap ends one part and begins the next.
 
     Attributes:
-        part: What goes on now, for who looks from outside.
+        part: What goes on now, for whoever looks from outside.
     """
 
     def __init__(self, device: torch.device):
