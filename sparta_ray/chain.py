@@ -102,14 +102,25 @@ def _do(run: Run, links: tuple[str, ...], allowed: Allowed) -> None:
     if _needs_ray(run, links):
         with ray_session(run, links):
             _do_with_ray(run, links, allowed)
-    elif "train" in links:
-        print(f"train: finished before; its models are in {run.path}/models", flush=True)
+    else:
+        print(_finished_before(run, links), end="", flush=True)
         if "evaluate" in links:
             evaluate(run)
-    elif "evaluate" in links:
-        evaluate(run)
     if "report" in links:
+        print("report: drawing figures and tables", flush=True)
         print(f"report: {write_page(run)}", flush=True)
+
+
+def _finished_before(run: Run, links: tuple[str, ...]) -> str:
+    """Return a line for the last of those links that leave models or data, all of them done."""
+    done = {
+        "train": f"its models are in {run.path}/models",
+        "downstream": f"its models are in {run.path}/downstream",
+        "prepare": f"the store is {run.data.store}",
+    }
+    return next(
+        (f"{link}: finished before; {at}\n" for link, at in done.items() if link in links), ""
+    )
 
 
 def _needs_ray(run: Run, links: tuple[str, ...]) -> bool:

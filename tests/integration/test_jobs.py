@@ -117,9 +117,10 @@ def test_a_finished_run_only_writes_its_report_again(
     written = [file.stat().st_mtime_ns for file in kept]
     assert job_here("train_sparta.py", finished, (), monkeypatch) == 0
     assert [file.stat().st_mtime_ns for file in kept] == written
-    first, last = capsys.readouterr().out.splitlines()
+    first, then, last = capsys.readouterr().out.splitlines()
     assert first.startswith("train: finished before")
-    assert last.startswith("report:")
+    assert then == "report: drawing figures and tables"
+    assert last.endswith("index.html")
     assert not ray.is_initialized()
 
 
@@ -132,7 +133,10 @@ def test_each_link_is_a_job_of_its_own(
     assert "not evaluated; run jobs/evaluate.py first" in capsys.readouterr().err
     for name in ("prepare_data.py", "train_downstream.py", "evaluate.py", "report.py"):
         assert job_here(name, finished, (), monkeypatch) == 0
-    assert capsys.readouterr().out.rstrip().endswith("report/index.html")
+    said = capsys.readouterr().out
+    assert "prepare: finished before; the store is " in said
+    assert "downstream: finished before; " in said
+    assert said.rstrip().endswith("report/index.html")
 
 
 @pytest.mark.parametrize(
@@ -144,6 +148,7 @@ def test_each_link_is_a_job_of_its_own(
         (["downstream.forecast.lookback3_stride1.look_back=40"], "look_back 40 and 1 further days"),
         (["scaling.num_workers=500"], "too few for scaling.num_workers 500"),
         (["scaling.builders_per_worker=500"], "asks for 501 CPUs"),
+        (["scaling.num_workers=24"], "asks for 48 CPUs"),
         (["scaling.use_gpu=true"], "GPUs but the cluster has 0"),
         (["data.variables=[2m_temperature,ozone]"], "unknown variable 'ozone'"),
     ],
