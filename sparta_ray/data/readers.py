@@ -33,8 +33,8 @@ def open_reader(path: str, array: zarr.Array[Any]) -> Reader:
     Raises:
         ConfigError: A shard is not there.
     """
-    maps = _map_shards(Path(path.removeprefix("file://")), array)
-    return ZarrReader(path, array) if maps is None else MappedReader(maps)
+    files = _shard_files(Path(path.removeprefix("file://")), array)
+    return ZarrReader(path, array) if files is None else MappedReader(files, array)
 
 
 class ZarrReader:
@@ -59,41 +59,61 @@ class ZarrReader:
 
 
 class MappedReader:
-    """Copies steps out of memory maps of all shards."""
+    """Copies steps out of memory maps of the shards, each mapped when it is first asked for."""
 
-    def __init__(self, maps: list[Fields]):
-        self._maps = maps
-        self._shard_steps = len(maps[0])
+    def __init__(self, files: list[Path], array: zarr.Array[Any]):
+        assert array.shards is not None
+        self._files, self._array, self._shard_steps = files, array, array.shards[0]
+        self._maps: dict[int, Fields] = {}
 
     def read(self, days: NDArray[np.int64]) -> Fields:
-        """Return physical fields of any steps, in the order asked, shape (n, V, X, Y)."""
-        fields = np.empty((len(days), *self._maps[0].shape[1:]), dtype=np.float32)
+        """Return physical fields of any steps, in the order asked, shape (n, V, X, Y).
+
+        Raises:
+            ReadError: A shard is damaged.
+        """
+        fields = np.empty((len(days), *self._array.shape[1:]), dtype=np.float32)
         shards, offsets = np.divmod(days, self._shard_steps)
         for row, (shard, offset) in enumerate(zip(shards.tolist(), offsets.tolist(), strict=True)):
-            fields[row] = self._maps[shard][offset]
+            fields[row] = self._map(shard)[offset]
         return fields
 
+    def _map(self, shard: int) -> Fields:
+        if shard not in self._maps:
+            file, steps = self._files[shard], _steps_of(shard, self._array)
+            if not _is_plain(file, self._array, steps):
+                raise ReadError(
+                    f"{file} is damaged: copy it again, or delete the store and prepare it anew"
+                )
+            mapped = np.memmap(file, "<f4", mode="r", shape=(steps, *self._array.shape[1:]))
+            self._maps[shard] = np.asarray(mapped)  # a plain array's rows are cheaper to take
+        return self._maps[shard]
 
-def _map_shards(root: Path, array: zarr.Array[Any]) -> list[Fields] | None:
-    """Map all shards, or return None if one is not a plain array of whole steps."""
+
+def _shard_files(root: Path, array: zarr.Array[Any]) -> list[Path] | None:
+    """Return the files of all shards, or None if the first is not a plain array of whole steps.
+
+    Raises:
+        ConfigError: One is not there.
+    """
     in_steps = array.chunks == (1, *array.shape[1:]) and array.shards is not None
     if not root.is_dir() or not in_steps or array.dtype != np.dtype("<f4"):
         return None
     assert array.shards is not None
-    maps = []
-    for first in range(0, array.shape[0], array.shards[0]):
-        file = root / "fields" / "c" / str(first // array.shards[0]) / "0" / "0" / "0"
-        steps = min(array.shards[0], array.shape[0] - first)
+    shards = range(-(-array.shape[0] // array.shards[0]))
+    files = [root / "fields" / "c" / str(shard) / "0" / "0" / "0" for shard in shards]
+    for file in files:
         if not file.exists():
             raise ConfigError(
                 f"the store lacks {file}: the copy is incomplete; copy it again, or delete the "
                 "store and prepare it anew"
             )
-        if not _is_plain(file, array, steps):
-            return None
-        mapped = np.memmap(file, dtype="<f4", mode="r", shape=(steps, *array.shape[1:]))
-        maps.append(np.asarray(mapped))  # a plain array's rows are cheaper to take
-    return maps
+    return files if _is_plain(files[0], array, _steps_of(0, array)) else None
+
+
+def _steps_of(shard: int, array: zarr.Array[Any]) -> int:
+    assert array.shards is not None
+    return int(min(array.shards[0], array.shape[0] - shard * array.shards[0]))
 
 
 def _is_plain(file: Path, array: zarr.Array[Any], steps: int) -> bool:

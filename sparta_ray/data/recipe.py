@@ -291,7 +291,7 @@ def _provenance(config: DataConfig, source: Source) -> dict[str, Any]:
         "recipe": kept_settings(config),
         "title": source.attributes.get("title", "untitled"),
         "source": source.attributes.get("source", "not stated"),
-        "licence": licence_text(config.source),
+        "licence": licence_text(config.source) or _own_licence(source),
         "simulated": config.source.simulated,
         "first_day": str(source.days[0]),
         "last_day": str(source.days[-1]),
@@ -302,6 +302,12 @@ def _provenance(config: DataConfig, source: Source) -> dict[str, Any]:
         "description": describe_source(source),
         "prepared_by": f"sparta-ray {__version__}",
     }
+
+
+def _own_licence(source: Source) -> str:
+    """Return what a source says of its licence, in either spelling."""
+    said = {name.lower(): value for name, value in source.attributes.items()}
+    return said.get("licence", said.get("license", ""))
 
 
 def _source_grid(source: Source) -> Grid:

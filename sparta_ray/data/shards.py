@@ -144,6 +144,7 @@ def finish(recipe: Recipe, shards: dict[int, FinishedShard]) -> None:
     ]
     if constant:
         raise ConfigError(f"constant over the training days, so not standardisable: {constant}")
+    store_writer.clear_partials(recipe.config.store)  # of tasks that were killed on the way
     fingerprint = _fingerprint(recipe, sum(shard.digest for shard in shards.values()))
     store_writer.mark_complete(recipe.config.store, total, recipe.training_days, fingerprint)
 

@@ -31,10 +31,10 @@ def _lines(source: Source) -> Iterator[str]:
     )
     samples = sum(part.stop - part.start for part in parts)
     times = parts[0].times[parts[0].start], parts[-1].times[parts[-1].stop - 1]
-    yield f"  time: {samples} samples, {source.steps.spacing_h} h apart, {_to_hours(*times)}"
-    each, hours = source.samples_per_step, source.samples_per_step * source.steps.spacing_h
+    yield f"  time: {samples} samples, {span(source.steps.spacing)} apart, {_to_hours(*times)}"
+    each, length = source.samples_per_step, source.samples_per_step * source.steps.spacing
     yield (
-        f"  steps: {len(source.days)} of {span(np.timedelta64(hours, 'h'))}, {source.days[0]} … "
+        f"  steps: {len(source.days)} of {span(length)}, {source.days[0]} … "
         f"{source.days[-1]}, each {'one sample' if each == 1 else f'the mean of {each} samples'}"
     )
     size = source.bytes_to_read(0, len(source.days))

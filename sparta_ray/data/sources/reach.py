@@ -3,7 +3,10 @@
 import asyncio
 import os
 import socket
+from http.client import HTTPException
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 from fsspec.asyn import AsyncFileSystem
 
@@ -43,6 +46,8 @@ def check_reach(config: SourceConfig) -> None:
     except Exception as error:
         if gave_no_answer(error):
             endpoint = str(config.options.get("endpoint_url", "")) or _endpoint(url)
+            if _answers(endpoint, seconds):
+                return  # it is busy: the patient reads will wait for it
             raise ReadError(
                 f"{url} did not answer within {seconds:g} s: {_diagnosis(endpoint)}; check the URL "
                 "and the network, or wait longer with data.source.retry.first_answer_s"
@@ -53,6 +58,17 @@ def _endpoint(url: str) -> str:
     protocol = url.partition("://")[0]
     emulator = os.environ.get("STORAGE_EMULATOR_HOST") if protocol in ("gs", "gcs") else None
     return emulator or ENDPOINTS.get(protocol, url)
+
+
+def _answers(endpoint: str, seconds: float) -> bool:
+    """Return whether anything is said at an address, be it an error."""
+    try:
+        urlopen(endpoint, timeout=seconds).close()
+    except HTTPError:
+        return True
+    except (OSError, HTTPException, ValueError):
+        return False
+    return True
 
 
 def _diagnosis(endpoint: str) -> str:

@@ -112,12 +112,16 @@ class Source:
 
     @cached_property
     def signature(self) -> str:
-        """An identity that changes when the source does, found without reading a field."""
+        """An identity that changes when the source does, found without reading a field.
+
+        It looks at five places of each variable; what has changed between them alone is not seen.
+        """
         facts = [repr((self.longitude.tolist(), self.latitude.tolist(), str(self.days[[0, -1]])))]
         for part in self.parts:
             facts.append(hashlib.blake2b(part.times[part.start : part.stop].tobytes()).hexdigest())
             for channel in part.channels:
-                facts += [channel.facts, *channel.stamps(part.start, part.stop - 1)]
+                places = np.linspace(part.start, part.stop - 1, 5).round().astype(int)
+                facts += [channel.facts, *channel.stamps(*places.tolist())]
         return hashlib.blake2b("\x1f".join(facts).encode(), digest_size=16).hexdigest()
 
     def read_steps(

@@ -19,13 +19,13 @@ class Steps:
         starts: When each begins, consecutive; in days if steps are whole days, else hours.
         step_of_sample: Which step each sample belongs to, ascending.
         samples_per_step: How many samples a whole step has.
-        spacing_h: Hours from one sample to the next.
+        spacing: From one sample to the next.
     """
 
     starts: NDArray[np.datetime64]
     step_of_sample: NDArray[np.intp]
     samples_per_step: int
-    spacing_h: int
+    spacing: np.timedelta64
 
 
 def step_length(text: str) -> np.timedelta64:
@@ -75,7 +75,7 @@ def lay_steps(times: NDArray[np.datetime64], length: np.timedelta64, average: bo
             f"with data.first_day and {range_end}, or take the mean of what is there with "
             "data.incomplete_steps=average"
         )
-    return Steps(starts, step_of_sample, expected, int(spacing // HOUR))
+    return Steps(starts, step_of_sample, expected, spacing)
 
 
 def _spacing(times: NDArray[np.datetime64], length: np.timedelta64) -> np.timedelta64:
@@ -111,8 +111,9 @@ def span(length: np.timedelta64) -> str:
     >>> span(np.timedelta64(48, "h"))
     '2 days'
     """
-    hours = int(length // HOUR)
-    number, unit = (hours // 24, "day") if hours % 24 == 0 else (hours, "hour")
+    minutes = int(length // np.timedelta64(1, "m"))
+    sizes = (("day", 24 * 60), ("hour", 60), ("minute", 1))
+    number, unit = next((minutes // size, unit) for unit, size in sizes if minutes % size == 0)
     return f"{number} {unit}{'' if number == 1 else 's'}"
 
 

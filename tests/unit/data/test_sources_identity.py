@@ -32,6 +32,16 @@ def test_the_signature_changes_when_the_source_does(zarred, make_dataset):
     assert open_source(config, VARIABLES).signature != signature
 
 
+@pytest.mark.parametrize("chunk", [0, 3, 6, 9, 12])
+def test_the_signature_looks_at_five_places(zarred, make_dataset, chunk):
+    source, path = zarred(make_dataset(days=50), encoding=CHUNKS)  # in 13 chunks of four days
+    before = source.signature
+    changed = path / f"2m_temperature/c/{chunk}/0/0"
+    changed.write_bytes(changed.read_bytes() + b"!")
+    config = ZarrSource(kind="zarr", url=str(path))
+    assert open_source(config, VARIABLES).signature != before
+
+
 def test_the_signature_of_files(tmp_path, make_dataset):
     dataset, path = make_dataset(), tmp_path / "0.nc"
     config = NetCDFSource(kind="netcdf", paths=str(path))
@@ -57,7 +67,7 @@ def test_a_description_says_what_was_found(opened, make_dataset):
         "m2 s-2, contiguous",
         "  grid: 4 longitudes 0 … 270, 5 latitudes -72 … 72 (longitudes rolled) "
         "(latitudes reversed)",
-        "  time: 12 samples, 6 h apart, 1979-01-01T00 … 1979-01-03T18",
+        "  time: 12 samples, 6 hours apart, 1979-01-01T00 … 1979-01-03T18",
         "  steps: 3 of 1 day, 1979-01-01 … 1979-01-03, each the mean of 4 samples",
     ]
     assert lines[-1] == "  to read: 0 MB before compression, 1 steps at a time"

@@ -29,7 +29,7 @@ def test_four_samples_make_a_day():
     assert_array_equal(steps.starts, np.array(["1979-01-01", "1979-01-02", "1979-01-03"], "M8[D]"))
     assert steps.starts.dtype == np.dtype("datetime64[D]")
     assert_array_equal(steps.step_of_sample, np.repeat([0, 1, 2], 4))
-    assert (steps.samples_per_step, steps.spacing_h) == (4, 6)
+    assert (steps.samples_per_step, steps.spacing) == (4, np.timedelta64(6, "h"))
 
 
 def test_steps_of_hours_begin_at_midnight():

@@ -295,6 +295,16 @@ def test_a_shard_that_was_cut_short_names_the_store(make_store, tmp_path):
         Store(path).read(PICK)
 
 
+def test_a_later_shard_that_was_cut_short_is_named_when_it_is_read(make_store, tmp_path, fields):
+    path = make_store(days=DAYS, path=tmp_path / "later.zarr")
+    shard = tmp_path / "later.zarr/fields/c/1/0/0/0"
+    shard.write_bytes(shard.read_bytes()[:1000])
+    store = Store(path)
+    assert_array_equal(store.read(PICK[1:3]), fields[PICK[1:3]])
+    with pytest.raises(ReadError, match=rf"{shard} is damaged: copy it again"):
+        store.read(PICK)
+
+
 def test_a_disk_that_is_too_small_is_refused_beforehand(tmp_path):
     check_room(str(tmp_path / "new/folder/a.zarr"), 1000)
     with pytest.raises(ConfigError, match=r"needs 1,000,000,000,000 MB more, but its disk has"):
