@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-from test_exactness import STAGES, module_of, views_of
+from test_exactness import FUSIONS, MODEL, STAGES, VARIANTS, V, module_of, views_of
 from torch.nn.parallel import DistributedDataParallel
 from torch.testing import assert_close
 
@@ -13,6 +13,7 @@ from sparta_ray.models.dropout import draw_dropped
 from sparta_ray.training.prefetch import Prefetcher
 
 ROWS = 8
+KINDS = [*STAGES, *VARIANTS, *FUSIONS]
 NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(240), NEEDS_GPU]
 
@@ -34,7 +35,8 @@ def step(kind, device, distributed):
     if distributed:
         forward = DistributedDataParallel(module, device_ids=[device], broadcast_buffers=False)
     torch.manual_seed(7)
-    loss = forward.train()(on_device(views_of(ROWS), device), 2, ROWS)["loss"]
+    views = views_of(ROWS, (VARIANTS | FUSIONS).get(kind, (MODEL,))[0].channels(V))
+    loss = forward.train()(on_device(views, device), 2, ROWS)["loss"]
     loss.backward()
     gradients = [p.grad.flatten() for p in module.parameters() if p.grad is not None]
     return loss.detach().cpu(), torch.cat(gradients).cpu()
@@ -45,14 +47,14 @@ def run_rank(rank, ranks, folder):
     torch.cuda.set_device(device)
     meeting = f"file://{folder}/meeting"
     dist.init_process_group("nccl", init_method=meeting, rank=rank, world_size=ranks)
-    torch.save({kind: step(kind, device, True) for kind in STAGES}, f"{folder}/{rank}.pt")
+    torch.save({kind: step(kind, device, True) for kind in KINDS}, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
 
 def test_nccl_ranks_give_the_loss_and_gradient_of_one_process(tmp_path):
     ranks = min(torch.cuda.device_count(), 3)
     torch.multiprocessing.spawn(run_rank, (ranks, str(tmp_path)), nprocs=ranks)
-    for kind in STAGES:
+    for kind in KINDS:
         loss, gradient = step(kind, torch.device("cpu"), False)
         for rank in range(ranks):
             their_loss, their_gradient = torch.load(tmp_path / f"{rank}.pt")[kind]
