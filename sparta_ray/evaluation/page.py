@@ -1,6 +1,7 @@
 """The report of a run or a study: results turned into sentences, tables and figures."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import yaml
 
 from sparta_ray.config import differences, to_tree
 from sparta_ray.data.store import Store
-from sparta_ray.evaluation.display import model_name
+from sparta_ray.evaluation.display import in_sentence, model_name
 from sparta_ray.evaluation.evidence import Evidence
 from sparta_ray.evaluation.findings import findings
 from sparta_ray.evaluation.history import training_machines
@@ -206,11 +207,21 @@ def _notes(study: Study, store: Store) -> Iterator[str]:
             "One training of each model: the spread between trainings is not known, so a verdict "
             "is about these weights, not about the method."
         )
+    elif single := [v for v, n in _trainings(study).items() if n == 1]:
+        yield (
+            f"One training of {', '.join(map(in_sentence, single))}: verdicts on them are about these "
+            "weights, not about the method."
+        )
     if study.lost:
         lost = "; ".join(f"{trial}: {reason}" for trial, reason in study.lost.items())
         yield f"Trainings without scores, so means and spreads are over fewer: {lost}."
     if store.provenance["licence"]:
         yield "Data: " + " ".join(str(store.provenance["licence"]).split())
+
+
+def _trainings(study: Study) -> Counter[str]:
+    """Return how often each variant was trained."""
+    return Counter(member.variant for member in study.members)
 
 
 def _mask_note(run: Run, grid: tuple[int, int]) -> str:

@@ -3,9 +3,9 @@
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 from pydantic.dataclasses import dataclass
 
 from sparta_ray.config import STRICT, ConfigError, load
@@ -16,6 +16,15 @@ Settings = dict[str, Any]
 """Settings of a run, nested as in its file, or by path: ``model.width: 0.5``."""
 
 Link = Literal["train", "downstream", "evaluate", "report"]
+
+
+def _check_seeds(seeds: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise ValueError("name no seed twice, and none below 0")
+    return seeds
+
+
+Seeds = Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_check_seeds)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -43,6 +52,7 @@ class Study:
         base: The run file that variants change, relative to the study file; None for the defaults.
         common: Settings over the base, for all variants.
         seeds: Each variant is trained once with each; they are the runs' `seed`.
+        seeds_of: Other seeds for some variants, by name, such as fewer for costly ones.
         variants: By name: settings over base and common, or a run file in place of the base.
         sweep: Makes the variants from a search space instead.
         until: The last link that is done.
@@ -53,7 +63,8 @@ class Study:
     folder: str = "runs"
     base: str | None = None
     common: Settings = Field(default_factory=dict)
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    seeds: Seeds = (0,)
+    seeds_of: dict[str, Seeds] = Field(default_factory=dict)
     variants: dict[str, str | Settings] = Field(default_factory=dict)
     sweep: SweepConfig | None = None
     until: Link = "report"
@@ -70,13 +81,6 @@ class Study:
         for name in variants:
             _folder_name(name)
         return variants
-
-    @field_validator("seeds")
-    @classmethod
-    def _check_seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(seeds)) < len(seeds) or min(seeds) < 0:
-            raise ValueError("name no seed twice, and none below 0")
-        return seeds
 
     @property
     def path(self) -> str:
@@ -104,6 +108,11 @@ def load_study(path: str, overrides: tuple[str, ...] = ()) -> Study:
         raise ConfigError(
             f"{path}: a study needs either `variants` or a `sweep`"
             + (", not both" if study.variants else "; a run's file is for jobs/train_sparta.py")
+        )
+    if unknown := [name for name in study.seeds_of if name not in study.variants]:
+        raise ConfigError(
+            f"{path}: seeds_of names {unknown[0]!r}, which is none of the variants "
+            f"{list(study.variants)}"
         )
     return replace(study, folder=kept(study.folder))
 

@@ -77,7 +77,7 @@ def trials_of(study: Study, path: str) -> list[StudyTrial]:
     trainers: dict[str, str] = {}
     for variant, settings in _variants(study).items():
         tree = _tree(study, path, variant, settings)
-        for seed in study.seeds:
+        for seed in study.seeds_of.get(variant, study.seeds):
             name = f"{variant}-seed{seed}"
             tree |= {"folder": study.path, "name": name, "seed": seed}
             run = located(from_tree(Run, tree, f"{path}: variant {variant!r}"))

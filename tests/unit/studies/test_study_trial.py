@@ -27,6 +27,12 @@ def test_a_trial_is_a_run_in_the_folder_of_the_study(write_study, tmp_path):
     assert found[2].run.sampling.negatives
 
 
+def test_a_variant_may_have_seeds_of_its_own(write_study):
+    variants = {"a": {}, "b": {"model.width": 0.2}}
+    found = trials(write_study(seeds=[0, 1], seeds_of={"b": [7]}, variants=variants))
+    assert [(t.name, t.run.seed) for t in found] == [("a-seed0", 0), ("a-seed1", 1), ("b-seed7", 7)]
+
+
 def test_common_settings_come_before_the_variants_own(write_study):
     path = write_study(common={"model.width": 0.1, "views.crop": [35, 19]},
                        variants={"a": {}, "b": {"model": {"width": 0.2}}})  # fmt: skip
@@ -94,6 +100,8 @@ def test_the_key_is_that_of_the_training(write_study, path, value, same):
         ({"variants": {}}, "either `variants` or a `sweep`"),
         ({"seeds": [1, 1], "variants": {"a": {}}}, "no seed twice"),
         ({"seeds": [], "variants": {"a": {}}}, "seeds"),
+        ({"seeds_of": {"a": [1, 1]}, "variants": {"a": {}}}, "no seed twice"),
+        ({"seeds_of": {"b": [1]}, "variants": {"a": {}}}, "seeds_of names 'b', which is none of"),
         ({"until": "lunch", "variants": {"a": {}}}, "until"),
     ],
 )
