@@ -209,8 +209,8 @@ def _notes(study: Study, store: Store) -> Iterator[str]:
         )
     elif single := [v for v, n in _trainings(study).items() if n == 1]:
         yield (
-            f"One training of {', '.join(map(in_sentence, single))}: verdicts on them are about these "
-            "weights, not about the method."
+            f"One training of {', '.join(map(in_sentence, single))}: verdicts on them are about "
+            "these weights, not about the method."
         )
     if study.lost:
         lost = "; ".join(f"{trial}: {reason}" for trial, reason in study.lost.items())
