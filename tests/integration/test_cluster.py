@@ -57,9 +57,17 @@ def test_dry_run_counts_the_cluster(lab: Lab) -> None:
 def test_storage_that_nodes_do_not_share_is_refused_in_the_last_lines(lab: Lab) -> None:
     refused = lab.submit("train_sparta.py", "--set", "folder=memory://runs")
     assert refused.returncode == 1
-    assert f"{WORKER} does not see memory://runs/.probe-" in refused.stdout, refused.stdout
-    assert "or use a URL such as gs://" in refused.stdout
+    last = lab.logs(refused_id(refused.stdout)).splitlines()[-1]
+    assert f"{WORKER} does not see memory://runs/.probe-" in last, refused.stdout
+    assert "or use a URL such as gs://" in last
     assert "Traceback" not in refused.stdout
+
+
+def refused_id(output: str) -> str:
+    """Return the id of the job that ended with this output of its submission."""
+    found = re.search(r"raysubmit_\w+", output)
+    assert found is not None, output
+    return found[0]
 
 
 @pytest.fixture(scope="module")
