@@ -69,9 +69,14 @@ def floor_of(model: str) -> str:
     return f"{_FLOOR}{model}"
 
 
+def is_floor(model: str) -> bool:
+    """Return whether a name is `floor_of` some model."""
+    return model.startswith(_FLOOR)
+
+
 def is_baseline(model: str) -> bool:
     """Return whether a name is no model's own: a baseline, or the floor of a model."""
-    return model in BASELINES or model.startswith(_FLOOR)
+    return model in BASELINES or is_floor(model)
 
 
 def model_name(model: str) -> str:
@@ -106,7 +111,7 @@ def model_order(models: Iterable[str]) -> list[str]:
     return [
         *sorted(learnt, key=lambda model: "sparta" not in model),
         *(model for model in BASELINES if model in distinct),
-        *(model for model in distinct if model.startswith(_FLOOR)),
+        *(model for model in distinct if is_floor(model)),
     ]
 
 

@@ -84,6 +84,9 @@ def _forecast(table: _Means) -> Iterator[str]:
         leads = table.by_lead(setting)
         first, last = min(leads), max(leads)
         models = [m for m in leads[last] if not is_baseline(m)]
+        if len(models) > 2:
+            yield _many_forecasts(setting, leads, models)
+            continue
         for model in models:
             yield (
                 f"Forecast ({setting_name(setting)}): {in_sentence(model)} has an RRMSE of "
@@ -95,12 +98,35 @@ def _forecast(table: _Means) -> Iterator[str]:
             )
 
 
-def _where_it_wins(leads: dict[int, dict[str, float]], model: str) -> str:
-    ahead = [
+def _many_forecasts(setting: str, leads: dict[int, dict[str, float]], models: Sequence[str]) -> str:
+    """Return one sentence on all models, and one on those that beat both baselines somewhere."""
+    first, last = min(leads), max(leads)
+    ends = ", ".join(
+        f"{in_sentence(model)} {leads[first][model]:.2f} and {leads[last][model]:.2f} %"
+        for model in (*models, "persistence", "climatology")
+    )
+    ahead = {model: _leads_won(leads, model) for model in models}
+    winners = ", ".join(
+        f"{in_sentence(model)} at {len(won)} of {len(leads)} leads"
+        for model, won in ahead.items()
+        if won
+    )
+    return (
+        f"Forecast ({setting_name(setting)}), RRMSE at {lead_name(first)} and {lead_name(last)}: "
+        f"{ends}. Better than both baselines: {winners or 'none at any lead'}."
+    )
+
+
+def _leads_won(leads: dict[int, dict[str, float]], model: str) -> list[int]:
+    return [
         lead
         for lead, values in leads.items()
         if values[model] < min(values["persistence"], values["climatology"])
     ]
+
+
+def _where_it_wins(leads: dict[int, dict[str, float]], model: str) -> str:
+    ahead = _leads_won(leads, model)
     if not ahead:
         return "At no lead does it beat both."
     return f"It beats both at {len(ahead)} of {len(leads)} leads (first at {lead_name(ahead[0])})."

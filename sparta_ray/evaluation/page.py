@@ -61,7 +61,7 @@ def _context(study: Study) -> tuple[RunFolder, ReportContext]:
     if alone:
         figures += page_figures(first.run, first.folder, first.results)
     else:
-        figures += lead_figures(results)
+        figures += lead_figures(results, leads_apart=5)
     context = ReportContext(
         title=f"SPARTA {'run' if alone else 'study'} “{study.name}”",
         judgements=judge_all(evidence),

@@ -8,7 +8,7 @@ import pandas as pd
 
 from sparta_ray.data.seasons import SEASONS
 from sparta_ray.downstream.trial import trials
-from sparta_ray.evaluation.display import in_sentence, setting_name
+from sparta_ray.evaluation.display import in_sentence, is_floor, setting_name
 from sparta_ray.evaluation.figures import (
     confusion_matrix,
     loss_curves,
@@ -26,6 +26,7 @@ from sparta_ray.evaluation.latent_space import (
 from sparta_ray.evaluation.maps import field_maps
 from sparta_ray.evaluation.report import ReportFigure
 from sparta_ray.evaluation.results import Results
+from sparta_ray.evaluation.score_record import Score
 from sparta_ray.run import Run
 from sparta_ray.run_folder import RunFolder
 
@@ -94,8 +95,14 @@ def _map_figures(run: Run, results: Results) -> Iterator[ReportFigure]:
             )
 
 
-def lead_figures(results: Results) -> Iterator[ReportFigure]:
-    """Yield the scores of each forecast setting by lead time, of all variables and of each."""
+def lead_figures(results: Results, leads_apart: int = 1) -> Iterator[ReportFigure]:
+    """Yield the scores of each forecast setting by lead time, of all variables and of each.
+
+    Args:
+        results: Of a run or a study.
+        leads_apart: Draw the first lead and one in so many, where lines are many too; the floors
+            are left out then.
+    """
     scores = pd.DataFrame(
         {
             "label": score.model,
@@ -106,7 +113,7 @@ def lead_figures(results: Results) -> Iterator[ReportFigure]:
             "variable": score.variable,
         }
         for score in results.scores
-        if score.task == "forecast"
+        if score.task == "forecast" and _is_drawn(score, leads_apart)
     )
     if scores.empty:
         return
@@ -135,6 +142,13 @@ def lead_figures(results: Results) -> Iterator[ReportFigure]:
             variable_scores_by_lead(part[part["metric"] == "acc"], "acc", si_units=False),
             "ACC by lead time for each variable.",
         )
+
+
+def _is_drawn(score: Score, leads_apart: int) -> bool:
+    if leads_apart == 1:
+        return True
+    lead = score.lead_days or 0
+    return not is_floor(score.model) and (lead == 1 or lead % leads_apart == 0)
 
 
 def _embedding_figures(run: Run, results: Results) -> Iterator[ReportFigure]:

@@ -55,6 +55,17 @@ def test_a_forecast_that_beats_both_baselines_is_said_where():
     assert first.endswith("It beats both at 1 of 3 leads (first at 1 day).")
 
 
+def test_many_models_share_a_sentence():
+    baselines = {"persistence": [2.0, 4.0], "climatology": [3.0, 3.5]}
+    (sentence,) = findings(forecasts(a=[2.5, 3.0], b=[1.0, 3.0], c=[3.0, 5.0], **baselines))
+    assert sentence == (
+        "Forecast (look-back 5 days, training windows starting every 5 days), RRMSE at 1 day and "
+        "2 days: a 2.50 and 3.00 %, b 1.00 and 3.00 %, c 3.00 and 5.00 %, persistence 2.00 and "
+        "4.00 %, climatology 3.00 and 3.50 %. Better than both baselines: a at 1 of 2 leads, b at "
+        "2 of 2 leads."
+    )
+
+
 def test_seeds_are_averaged_and_every_model_has_its_sentence():
     baselines = {"persistence": [2.0, 4.0], "climatology": [3.0, 3.5]}
     seeds = forecasts(sparta=[1.0, 3.0]) + forecasts(sparta=[2.0, 5.0])
