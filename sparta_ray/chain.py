@@ -81,7 +81,7 @@ def layout_of(data: DataConfig) -> StoreLayout:
     if meta is not None:
         check_settings(meta, data)
     finished = meta is not None and meta["complete"]
-    return Store(data.store, data.cache).layout if finished else plan_store(data).layout
+    return Store(data.store).layout if finished else plan_store(data).layout
 
 
 def check_fits(run: Run, layout: StoreLayout, allowed: Allowed = NOTHING) -> None:

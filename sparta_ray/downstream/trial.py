@@ -100,7 +100,7 @@ def fresh_model(run: Run, trial: Trial) -> nn.Module:
     downstream, embedding = run.downstream, run.model.embedding
     match trial.task:
         case "forecast":
-            store = Store(run.data.store, run.data.cache)
+            store = Store(run.data.store)
             points = len(store.variables) * math.prod(store.grid)
             return build_forecaster(embedding, points, downstream.forecast[trial.setting])
         case "diffusion":

@@ -27,7 +27,7 @@ def model_cards(evidence: Evidence) -> Iterator[tuple[str, str]]:
 
 
 def _card(evidence: Evidence, member: Member, kind: ModelKind) -> Iterator[str]:
-    run, store = member.run, Store(member.run.data.store, member.run.data.cache)
+    run, store = member.run, Store(member.run.data.store)
     variant = evidence.study.names(member)[kind]
     train = splits(run, len(store))["train"]
     cost = evidence.cost(variant)
@@ -63,7 +63,7 @@ def _card(evidence: Evidence, member: Member, kind: ModelKind) -> Iterator[str]:
 
 
 def _task_card(evidence: Evidence, member: Member, trial: Trial) -> Iterator[str]:
-    run, store = member.run, Store(member.run.data.store, member.run.data.cache)
+    run, store = member.run, Store(member.run.data.store)
     variant = evidence.study.names(member)[trial.model]
     train = downstream_splits(run, len(store))["train"]
     settings = asdict(task_config(run, trial))

@@ -53,7 +53,7 @@ def write_pages(paths: Sequence[str]) -> str:
 
 def _context(study: Study) -> tuple[RunFolder, ReportContext]:
     first = study.members[0]
-    store = Store(first.run.data.store, first.run.data.cache)
+    store = Store(first.run.data.store)
     evidence = Evidence(study, first.run.evaluation.bootstrap)
     results = study.results
     alone, runs = len(study.members) == 1 and not study.empty, [m.run for m in study.members]

@@ -122,6 +122,5 @@ def training_key(run: Run) -> str:
         Another look-back of the forecast leaves the key as it is; another learning rate does not.
     """
     without = _AFTER_TRAINING + tuple(path for path in FREE_TO_CHANGE if path not in _WHICH_DATA)
-    return hashlib.sha256("\n".join(differences({}, to_tree(run), without)).encode()).hexdigest()[
-        :12
-    ]
+    settings = "\n".join(differences({}, to_tree(run), without))
+    return hashlib.sha256(settings.encode()).hexdigest()[:12]

@@ -23,6 +23,14 @@ def start_waiting(metadata):
     return thread
 
 
+def hear_that_it_is_taken(metadata):
+    """Wait for the notice of a machine that is being taken away already."""
+    metadata.taken.set()
+    waiting = start_waiting(metadata)
+    waiting.join(10)
+    assert not waiting.is_alive()
+
+
 def until(condition):
     deadline = time.monotonic() + 30
     while not condition():
@@ -43,28 +51,19 @@ def test_the_notice_is_awaited_by_one_question_that_stays_open(metadata):
 
 
 def test_a_machine_that_is_being_taken_away_already_is_known_at_once(metadata):
-    metadata.taken.set()
-    waiting = start_waiting(metadata)
-    waiting.join(10)
-    assert not waiting.is_alive()
+    hear_that_it_is_taken(metadata)
     assert metadata.questions == [PATH]
 
 
 def test_an_answer_that_breaks_off_is_no_end(metadata):
     metadata.cut = 2
-    metadata.taken.set()
-    waiting = start_waiting(metadata)
-    waiting.join(10)
-    assert not waiting.is_alive()
+    hear_that_it_is_taken(metadata)
     assert metadata.questions == [PATH] * 3
 
 
 def test_a_server_that_fails_is_asked_again_and_said_once(metadata, capsys):
     metadata.broken = 3
-    metadata.taken.set()
-    waiting = start_waiting(metadata)
-    waiting.join(10)
-    assert not waiting.is_alive()
+    hear_that_it_is_taken(metadata)
     assert metadata.questions == [PATH] * 4
     (line,) = capsys.readouterr().out.splitlines()
     assert line.endswith(

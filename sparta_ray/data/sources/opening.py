@@ -146,18 +146,16 @@ def filesystem_of(config: NetCDFSource | ZarrSource, url: str) -> tuple[Any, str
     Raises:
         ConfigError: The URL is not understood, or its driver not installed.
     """
-    try:
-        with reached(url):
+    with reached(url):
+        try:
             filesystem, root = fsspec.core.url_to_fs(url, **_options(config, url))
-    except ConfigError:
-        raise
-    except ImportError as error:
-        raise ConfigError(
-            f"data.source: {url!r} needs a package that is not installed: {error}; "
-            "for gs:// it is pip install 'sparta-ray[gcs]', for s3:// 'sparta-ray[s3]'"
-        ) from error
-    except ValueError as error:
-        raise ConfigError(f"data.source: {url!r} cannot be opened: {error}") from error
+        except ImportError as error:
+            raise ConfigError(
+                f"data.source: {url!r} needs a package that is not installed: {error}; "
+                "for gs:// it is pip install 'sparta-ray[gcs]', for s3:// 'sparta-ray[s3]'"
+            ) from error
+        except ValueError as error:
+            raise ConfigError(f"data.source: {url!r} cannot be opened: {error}") from error
     return filesystem, root
 
 
