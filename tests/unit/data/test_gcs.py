@@ -11,6 +11,7 @@ from numpy.testing import assert_array_equal
 from sparta_ray.config import ConfigError
 from sparta_ray.data.retry import ReadError, RetryConfig
 from sparta_ray.data.sources import NetCDFSource, ZarrSource, open_source
+from sparta_ray.data.sources.reach import check_reach
 from sparta_ray.variables import parse
 from tests.gcs import FakeGCS
 
@@ -156,6 +157,15 @@ def test_what_may_not_be_read(serve):
         ):
             source.read_steps(0, 1)
         assert server.served["b/2.zarr/2m_temperature/0.0.0"] == 1
+
+
+def test_a_bucket_that_answers_late_has_been_reached(serve):
+    with serve() as server:
+        server.faults["b/2.zarr/zarr.json"] = ["slow"] * 9
+        retry = RetryConfig(first_answer_s=0.3)
+        url = "gs://b/2.zarr"
+        check_reach(ZarrSource(kind="zarr", url=url, options=server.options, retry=retry))
+        assert server.failed["slow"] > 0
 
 
 def test_a_bucket_without_the_store(serve):
