@@ -4,88 +4,21 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from sparta_ray.config import ConfigError, from_tree
 from sparta_ray.evaluation.config import BootstrapConfig
-from sparta_ray.evaluation.display import PUBLISHED_NAMES, setting_name
+from sparta_ray.evaluation.display import PUBLISHED_NAMES
 from sparta_ray.evaluation.evidence import Evidence, Question
-from sparta_ray.evaluation.judgements import judge_all
 from sparta_ray.evaluation.paper_tables import PAPER_TABLES, published_layout
 from sparta_ray.evaluation.published_results import (
-    SIMPLE,
     published_results,
-    published_value,
     published_variant,
 )
-from sparta_ray.evaluation.results import Results
-from sparta_ray.evaluation.score_record import Subject
-from sparta_ray.evaluation.study import Member, Study, _checked, _variants, variant_name
-from sparta_ray.evaluation.table_files import of_judgements, of_paper_table
-from sparta_ray.evaluation.uncertainty import compare
-from sparta_ray.evaluation.window_sums import Windows, on_common_windows
+from sparta_ray.evaluation.study import Study, _checked, _variants, variant_name
+from sparta_ray.evaluation.table_files import of_paper_table
 from sparta_ray.run import Run
-from sparta_ray.run_folder import RunFolder
-
-SHIFT = 0.5
-"""Our numbers are the published ones and this."""
-
-SWITCHES = {
-    "sparta_early_hn_cycle": {},
-    "sparta_early_hn": {"training": {"contrastive": {"cycle_weight": 0}}},
-    "sparta_early_cycle": {"sampling": {"negatives": False}},
-    "sparta_early": {
-        "sampling": {"negatives": False},
-        "training": {"contrastive": {"cycle_weight": 0}},
-    },
-    "sparta_late_attention": {"model": {"fusion": {"kind": "attention"}}},
-    "sparta_late_graph": {"model": {"fusion": {"kind": "graph"}}},
-    "barlow_twins": {"training": {"contrastive": {"loss": {"kind": "barlow_twins"}}}},
-    "supcon": {"training": {"contrastive": {"loss": {"kind": "supervised"}}}},
-    "simclr": {"sampling": {"negatives": False, "max_neighbour_days": 0}},
-}
-
-
-def run_of(variant, **changes):
-    only = {"training": {"stages": [{"kind": "pretrain"}]}}
-    tree = {**SWITCHES[variant], "name": variant}
-    tree["training"] = {**tree.get("training", {}), **only["training"]}
-    return from_tree(Run, {**tree, **changes}, "test")
-
-
-def published_scores(variant, kind="sparta"):
-    """Return scores that are the published ones and `SHIFT`, with 200 windows each."""
-    results = Results()
-    days = np.arange(200.0)
-    keys = [(*key, None, None) for key in SIMPLE]
-    keys += [
-        ("forecast", "rrmse", setting, lead)
-        for setting in published_results()["forecast_rrmse_percent"]
-        for lead in (25, 50, 75, 100)
-    ]
-    for task, metric, setting, lead in keys:
-        value = published_value(task, metric, variant, setting, lead)
-        if value is not None:
-            windows = Windows(Subject(task, kind, setting, 0), days, lead)
-            results.add([windows.mean(metric, np.full(200, value + SHIFT))])
-    return results
-
-
-def member(variant, **changes):
-    run = run_of(variant, **changes)
-    results = published_scores(variant)
-    return Member(variant, run, RunFolder(f"runs/{run.name}"), "print", results)
-
-
-@pytest.fixture(scope="module")
-def evidence():
-    members = [member(variant) for variant in SWITCHES if variant != "sparta_late_graph"]
-    alone = from_tree(Run, {"training": {"stages": [{"kind": "autoencoder"}]}}, "test")
-    scores = published_scores("autoencoder", "autoencoder")
-    members.append(Member("autoencoder", alone, RunFolder("runs/a"), "print", scores))
-    study = Study("all", "runs", tuple(members), {"sparta_late_graph": "failed: no memory"})
-    return Evidence(study, BootstrapConfig())
+from tests.published import SHIFT, SWITCHES, member, run_of
 
 
 def reference():
@@ -280,107 +213,6 @@ def test_mixed_data_or_splits_are_refused():
         _checked(Study("mixed", "runs", (first, other), {}))
     with pytest.raises(ConfigError, match="no evaluated run"):
         _checked(Study("none", "runs", (), {"early": "not begun"}))
-
-
-def test_claims_are_judged_by_the_published_numbers(evidence):
-    found = {j.claim.statement: j for j in judge_all(evidence)}
-    forecasts = found["SPARTA forecasts better than the autoencoder"]
-    assert forecasts.outcome == "mixed"  # Table 2 has it worse from 50 days on
-    assert forecasts.explanation == "Of 12 comparisons, better in 9, worse in 3."
-    assert found["SPARTA's embeddings move more smoothly, in plain distances"].outcome == "holds"
-    seasons = found["Seasons are classified better"]
-    assert (seasons.outcome, seasons.explanation) == ("holds", "Better in the one comparison.")
-    untested = found["The graph forecasts better than self-attention"]
-    assert untested.outcome == "not tested"
-    assert "failed: no memory" in untested.explanation
-    lines = of_judgements(list(found.values())).rows
-    assert sum(row[0] == forecasts.claim.statement for row in lines) == 12
-
-
-def test_what_the_paper_says_in_its_text_is_what_its_tables_say():
-    members = [member(variant) for variant in SWITCHES]
-    alone = from_tree(Run, {"training": {"stages": [{"kind": "autoencoder"}]}}, "test")
-    scores = published_scores("autoencoder", "autoencoder")
-    members.append(Member("autoencoder", alone, RunFolder("runs/a"), "print", scores))
-    whole = Evidence(Study("all", "runs", tuple(members), {}), BootstrapConfig())
-    found = {j.claim.statement: j for j in judge_all(whole) if j.claim.source}
-    assert len(found) == 31
-    untested = {name for name, j in found.items() if j.outcome == "not tested"}
-    assert untested == {  # a measure of ours
-        "SPARTA's embeddings move more smoothly, relative to their variance"
-    }
-    mixed = {
-        "SPARTA forecasts better than the autoencoder": 3,  # Table 2, from 50 days on
-        "Hard negatives and cycle loss together forecast better than "
-        "SPARTA early fusion, HN": 3,  # Table 7, likewise
-        "Self-attention forecasts better than early fusion": 4,  # Table 11
-        "The graph forecasts better than early fusion": 4,
-        "The graph forecasts better than self-attention": 1,  # Table 11, at 50 days
-    }
-    for name, judgement in found.items():
-        if name in mixed:
-            assert judgement.outcome == "mixed", name
-            verdicts = [comparison.verdict for _, comparison in judgement.comparisons]
-            assert verdicts.count("worse") == mixed[name], name
-        elif name not in untested:
-            assert judgement.outcome == "holds", name
-    alike = next(j for j in found.values() if j.claim.margin)
-    assert alike.explanation == "Alike in the one comparison."
-
-
-def test_another_form_of_forecast_is_judged_at_every_lead_beside_baselines_and_the_published():
-    def scored(model, setting, days, by_lead):
-        windows = [Windows(Subject("forecast", model, setting, 0), days, lead) for lead in by_lead]
-        values = by_lead.values()
-        return [
-            each.mean("rrmse", np.full(len(days), v))
-            for each, v in zip(windows, values, strict=True)
-        ]
-
-    every, later = np.arange(300.0), np.arange(20.0, 300.0)  # the published form looks further back
-    results = Results()
-    for setting, days in (("lookback30_stride1", later), ("anomalies", every)):
-        results.add(scored("persistence", setting, days, {1: 1.0, 5: 4.0, 25: 5.0}))
-        results.add(scored("climatology", setting, days, {1: 3.0, 5: 3.0, 25: 3.0}))
-    results.add(scored("sparta", "lookback30_stride1", later, {1: 2.5, 5: 3.5, 25: 4.0}))
-    results.add(scored("sparta", "anomalies", every, {1: 2.0, 5: 2.0, 25: 3.5}))
-    run = run_of(
-        "sparta_early", downstream={"forecast": {"anomalies": {"kind": "anomaly_regression"}}}
-    )
-    own = Member("sparta_early", run, RunFolder("runs/a"), "print", results)
-    study = Evidence(Study("own", "runs", (own,), {}), BootstrapConfig())
-    found = {j.claim.statement: j for j in judge_all(study)}
-    whose = "Forecasts of SPARTA early fusion, anomalies, beat"
-    assert found[f"{whose} persistence"].explanation == "Of 3 comparisons, better in 2, worse in 1."
-    assert found[f"{whose} climatology"].outcome == "mixed"
-    published = found[f"{whose} those with {setting_name('lookback30_stride1')}"]
-    assert published.outcome == "holds"
-    assert [round(c.difference, 6) for _, c in published.comparisons] == [-0.5, -1.5, -0.5]
-
-
-def test_forms_of_forecast_without_common_windows_are_not_compared():
-    sides = [
-        [Windows(Subject("forecast", "sparta", setting, 0), days, 1).mean("rrmse", np.ones(9))]
-        for setting, days in (("a", np.arange(9.0)), ("b", np.arange(9.0) + 50))
-    ]
-    found = compare(*on_common_windows(*sides), "lower", BootstrapConfig())
-    assert (found.verdict, found.difference) == ("not compared", None)
-
-
-def test_a_studys_own_variants_are_compared_with_sparta():
-    wide = member("sparta_early_hn_cycle", model={"width": 0.5}, name="wide")
-    scores = wide.results.scores
-    lower = [replace(score, value=score.value - 1) for score in scores]
-    windows = [
-        replace(found, score=better, sums=found.sums - np.array([[1.0], [0.0]]))
-        for found, better in zip(wide.results.windows, lower, strict=True)
-    ]
-    wide = replace(wide, variant="wide", results=Results(scores=lower, windows=windows))
-    study = Study("two", "runs", (member("sparta_early_hn_cycle"), wide), {})
-    found = {j.claim.statement: j.outcome for j in judge_all(Evidence(study, BootstrapConfig()))}
-    assert found["wide forecasts better than SPARTA early fusion, HN + cycle"] == "holds"
-    assert found["wide reconstructs better than SPARTA early fusion, HN + cycle"] == "not tested"
-    assert found["Forecasts of wide beat climatology"] == "not tested"
 
 
 def test_twins_hold_every_number_and_no_difference_from_other_data(evidence):
