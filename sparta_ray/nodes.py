@@ -136,7 +136,8 @@ def _probe(folders: Sequence[str]) -> Iterator[str]:
 
 
 def _ask(probes: Sequence[str], files: Sequence[str]) -> list[NodeReport]:
-    """Return every node's report; all are asked at the same time."""
+    """Return every node's report, ordered by address; all are asked at the same time."""
+    alive = [node for node in ray.nodes() if node["Alive"]]  # in no fixed order
     asked_at = time.time()
     asked = [
         (
@@ -149,8 +150,7 @@ def _ask(probes: Sequence[str], files: Sequence[str]) -> list[NodeReport]:
             )
             .remote(node["NodeManagerAddress"], tuple(probes), tuple(files)),
         )
-        for node in ray.nodes()
-        if node["Alive"]
+        for node in sorted(alive, key=lambda node: str(node["NodeManagerAddress"]))
     ]
     reports = [_answer(address, reference) for address, reference in asked]
     return [replace(report, clock=_off(report.clock, asked_at, time.time())) for report in reports]

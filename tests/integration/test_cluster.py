@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab import LACKS_SERVERS, RAY, ROOT, WORKER, Lab, cluster, submission
+from tests.lab import HEAD, LACKS_SERVERS, RAY, ROOT, WORKER, Lab, cluster, submission
 
 HOLDS_TWO_CPUS = """
 import os, ray, sys, time
@@ -57,9 +57,10 @@ def test_dry_run_counts_the_cluster(lab: Lab) -> None:
 def test_storage_that_nodes_do_not_share_is_refused_in_the_last_lines(lab: Lab) -> None:
     refused = lab.submit("train_sparta.py", "--set", "folder=memory://runs")
     assert refused.returncode == 1
-    last = lab.logs(refused_id(refused.stdout)).splitlines()[-1]
-    assert f"{WORKER} does not see memory://runs/.probe-" in last, refused.stdout
-    assert "or use a URL such as gs://" in last
+    last = lab.logs(refused_id(refused.stdout)).splitlines()[-2:]
+    for node, line in zip((HEAD, WORKER), last, strict=True):  # a line each, by address
+        assert f"{node} does not see memory://runs/.probe-" in line, refused.stdout
+        assert "or use a URL such as gs://" in line
     assert "Traceback" not in refused.stdout
 
 
