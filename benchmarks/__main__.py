@@ -19,6 +19,7 @@ from benchmarks import (
     report,
     steps,
     stores,
+    streaming,
     streams,
 )
 from benchmarks.harness import Benchmark, Row, Setting
@@ -26,6 +27,7 @@ from benchmarks.harness import Benchmark, Row, Setting
 BENCHMARKS: dict[str, Benchmark] = {
     "batches": batches.measure,
     "streams": streams.measure,
+    "streaming": streaming.measure,
     "fits": fits.measure,
     "stores": stores.measure,
     "regrid": regrid.measure,

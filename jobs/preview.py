@@ -1,10 +1,9 @@
 """Draw the first rows of a run's first batch, as the encoder would see them, to a PNG."""
 
 import argparse
-import sys
 from pathlib import Path
 
-from sparta_ray.cli import DEMO
+from sparta_ray.cli import DEMO, errors_in_words
 from sparta_ray.config import ConfigError, load
 from sparta_ray.evaluation.preview import preview
 from sparta_ray.paths import kept
@@ -24,15 +23,16 @@ def main() -> None:
     )
     parser.add_argument("--output", default="preview.png", help="the file to write")
     arguments = parser.parse_args()
-    try:
+    with errors_in_words():
         run = located(load(Run, arguments.config, arguments.overrides))
+        figure = preview(run, arguments.rows, arguments.variable)
         output = Path(kept(arguments.output))
-        output.parent.mkdir(parents=True, exist_ok=True)
-        preview(run, arguments.rows, arguments.variable).savefig(output, dpi=150)
-    except (ConfigError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    print(f"preview: {output}")
+        try:
+            output.parent.mkdir(parents=True, exist_ok=True)
+            figure.savefig(output, dpi=150)
+        except OSError as error:
+            raise ConfigError(f"cannot write the preview: {error}") from error
+        print(f"preview: {output}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
 """Do a step again whose loss or gradient was not finite, and say where it goes wrong."""
 
 import argparse
-import sys
 
-from sparta_ray.config import ConfigError
+from sparta_ray.cli import errors_in_words
 from sparta_ray.training.replay import Failure, replay
 
 
@@ -15,12 +14,9 @@ def main() -> None:
         "--precision", choices=("float32", "bfloat16", "float64"), help="instead of the run's"
     )
     arguments = parser.parse_args()
-    try:
+    with errors_in_words():
         for line in replay(Failure.read(arguments.file), arguments.precision):
             print(line, flush=True)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,7 @@
 import argparse
 import sys
 
-from sparta_ray.cli import main
-from sparta_ray.config import ConfigError
+from sparta_ray.cli import errors_in_words, main
 from sparta_ray.evaluation.page import write_pages
 from sparta_ray.paths import kept
 
@@ -16,11 +15,8 @@ def report_of_folders(arguments: list[str]) -> None:
     parser.add_argument("--runs", nargs="+", default=[], metavar="RUN", help="the same")
     known = parser.parse_args(arguments)
     folders = [kept(folder) for folder in (*known.folders, *known.runs)]
-    try:
+    with errors_in_words():
         print(f"report: {write_pages(folders)}", flush=True)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import torch
 
 from sparta_ray.capacity import check_cluster, joins_cluster, may_grow
 from sparta_ray.data.store import read_meta
-from sparta_ray.desk import Desk, open_drawer
+from sparta_ray.message_board import MessageBoard, open_topic
 from sparta_ray.nodes import check_nodes, refuse_own_disks
 from sparta_ray.placement import DEMANDING, Node, check_resources
 from sparta_ray.progress import ProgressLine
@@ -201,13 +201,13 @@ class Show:
 
     def __init__(
         self,
-        desk: "ray.actor.ActorHandle[Desk]",
-        drawer: str,
+        board: "ray.actor.ActorHandle[MessageBoard]",
+        topic: str,
         within: str = "",
         begun: Callable[[], None] = lambda: None,
     ):
-        """Show by a drawer; lines are labelled as `within` something, the first calls `begun`."""
-        self._desk, self._drawer, self._within, self._begun = desk, drawer, within, begun
+        """Show by a topic; lines are labelled as `within` something, the first calls `begun`."""
+        self._board, self._topic, self._within, self._begun = board, topic, within, begun
         self._called = False
 
     def __call__(self, label: str, done: int, total: int, text: str) -> None:
@@ -215,31 +215,31 @@ class Show:
         if not self._called:
             self._called = True
             self._begun()
-        self._desk.put.remote(self._drawer, (f"{self._within}{label}", done, total, text))
+        self._board.put.remote(self._topic, (f"{self._within}{label}", done, total, text))
 
     def within(self, what: str, begun: Callable[[], None] = lambda: None) -> "Show":
         """Return the same for a part, whose first line calls `begun` where it is shown."""
-        return Show(self._desk, self._drawer, f"{what} ", begun)
+        return Show(self._board, self._topic, f"{what} ", begun)
 
 
 @contextmanager
 def watched(begun: Callable[[], None] = lambda: None) -> Iterator[Show]:
     """Print here, as they come, the progress lines that workers show; the first calls `begun`."""
-    desk, drawer = open_drawer()
+    board, topic = open_topic()
     over = threading.Event()
-    arguments = (desk, drawer, over, begun)
+    arguments = (board, topic, over, begun)
     printer = threading.Thread(target=_print_lines, args=arguments, daemon=True)
     printer.start()
     try:
-        yield Show(desk, drawer)
+        yield Show(board, topic)
     finally:
         over.set()
         printer.join()
 
 
 def _print_lines(
-    desk: "ray.actor.ActorHandle[Desk]",
-    drawer: str,
+    board: "ray.actor.ActorHandle[MessageBoard]",
+    topic: str,
     over: threading.Event,
     begun: Callable[[], None],
 ) -> None:
@@ -247,7 +247,7 @@ def _print_lines(
     last_round = False
     while not last_round:
         last_round = over.wait(timeout=0.5)
-        for label, done, total, text in ray.get(desk.take.remote(drawer)):
+        for label, done, total, text in ray.get(board.take.remote(topic)):
             if not lines:
                 begun()
             line = lines.setdefault(label, ProgressLine(label, every=0.0))

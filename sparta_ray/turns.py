@@ -14,7 +14,7 @@ from ray.util.placement_group import placement_group, remove_placement_group
 
 from sparta_ray.capacity import joins_cluster, nodes_at_most, nodes_now, total
 from sparta_ray.config import ConfigError
-from sparta_ray.desk import Turn, beside_driver
+from sparta_ray.message_board import Turn, beside_driver
 from sparta_ray.placement import Ask, Node, holds, training_ask
 from sparta_ray.run import Run
 

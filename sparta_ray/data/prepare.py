@@ -20,7 +20,7 @@ from sparta_ray.data.shards import (
 from sparta_ray.data.sources import OnRead
 from sparta_ray.data.store import Store, read_meta
 from sparta_ray.data.store_lock import held
-from sparta_ray.desk import Desk, open_drawer
+from sparta_ray.message_board import MessageBoard, open_topic
 from sparta_ray.progress import ProgressLine, clock
 
 _SAY_EVERY = 3.0
@@ -78,8 +78,8 @@ def _write_shards(recipe: Recipe, pending: list[int]) -> dict[int, FinishedShard
 class _Reading:
     """What a task says of a shard while it reads: how many bytes so far."""
 
-    def __init__(self, desk: "ray.actor.ActorHandle[Desk]", drawer: str, every: float):
-        self._desk, self._drawer, self._every = desk, drawer, every
+    def __init__(self, board: "ray.actor.ActorHandle[MessageBoard]", topic: str, every: float):
+        self._board, self._topic, self._every = board, topic, every
 
     def of(self, shard: int) -> OnRead:
         """Return what counts one shard's bytes, from nothing."""
@@ -90,7 +90,7 @@ class _Reading:
             read, now = read + more, time.monotonic()
             if now - said > self._every:
                 said = now
-                self._desk.tell.remote(self._drawer, shard, read, read, None)
+                self._board.post.remote(self._topic, shard, read, read, None)
 
         return count
 
@@ -99,8 +99,8 @@ class _Progress:
     """Shows every few seconds how much was read, of finished shards and of those being written."""
 
     def __init__(self, recipe: Recipe, pending: list[int]):
-        self._desk, self._drawer = open_drawer()
-        self.reading = _Reading(self._desk, self._drawer, _SAY_EVERY)
+        self._board, self._topic = open_topic()
+        self.reading = _Reading(self._board, self._topic, _SAY_EVERY)
         self._steps = recipe.layout.shard_steps
         layout, source = recipe.layout, recipe.source
         self._bytes = {n: source.bytes_to_read(*layout.shard_days(n)) for n in pending}
@@ -125,9 +125,9 @@ class _Progress:
 
     def _follow(self) -> None:
         while not self._over.wait(timeout=_SAY_EVERY):
-            words = ray.get(self._desk.told.remote(self._drawer))
+            messages = ray.get(self._board.last_messages.remote(self._topic))
             if len(self._finished) < len(self._bytes):
-                self._show({shard: int(word.said) for shard, word in words.items()})
+                self._show({shard: int(last.said) for shard, last in messages.items()})
 
     def _show(self, told: dict[int, int]) -> None:
         done, total = self._finished.copy(), sum(self._bytes.values())

@@ -40,13 +40,14 @@ from sparta_ray.training.replay import Failure, join_rows
 from sparta_ray.training.reporter import StageReporter
 from sparta_ray.training.stages import (
     ModelKind,
+    StageConfig,
     StageModule,
     build_model,
     compile_networks,
     model_kind,
     needs,
 )
-from sparta_ray.training.stall import Pulse
+from sparta_ray.training.stall import Heartbeat
 from sparta_ray.training.stopping import StopWish
 from sparta_ray.training.timing import StepClock
 
@@ -54,10 +55,10 @@ _SECONDS_BETWEEN_QUESTIONS = 3.0
 _PATIENCE_SECONDS = 5.0
 
 
-def first_pulse() -> Pulse:
-    """Return the pulse of a rank that has yet to open its store and its checkpoint."""
+def first_heartbeat() -> Heartbeat:
+    """Return the heartbeat of a rank that has yet to open its store and its checkpoint."""
     context, process = ray.train.get_context(), f"{os.getpid()} on {socket.gethostname()}"
-    return Pulse(context.get_world_rank(), context.get_world_size(), process, "", 0, "begin")
+    return Heartbeat(context.get_world_rank(), context.get_world_size(), process, "", 0, "begin")
 
 
 class Worker:
@@ -80,12 +81,12 @@ class Worker:
         self._clock = StepClock(self.device)
         self._state: StageState | None = None
         self._stage = run.training.stages[0].kind
-        self._pulse = first_pulse()
+        self._heartbeat = first_heartbeat()
 
-    def pulse(self) -> Pulse:
+    def heartbeat(self) -> Heartbeat:
         """Return where this rank stands; asked from another thread, to see that it goes on."""
         position = 0 if self._state is None else self._state.position
-        return replace(self._pulse, stage=self._stage, position=position, part=self._clock.part)
+        return replace(self._heartbeat, stage=self._stage, position=position, part=self._clock.part)
 
     def load(self, allowed: Allowed) -> SavedState | None:
         """Return the last checkpoint, if there is one.
@@ -122,44 +123,11 @@ class Worker:
 
         The last of a model's stages leaves the finished model.
         """
-        training, stages = self.run.training, self.run.training.stages
-        stage = stages[index]
-        model = self._model_for(stage_kind := model_kind(stage))
-        area_Y = training.latitude_weights(self.store.latitude)
-        module = StageModule(stage, model, training.contrastive, area_Y)
-        module = module.to(self.device, weights_type(self.precision))
-        state = StageState.start(module, stage.lr, self.run.training.plateau)
-        if saved is not None:
-            restore(state, saved)
+        stages, recipe = self.run.training.stages, self._recipe(index)
+        stage, builder = stages[index], BatchBuilder(recipe, self.rank, self.ranks)
+        state = self._start(stage, saved)
         self._stage, self._state, self._clock = stage.kind, state, StepClock(self.device)
-        recipe = self._recipe(index)
-        label = f"train {index + 1}/{len(stages)} {stage.kind}"
-        reporter = StageReporter(
-            self.folder,
-            self._show,
-            stage.kind,
-            label,
-            recipe.schedule,
-            self.run.training.health,
-            every=self.run.training.report_seconds,
-            export=MetricsExport(self.run.name) if self.rank == 0 else None,
-        )
-        if self.rank == 0:
-            reporter.start(state.position, self.precision, str(self.device), self.ranks)
-        builder = BatchBuilder(recipe, self.rank, self.ranks)
-        loop = StageLoop(
-            schedule=recipe.schedule,
-            operator=ViewOperator(self.store.grid, self.run.views, self.run.model.mask_channels).to(
-                self.device, weights_type(self.precision)
-            ),
-            seed=recipe.seed,
-            precision=self.precision,
-            watched=builder.build(recipe.schedule.train_steps),  # validation's first
-            on_step=reporter.step if self.rank == 0 else lambda _: None,
-            on_epoch=lambda state, epoch: self._end_epoch(index, state, epoch, reporter),
-            after_step=lambda state, is_late: self._after_step(index, state, is_late),
-            clock=self._clock,
-        )
+        loop = self._loop(index, builder, self._reporter(index, state, recipe))
         batches = stream(
             recipe,
             state.position,
@@ -169,14 +137,58 @@ class Worker:
             beside=self.run.scaling.elastic,
         )
         try:
-            loop.run(state, self._distributed(module), batches)
+            loop.run(state, self._distributed(state.module), batches)
         except NonFiniteError as error:
             raise FloatingPointError(self._keep_failure(index, state, builder, error)) from error
         if state.position < len(recipe.schedule):
             return False
-        is_last = index + 1 == len(stages) or model_kind(stages[index + 1]) != stage_kind
-        self._finish(state, stage.kind, stage_kind if is_last else None)
+        kind = model_kind(stage)
+        is_last = index + 1 == len(stages) or model_kind(stages[index + 1]) != kind
+        self._finish(state, stage.kind, kind if is_last else None)
         return True
+
+    def _start(self, stage: StageConfig, saved: SavedState | None) -> StageState:
+        """Return the state that a stage begins with, or that it was saved in."""
+        training, model = self.run.training, self._model_for(model_kind(stage))
+        area_Y = training.latitude_weights(self.store.latitude)
+        module = StageModule(stage, model, training.contrastive, area_Y)
+        module = module.to(self.device, weights_type(self.precision))
+        state = StageState.start(module, stage.lr, training.plateau)
+        if saved is not None:
+            restore(state, saved)
+        return state
+
+    def _reporter(self, index: int, state: StageState, recipe: BatchRecipe) -> StageReporter:
+        training = self.run.training
+        kind = training.stages[index].kind
+        reporter = StageReporter(
+            self.folder,
+            self._show,
+            kind,
+            f"train {index + 1}/{len(training.stages)} {kind}",
+            recipe.schedule,
+            training.health,
+            every=training.report_seconds,
+            export=MetricsExport(self.run.name) if self.rank == 0 else None,
+        )
+        if self.rank == 0:
+            reporter.start(state.position, self.precision, str(self.device), self.ranks)
+        return reporter
+
+    def _loop(self, index: int, builder: BatchBuilder, reporter: StageReporter) -> StageLoop:
+        recipe = builder.recipe
+        operator = ViewOperator(self.store.grid, self.run.views, self.run.model.mask_channels)
+        return StageLoop(
+            schedule=recipe.schedule,
+            operator=operator.to(self.device, weights_type(self.precision)),
+            seed=recipe.seed,
+            precision=self.precision,
+            watched=builder.build(recipe.schedule.train_steps),  # validation's first
+            on_step=reporter.step if self.rank == 0 else lambda _: None,
+            on_epoch=lambda state, epoch: self._end_epoch(index, state, epoch, reporter),
+            after_step=lambda state, is_late: self._after_step(index, state, is_late),
+            clock=self._clock,
+        )
 
     def _finish(self, state: StageState, stage: str, model: ModelKind | None) -> None:
         """Make the chosen weights the stage's result; leave its best ones, and a finished model."""

@@ -21,7 +21,7 @@ _DOING: dict[Doing, str] = {
 
 
 @dataclass(frozen=True)
-class Pulse:
+class Heartbeat:
     """Where a rank stands.
 
     Attributes:
@@ -42,56 +42,57 @@ class Pulse:
 
 
 @dataclass(frozen=True)
-class Sign:
-    """The last pulse of a rank.
+class LastHeartbeat:
+    """The last heartbeat of a rank.
 
     Attributes:
-        pulse: What it said.
+        heartbeat: What it said.
         silent: Seconds since.
         still: Seconds since it last finished a batch, or began.
         answers: Whether its process answers when it is asked; None if it is gone.
     """
 
-    pulse: Pulse
+    heartbeat: Heartbeat
     silent: float
     still: float
     answers: bool | None = True
 
 
-def describe_stall(signs: Sequence[Sign], limit: float) -> str:
+def describe_stall(heartbeats: Sequence[LastHeartbeat], limit: float) -> str:
     """Return one message that names who holds the run up, and where every rank stands.
 
     Args:
-        signs: Of all ranks.
+        heartbeats: Of all ranks.
         limit: Seconds without a finished batch that count as a stall.
     """
-    lines = [_line(sign) for sign in signs]
+    lines = [_line(last) for last in heartbeats]
     return (
-        f"no rank finished a batch for {min(sign.still for sign in signs):.0f} s "
-        f"(training.stall_seconds {limit:g}): {_culprit(signs)}\n  "
+        f"no rank finished a batch for {min(last.still for last in heartbeats):.0f} s "
+        f"(training.stall_seconds {limit:g}): {_culprit(heartbeats)}\n  "
         + "\n  ".join(lines)
         + "\nthe same command continues from the last checkpoint"
     )
 
 
-def _culprit(signs: Sequence[Sign]) -> str:
+def _culprit(heartbeats: Sequence[LastHeartbeat]) -> str:
     """Name the ranks that the others wait for."""
-    silent = [sign.pulse.rank for sign in signs if not sign.answers]
+    silent = [last.heartbeat.rank for last in heartbeats if not last.answers]
     if silent:
         return f"{_ranks(silent)} stopped, or cannot be reached"
-    waiting = [sign.pulse.rank for sign in signs if sign.pulse.part == "wait"]
+    waiting = [last.heartbeat.rank for last in heartbeats if last.heartbeat.part == "wait"]
     if waiting:
         return f"the builders of {_ranks(waiting)} deliver no batch"
-    last = min(sign.pulse.position for sign in signs)
-    return f"{_ranks([s.pulse.rank for s in signs if s.pulse.position == last])} is behind"
+    behind = min(last.heartbeat.position for last in heartbeats)
+    there = [last.heartbeat.rank for last in heartbeats if last.heartbeat.position == behind]
+    return f"{_ranks(there)} is behind"
 
 
 def _ranks(ranks: Sequence[int]) -> str:
     return f"rank{'s' * (len(ranks) > 1)} {', '.join(map(str, ranks))}"
 
 
-def _line(sign: Sign) -> str:
-    pulse = sign.pulse
-    doing = _DOING[pulse.part] if sign.answers else f"is silent for {sign.silent:.0f} s"
-    place = f"step {pulse.position} of {pulse.stage}, " if pulse.stage else ""
-    return f"rank {pulse.rank} (process {pulse.process}): {place}{doing}"
+def _line(last: LastHeartbeat) -> str:
+    heartbeat = last.heartbeat
+    doing = _DOING[heartbeat.part] if last.answers else f"is silent for {last.silent:.0f} s"
+    place = f"step {heartbeat.position} of {heartbeat.stage}, " if heartbeat.stage else ""
+    return f"rank {heartbeat.rank} (process {heartbeat.process}): {place}{doing}"

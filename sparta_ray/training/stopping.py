@@ -6,35 +6,35 @@ from contextlib import contextmanager
 
 import ray
 
-from sparta_ray.desk import Desk, open_drawer
+from sparta_ray.message_board import MessageBoard, open_topic
 
 
 class StopWish:
     """A wish that training stop, which any process of the cluster may look at."""
 
-    def __init__(self, desk: "ray.actor.ActorHandle[Desk]", drawer: str):
-        self._desk, self._drawer = desk, drawer
+    def __init__(self, board: "ray.actor.ActorHandle[MessageBoard]", topic: str):
+        self._board, self._topic = board, topic
         self._answer: ray.ObjectRef[None] | None = None
 
     def expressed(self) -> bool:
         """Return whether the wish has come; does not wait."""
         if self._answer is None:
-            self._answer = self._desk.flag.remote(self._drawer)
+            self._answer = self._board.wait_for_flag.remote(self._topic)
         return bool(ray.wait([self._answer], timeout=0)[0])
 
 
 @contextmanager
 def stop_on_terminate() -> Iterator[StopWish]:
     """Turn the first SIGTERM into a wish to stop; a second one does what it did before."""
-    desk, drawer = open_drawer()
+    board, topic = open_topic()
     before = signal.getsignal(signal.SIGTERM)
 
     def express(*_: object) -> None:
         signal.signal(signal.SIGTERM, before)
-        desk.raise_flag.remote(drawer)
+        board.raise_flag.remote(topic)
 
     signal.signal(signal.SIGTERM, express)
     try:
-        yield StopWish(desk, drawer)
+        yield StopWish(board, topic)
     finally:
         signal.signal(signal.SIGTERM, before)

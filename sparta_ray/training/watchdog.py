@@ -1,7 +1,7 @@
 """A run that makes no step ends with an error, instead of hanging: who watches, and how.
 
-Every rank sends its pulse to the driver's desk. The driver looks at it, asks processes that it
-suspects, and kills Train's controller, with which its workers end and `fit()` fails.
+Every rank sends heartbeats to the driver's message board. The driver looks at them, asks processes
+that it suspects, and kills Train's controller, with which its workers end and `fit()` fails.
 """
 
 import threading
@@ -17,39 +17,39 @@ from ray.train.v2._internal.execution.context import get_train_context
 
 from sparta_ray.capacity import joins_cluster
 from sparta_ray.config import ConfigError
-from sparta_ray.desk import Desk, Word, open_drawer
+from sparta_ray.message_board import LastMessage, MessageBoard, open_topic
 from sparta_ray.placement import Ask
-from sparta_ray.training.stall import Pulse, Sign, describe_stall
+from sparta_ray.training.stall import Heartbeat, LastHeartbeat, describe_stall
 from sparta_ray.turns import Waiting
 
 _PATIENCE = 5.0
 """Seconds in which a healthy process answers."""
 
 _GONE = 60.0
-"""Seconds without a word after which it is looked whether the workers are gone."""
+"""Seconds without a message after which it is looked whether the workers are gone."""
 
 
-class Ward:
-    """What ranks send their pulse to; the handle that they are given."""
+class HeartbeatSender:
+    """Sends a rank's heartbeats to the driver's board; the handle that ranks are given."""
 
-    def __init__(self, desk: "ray.actor.ActorHandle[Desk]", drawer: str, every: float):
-        self._desk, self._drawer, self._every = desk, drawer, every
+    def __init__(self, board: "ray.actor.ActorHandle[MessageBoard]", topic: str, every: float):
+        self._board, self._topic, self._every = board, topic, every
 
     @contextmanager
-    def beating(self, pulse: Callable[[], Pulse]) -> Iterator[None]:
-        """Send this process's pulse every few seconds while the block runs."""
+    def sending(self, heartbeat: Callable[[], Heartbeat]) -> Iterator[None]:
+        """Send this process's heartbeat every few seconds while the block runs."""
         over, me = threading.Event(), ray.get_runtime_context().current_actor
         speaker = (me, get_train_context().controller_actor)
 
         def beat() -> None:
             while True:
-                last = pulse()
+                last = heartbeat()
                 mark = asdict(last) | {"part": None}
-                self._desk.tell.remote(self._drawer, last.rank, asdict(last), mark, speaker)
+                self._board.post.remote(self._topic, last.rank, asdict(last), mark, speaker)
                 if over.wait(self._every):
                     return
 
-        thread = threading.Thread(target=beat, name="pulse", daemon=True)
+        thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
         thread.start()
         try:
             yield
@@ -58,12 +58,12 @@ class Ward:
             thread.join()
 
 
-class Watch:
+class Watchdog:
     """The driver's side.
 
     Attributes:
         verdict: Why the run was ended; None if it was not.
-        ward: For the ranks.
+        heartbeats: For the ranks.
     """
 
     def __init__(self, limit: float, ask: Ask):
@@ -75,8 +75,8 @@ class Watch:
         """
         self.verdict: str | None = None
         self._limit, self._every = limit, min(5.0, limit / 4)
-        self._desk, self._drawer = open_drawer()
-        self.ward = Ward(self._desk, self._drawer, self._every)
+        self._board, self._topic = open_topic()
+        self.heartbeats = HeartbeatSender(self._board, self._topic, self._every)
         self._over, self._ask, self._began = threading.Event(), ask, time.monotonic()
         self._waiting: Waiting | None = None
 
@@ -93,32 +93,37 @@ class Watch:
 
     def _look(self) -> None:
         while not self._over.wait(self._every):
-            words = _of_last_size(ray.get(self._desk.told.remote(self._drawer)))
-            if not words:
+            messages = _of_last_size(ray.get(self._board.last_messages.remote(self._topic)))
+            if not messages:
                 self._say_what_a_start_waits_for()
-            elif verdict := self._judge(words):
+            elif verdict := self._judge(messages):
                 self.verdict = verdict
-                _, controller = words[0].speaker
+                _, controller = messages[0].speaker
                 ray.kill(controller)
                 return
 
-    def _judge(self, words: Sequence[Word]) -> str | None:
+    def _judge(self, messages: Sequence[LastMessage]) -> str | None:
         """Return why the run must end, if it must."""
-        if joins_cluster() and _are_gone(words):
+        if joins_cluster() and _are_gone(messages):
             return self._wait_for_machines()
         self._waiting = None
-        if min(word.still for word in words) < self._limit:
+        if min(message.still for message in messages) < self._limit:
             return None
-        signs = [
-            Sign(Pulse(**word.said), word.silent, word.still, _answers(word.speaker[0]))
-            for word in words
+        heartbeats = [
+            LastHeartbeat(
+                Heartbeat(**message.said),
+                message.silent,
+                message.still,
+                _answers(message.speaker[0]),
+            )
+            for message in messages
         ]
-        if any(sign.answers is None for sign in signs):
+        if any(last.answers is None for last in heartbeats):
             return None  # a worker is gone, and Train is about to begin again without it
-        return describe_stall(signs, self._limit)
+        return describe_stall(heartbeats, self._limit)
 
     def _say_what_a_start_waits_for(self) -> None:
-        """Say now and then what Train lacks to begin at all, which it waits for without a word.
+        """Say now and then what Train lacks to begin at all, which it waits for without a message.
 
         What was free when the run was let in may be gone: with a node, or to another job.
         """
@@ -138,10 +143,10 @@ class Watch:
         return None
 
 
-def _are_gone(words: Sequence[Word]) -> bool:
+def _are_gone(messages: Sequence[LastMessage]) -> bool:
     """Return whether no worker is left, and none has begun since."""
-    silent = min(word.silent for word in words)
-    return silent > _GONE and all(_answers(word.speaker[0]) is None for word in words)
+    silent = min(message.silent for message in messages)
+    return silent > _GONE and all(_answers(message.speaker[0]) is None for message in messages)
 
 
 def _answers(actor: Any) -> bool | None:
@@ -155,9 +160,9 @@ def _answers(actor: Any) -> bool | None:
     return True
 
 
-def _of_last_size(told: Mapping[int, Word]) -> list[Word]:
-    """Return the ranks' words in their order, without ranks from before the run shrank."""
+def _of_last_size(told: Mapping[int, LastMessage]) -> list[LastMessage]:
+    """Return the ranks' messages in their order, without ranks from before the run shrank."""
     if not told:
         return []
-    ranks = min(told.values(), key=lambda word: word.silent).said["ranks"]
-    return [word for rank, word in sorted(told.items()) if rank < ranks]
+    ranks = min(told.values(), key=lambda message: message.silent).said["ranks"]
+    return [message for rank, message in sorted(told.items()) if rank < ranks]

@@ -30,11 +30,11 @@ from sparta_ray.training.checkpoint import SavedState, is_trained
 from sparta_ray.training.config import ScalingConfig as Scaling
 from sparta_ray.training.memory import KEEPS_MEMORY
 from sparta_ray.training.precision import mixed_precision
-from sparta_ray.training.rank import Worker, first_pulse
+from sparta_ray.training.rank import Worker, first_heartbeat
 from sparta_ray.training.registry import FOLDER, settle
-from sparta_ray.training.stall import Pulse
+from sparta_ray.training.stall import Heartbeat
 from sparta_ray.training.stopping import StopWish, stop_on_terminate
-from sparta_ray.training.watchdog import Watch
+from sparta_ray.training.watchdog import Watchdog
 from sparta_ray.turns import turn_to_train
 
 
@@ -89,14 +89,14 @@ def train_watched(
     settle(folder, allowed.older_checkpoint)
     row = row_bytes(len(store.variables), store.grid, run.views, run.mask, run.batches)
     check_object_store(run, row, nodes_now())
-    scaling, watch = run.scaling, Watch(run.training.stall_seconds, training_ask(run))
+    scaling, watch = run.scaling, Watchdog(run.training.stall_seconds, training_ask(run))
     trainer = ray.train.torch.TorchTrainer(
         _train_worker,
         train_loop_config={
             "run": to_tree(run),
             "show": show,
             "stop": stop,
-            "ward": watch.ward,
+            "heartbeats": watch.heartbeats,
             "allowed": allowed,
         },
         scaling_config=ScalingConfig(
@@ -128,7 +128,7 @@ def _resources(scaling: Scaling) -> dict[str, float]:
     return {"CPU": cpus, "GPU": 1} if scaling.use_gpu else {"CPU": cpus}
 
 
-def _fit(trainer: "ray.train.torch.TorchTrainer", watch: Watch, max_failures: int) -> None:
+def _fit(trainer: "ray.train.torch.TorchTrainer", watch: Watchdog, max_failures: int) -> None:
     """Run the trainer; what only a user can mend is one error, and the run ends there."""
     try:
         with watch.watching():
@@ -173,12 +173,12 @@ def _train_worker(config: dict[str, Any]) -> _End:
     """Run all stages that are left, on every rank; all ranks end alike."""
     quieten()
     worker: Worker | None = None
-    first = first_pulse()
+    first = first_heartbeat()
 
-    def pulse() -> Pulse:
-        return first if worker is None else worker.pulse()
+    def heartbeat() -> Heartbeat:
+        return first if worker is None else worker.heartbeat()
 
-    with config["ward"].beating(pulse):
+    with config["heartbeats"].sending(heartbeat):
         saved, problem = None, None
         try:
             worker = Worker(from_tree(Run, config["run"], "run"), config["show"], config["stop"])

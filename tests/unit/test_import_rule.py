@@ -22,8 +22,8 @@ ROOMS = {
 """The rooms that each room may import."""
 
 FOUNDATION = {
-    "config", "seeding", "variables", "grids", "progress", "ranks", "shares", "spread", "desk",
-    "paths",
+    "config", "seeding", "variables", "grids", "progress", "ranks", "shares", "spread", "paths",
+    "message_board",
 }  # fmt: skip
 """Modules that everything may import, and that import only each other."""
 
@@ -58,7 +58,7 @@ RAY_USERS = {
     "trial_runner.py",
     "cluster.py",
     "capacity.py",
-    "desk.py",
+    "message_board.py",
     "nodes.py",
     "turns.py",
     "metrics_export.py",
@@ -126,7 +126,7 @@ def test_the_library_works_without_ray():
 def test_the_desk_is_begun_quickly():
     """Its process, one of each driver, would spend its start on what it does not use."""
     program = (
-        "import sys, sparta_ray.desk\n"
+        "import sys, sparta_ray.message_board\n"
         "sys.exit(any(name in sys.modules for name in ('torch', 'xarray', 'pydantic')))"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

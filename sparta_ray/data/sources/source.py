@@ -224,7 +224,7 @@ def open_source(
     """
     names = {} if isinstance(config, SampleSource) else config.names
     files = [File.of(opened) for opened in open_files(config)]
-    parts = [_part(group, variables, names) for group in _groups(files)]
+    parts = [_part(group, files, variables, names) for group in _groups(files)]
     parts.sort(key=lambda part: part.times[0])
     _check_grids(parts)
     _check_order(np.concatenate([part.times for part in parts]))
@@ -250,10 +250,23 @@ def _groups(files: Sequence[File]) -> list[list[File]]:
     return list(groups.values())
 
 
-def _part(files: Sequence[File], variables: tuple[Variable, ...], names: Mapping[str, str]) -> Part:
-    channels = tuple(map_channel(files, variable, names) for variable in variables)
+def _part(
+    files: Sequence[File],
+    all_files: Sequence[File],
+    variables: tuple[Variable, ...],
+    names: Mapping[str, str],
+) -> Part:
+    """Map all variables in the files of the same times; one error tells all that do not fit."""
+    channels, misfits = [], []
+    for variable in variables:
+        try:
+            channels.append(map_channel(files, variable, names, all_files))
+        except ConfigError as error:
+            misfits.append(str(error))
+    if misfits:
+        raise ConfigError("\n".join(dict.fromkeys(misfits)))
     times = files[0].axes.times
-    return Part(channels, times, 0, len(times))
+    return Part(tuple(channels), times, 0, len(times))
 
 
 def _cut(part: Part, first_day: str | None, last_day: str | None) -> Part:

@@ -1,9 +1,9 @@
-from sparta_ray.training.stall import Pulse, Sign, describe_stall
+from sparta_ray.training.stall import Heartbeat, LastHeartbeat, describe_stall
 
 
 def sign(rank, part, position=14, silent=1.0, still=62.0, answers=True):
-    pulse = Pulse(rank, 2, f"{100 + rank} on a", "joint", position, part)
-    return Sign(pulse, silent, still, answers)
+    heartbeat = Heartbeat(rank, 2, f"{100 + rank} on a", "joint", position, part)
+    return LastHeartbeat(heartbeat, silent, still, answers)
 
 
 def test_a_rank_that_does_not_answer_is_named_and_not_those_that_wait_for_it():
@@ -33,8 +33,8 @@ def test_else_the_rank_that_is_behind_is():
 
 
 def test_a_rank_that_never_began_has_no_step_yet():
-    pulse = Pulse(0, 1, "100 on a", "", 0, "begin")
-    _, line, _ = describe_stall([Sign(pulse, 1.0, 62.0)], 60).splitlines()
+    heartbeat = Heartbeat(0, 1, "100 on a", "", 0, "begin")
+    _, line, _ = describe_stall([LastHeartbeat(heartbeat, 1.0, 62.0)], 60).splitlines()
     assert line.strip() == (
         "rank 0 (process 100 on a): opens its store and its checkpoint, or waits there for other "
         "ranks"
