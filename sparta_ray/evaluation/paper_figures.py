@@ -143,7 +143,7 @@ def robustness_curves(curves: Mapping[str, xr.DataArray], measure: str) -> Figur
     """Draw a measure against the share hidden, a panel for each mask shape.
 
     Args:
-        curves: By model, dims (measure, place, shape, ratio).
+        curves: By model, dims (seed, measure, place, shape, ratio).
         measure: ``standardised error`` or ``agreement``.
     """
     first = next(iter(curves.values()))
@@ -153,8 +153,11 @@ def robustness_curves(curves: Mapping[str, xr.DataArray], measure: str) -> Figur
     for ax, shape in zip(axes, shapes, strict=True):
         for model, look in line_looks(model_order(curves)).items():
             for place, style in dashes.items():
-                values = curves[model].sel(measure=measure, place=place, shape=shape)
+                of_seeds = curves[model].sel(measure=measure, place=place, shape=shape)
+                ends = of_seeds.min("seed"), of_seeds.max("seed")
+                ax.fill_between(of_seeds.ratio, *ends, color=look["color"], alpha=0.15, linewidth=0)
                 label = model_name(model) if place == "view" else None
+                values = of_seeds.mean("seed")
                 ax.plot(values.ratio, values, label=label, **look | {"linestyle": style})
         ax.set_title(f"hidden: {shape}")
         ax.set_ylabel("standardised error" if measure != "agreement" else "cosine")

@@ -171,6 +171,8 @@ def robustness(study: Study) -> Figures:
     if not curves:
         return
     days = next(iter(curves.values())).attrs["days"]
+    band = "; bands: from the lowest to the highest seed"
+    seeds = band if any(array.sizes["seed"] > 1 for array in curves.values()) else ""
     for measure, title in (
         ("standardised error", "Reconstruction as more is hidden"),
         ("agreement", "Embeddings as more is hidden"),
@@ -179,8 +181,8 @@ def robustness(study: Study) -> Figures:
             "Robustness",
             title,
             f"Mean over {int(days)} test days, the same masks for every model. Solid: hidden on "
-            "the view, after resizing; dashed: on the data's own grid, before it. The numbers are "
-            "in tables/robustness.csv.",
+            f"the view, after resizing; dashed: on the data's own grid, before it{seeds}. The "
+            "numbers are in tables/robustness.csv.",
             robustness_curves(curves, measure),
             f"{measure} against the share hidden for each mask shape.",
         )
@@ -189,11 +191,12 @@ def robustness(study: Study) -> Figures:
 def robustness_table(study: Study) -> PlainTable:
     """Return the numbers of the robustness curves, a line for each point."""
     rows: list[tuple[Value, ...]] = [
-        (model_name(model), *point, *map(float, values))
+        (model_name(model), int(of_seed["seed"]), *point, *map(float, values))
         for model, array in robustness_arrays(study).items()
-        for point, values in _points(array)
+        for of_seed in array
+        for point, values in _points(of_seed)
     ]
-    header = ("model", "hidden on", "shape", "share hidden", *MEASURES)
+    header = ("model", "seed", "hidden on", "shape", "share hidden", *MEASURES)
     return PlainTable("robustness", "Robustness to hidden values", header, tuple(rows))
 
 
@@ -212,13 +215,18 @@ def confusion_table(study: Study) -> PlainTable:
 
 
 def robustness_arrays(study: Study) -> dict[str, xr.DataArray]:
-    """Return each model's robustness curves, of its first run."""
-    arrays = {
-        name: member.results.arrays[f"robustness-{kind}"]
-        for name, (member, kind) in _models(study).items()
-        if f"robustness-{kind}" in member.results.arrays
+    """Return each model's robustness curves, dims (seed, measure, place, shape, ratio)."""
+    of_runs: dict[str, list[xr.DataArray]] = {}
+    for member in study.members:
+        for kind in member.run.models:
+            array = member.results.arrays.get(f"robustness-{kind}")
+            if array is not None and array.sizes["ratio"]:
+                curves = of_runs.setdefault(study.names(member)[kind], [])
+                curves.append(array.expand_dims(seed=[member.run.seed]))
+    return {
+        name: xr.concat(curves, "seed", combine_attrs="override")
+        for name, curves in of_runs.items()
     }
-    return {name: array for name, array in arrays.items() if array.sizes["ratio"]}
 
 
 def _points(array: xr.DataArray) -> Iterator[tuple[tuple[str, str, float], xr.DataArray]]:

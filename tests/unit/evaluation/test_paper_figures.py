@@ -71,16 +71,20 @@ def test_trajectories_have_an_arrow_for_each_window():
 def test_robustness_has_a_panel_for_each_shape_and_a_line_for_each_place():
     shapes = [shape.kind for shape in SHAPES]
     curve = xr.DataArray(
-        np.random.default_rng(0).uniform(size=(2, 2, len(shapes), 3)),
-        dims=("measure", "place", "shape", "ratio"),
+        np.random.default_rng(0).uniform(size=(2, 2, 2, len(shapes), 3)),
+        dims=("seed", "measure", "place", "shape", "ratio"),
         coords={
-            "measure": list(MEASURES), "place": list(PLACES), "shape": shapes,
+            "seed": [0, 1], "measure": list(MEASURES), "place": list(PLACES), "shape": shapes,
             "ratio": [0, 0.5, 0.99],
         },
     )  # fmt: skip
     figure = robustness_curves({"sparta": curve, "autoencoder": curve}, "agreement")
     assert len(figure.axes) == len(shapes)
     assert all(len(ax.lines) == 4 for ax in figure.axes)
+    points = curve.sel(measure="agreement", place="view", shape=shapes[0])
+    np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), points.mean("seed"))
+    band = figure.axes[0].collections[0].get_paths()[0].vertices[:, 1]
+    assert (band.min(), band.max()) == (points.min(), points.max())
     assert len(figure.legends[0].get_texts()) == 2
 
 

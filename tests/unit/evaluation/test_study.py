@@ -39,7 +39,7 @@ def small_results(run):
     for kind in run.models:
         results.costs[kind] = Cost(38_512, 77, 1e13)
         results.arrays[f"robustness-{kind}"] = xr.DataArray(
-            np.ones((2, 2, 5, 2)),
+            np.full((2, 2, 5, 2), float(run.seed)),
             dims=("measure", "place", "shape", "ratio"),
             coords={
                 "measure": list(MEASURES),
@@ -114,7 +114,9 @@ def test_the_report_of_a_study_is_whole(folder):
     assert days == [*range(16), *range(16)]  # of two runs
     whole = json.loads((folder / "report" / "metrics.json").read_text())["tables"]
     assert {f"{name}.csv" for name in whole} == {path.name for path in tables.glob("*.csv")}
-    assert len((tables / "robustness.csv").read_text().splitlines()) == 1 + 2 * 2 * 5 * 2
+    curves = json.loads((tables / "robustness.json").read_text())["rows"]
+    assert len(curves) == 2 * 2 * 2 * 5 * 2
+    assert {(row["seed"], row["agreement"]) for row in curves} == {(3, 3.0), (4, 4.0)}
     accuracies = next(tables.glob("*classification*.csv")).read_text().splitlines()
     assert ',"SPARTA late fusion, graph",,–,failed: ValueError: no memory,' in accuracies
     assert ",SPARTA early fusion,,–,not begun," in accuracies
