@@ -113,7 +113,7 @@ def _draw_row(
 
 def draw_map(ax: Axes, field: xr.DataArray, colours: str, norm: Normalize) -> QuadMesh:
     """Draw one field, dims (longitude, latitude), north up, with coasts; NaN is grey."""
-    x, y = longitude_edges(field["longitude"].values), latitude_edges(field["latitude"].values)
+    x, y = map_longitude_edges(field["longitude"].values), latitude_edges(field["latitude"].values)
     mesh: QuadMesh = ax.pcolormesh(x, y, field.values.T, cmap=colours, norm=norm)
     draw_coastlines(ax)
     ax.grid(False)
@@ -150,8 +150,8 @@ def colour_scale(values: NDArray[np.floating[Any]], symmetric: bool) -> Normaliz
     return Normalize(low, high if high > low else low + 1)
 
 
-def longitude_edges(longitude: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the n + 1 edges half-way between centres, the outer ones as far out."""
+def map_longitude_edges(longitude: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the n + 1 edges of a map of any region: half-way, the outer ones as far out."""
     inner = (longitude[1:] + longitude[:-1]) / 2
     return np.concatenate([[2 * longitude[0] - inner[0]], inner, [2 * longitude[-1] - inner[-1]]])
 

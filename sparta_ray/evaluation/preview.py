@@ -21,7 +21,7 @@ from sparta_ray.data.sampling import Plan, make_plan
 from sparta_ray.data.store import Store
 from sparta_ray.data.view_operator import ViewOperator
 from sparta_ray.evaluation.display import display_of
-from sparta_ray.evaluation.maps import HIDDEN, colour_scale, draw_coastlines, longitude_edges
+from sparta_ray.evaluation.maps import HIDDEN, colour_scale, draw_coastlines, map_longitude_edges
 from sparta_ray.evaluation.style import MUTED, headline, styled
 from sparta_ray.grids import latitude_edges
 from sparta_ray.run import Run, check_run, splits
@@ -92,7 +92,7 @@ def _first_rows(run: Run, store: Store, rows: int) -> Iterator[list[Map]]:
     views = expand(to_device(batch, torch.device("cpu")), ViewOperator(store.grid, run.views))
     made = (views.anchor, views.after, views.before, views.input)
     seen = [torch.where(view == 0, torch.nan, view).numpy() for view in made if view is not None]
-    grid = longitude_edges(store.longitude), latitude_edges(store.latitude)
+    grid = map_longitude_edges(store.longitude), latitude_edges(store.latitude)
     for row in range(shown.stop):
         fields = [views.fields.day[row].numpy(), *(view[row] for view in seen)]
         edges = [grid, *(_view_edges(run, grid, crop) for crop in (*plan.crop[row], None))]

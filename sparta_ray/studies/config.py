@@ -43,7 +43,7 @@ class ExpectedData:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Study:
+class StudyConfig:
     """What one study file decides. Each trial, a variant with a seed, is an ordinary run.
 
     Attributes:
@@ -97,13 +97,13 @@ def _folder_name(name: str) -> str:
     return name
 
 
-def load_study(path: str, overrides: tuple[str, ...] = ()) -> Study:
+def load_study(path: str, overrides: tuple[str, ...] = ()) -> StudyConfig:
     """Read a study file; its folder is absolute then.
 
     Raises:
         ConfigError: It is no study, or names neither variants nor a sweep, or both.
     """
-    study = load(Study, path, overrides)
+    study = load(StudyConfig, path, overrides)
     if bool(study.variants) == (study.sweep is not None):
         raise ConfigError(
             f"{path}: a study needs either `variants` or a `sweep`"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from sparta_ray.config import ConfigError, to_tree
 from sparta_ray.downstream.trial import trials as downstream_trials
 from sparta_ray.run import check_run
-from sparta_ray.studies.config import Study
+from sparta_ray.studies.config import StudyConfig
 from sparta_ray.studies.data import DataSize, Layouts, size_of, size_stated
 from sparta_ray.studies.probe import Probe, probe
 from sparta_ray.studies.trial import StudyTrial, named
@@ -65,7 +65,7 @@ def _stages(
     return tuple(costs)
 
 
-def describe_study(study: Study, trials: Sequence[StudyTrial]) -> Iterator[str]:
+def describe_study(study: StudyConfig, trials: Sequence[StudyTrial]) -> Iterator[str]:
     """Yield what a study would do and cost, for ``--dry-run``; the probe takes some seconds."""
     sizes, note = _sizes(study, trials)
     if note:
@@ -88,7 +88,7 @@ def describe_study(study: Study, trials: Sequence[StudyTrial]) -> Iterator[str]:
     yield from _hours(costs, sizes)
 
 
-def _sizes(study: Study, trials: Sequence[StudyTrial]) -> tuple[dict[str, DataSize], str]:
+def _sizes(study: StudyConfig, trials: Sequence[StudyTrial]) -> tuple[dict[str, DataSize], str]:
     """Return the size of each trial's data, and a note if they could not be reached."""
     layouts, sizes, note = Layouts(), {}, ""
     for trial in trials:

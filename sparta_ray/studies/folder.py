@@ -6,7 +6,7 @@ import yaml
 
 from sparta_ray.config import ConfigError, to_tree
 from sparta_ray.run_folder import RunFolder
-from sparta_ray.studies.config import Study
+from sparta_ray.studies.config import StudyConfig
 from sparta_ray.studies.trial import StudyTrial
 
 _RECORD = "study.yaml"
@@ -36,7 +36,7 @@ class StudyFolder(RunFolder):
                 "(--set name=…), or delete that folder"
             )
 
-    def record(self, study: Study, trials: Sequence[StudyTrial]) -> None:
+    def record(self, study: StudyConfig, trials: Sequence[StudyTrial]) -> None:
         """Write what the study is, for whoever reads its folder."""
         content = {"study": to_tree(study), "trials": [trial.record() for trial in trials]}
         self.write(_RECORD, yaml.safe_dump(content, sort_keys=False))

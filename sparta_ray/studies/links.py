@@ -5,7 +5,7 @@ from typing import Any
 
 from sparta_ray.downstream.trials import train_trials as train_downstream_trials
 from sparta_ray.run_folder import RunFolder
-from sparta_ray.studies.config import Study
+from sparta_ray.studies.config import StudyConfig
 from sparta_ray.studies.epochs import was_stopped
 from sparta_ray.studies.evaluation import evaluate_runs
 from sparta_ray.studies.folder import StudyFolder
@@ -15,7 +15,9 @@ from sparta_ray.studies.trial import StudyTrial
 from sparta_ray.trial_runner import Failure
 
 
-def do_links(study: Study, trials: Sequence[StudyTrial], folder: StudyFolder) -> dict[str, str]:
+def do_links(
+    study: StudyConfig, trials: Sequence[StudyTrial], folder: StudyFolder
+) -> dict[str, str]:
     """Train, adopt, train downstream and evaluate; return why trials failed, by name.
 
     Args:

@@ -13,7 +13,7 @@ from sparta_ray.evaluation.results import is_evaluated
 from sparta_ray.failures import FailedError
 from sparta_ray.run import Run
 from sparta_ray.run_folder import RunFolder
-from sparta_ray.studies.config import Study
+from sparta_ray.studies.config import StudyConfig
 from sparta_ray.studies.data import Layouts
 from sparta_ray.studies.epochs import was_stopped
 from sparta_ray.studies.folder import StudyFolder
@@ -25,7 +25,7 @@ _DEMANDING = {"train": ("train",)}
 """What each last link asks of the cluster, where that is not everything."""
 
 
-def run_study(study: Study, trials: Sequence[StudyTrial]) -> None:
+def run_study(study: StudyConfig, trials: Sequence[StudyTrial]) -> None:
     """Do what is left of a study, and print its summary.
 
     The run folders are all the state there is: the same call continues after any interruption.
@@ -56,7 +56,7 @@ def run_study(study: Study, trials: Sequence[StudyTrial]) -> None:
         )
 
 
-def check_study(study: Study, trials: Sequence[StudyTrial]) -> None:
+def check_study(study: StudyConfig, trials: Sequence[StudyTrial]) -> None:
     """Refuse a study that cannot work, before anything is started or spent.
 
     Raises:
@@ -71,16 +71,16 @@ def check_study(study: Study, trials: Sequence[StudyTrial]) -> None:
                 check_local(trial.run, _links(study))
 
 
-def _links(study: Study) -> tuple[str, ...]:
+def _links(study: StudyConfig) -> tuple[str, ...]:
     return _DEMANDING.get(study.until, ("train", "downstream"))
 
 
-def _is_left(study: Study, trials: Sequence[StudyTrial]) -> bool:
+def _is_left(study: StudyConfig, trials: Sequence[StudyTrial]) -> bool:
     """Return whether anything needs Ray."""
     return not all(_is_done(study, trial.run) for trial in trials)
 
 
-def _is_done(study: Study, run: Run) -> bool:
+def _is_done(study: StudyConfig, run: Run) -> bool:
     folder = RunFolder(run.path)
     if was_stopped(folder):
         return True
@@ -97,7 +97,7 @@ def _is_evaluated(run: Run) -> bool:
     return is_evaluated(RunFolder(run.path), run.evaluation)
 
 
-def _do(study: Study, trials: Sequence[StudyTrial], folder: StudyFolder) -> dict[str, str]:
+def _do(study: StudyConfig, trials: Sequence[StudyTrial], folder: StudyFolder) -> dict[str, str]:
     """Do what is left in one session; return the reasons of the trials that failed."""
     with ray_session(trials[0].run, _links(study)):
         if joins_cluster():

@@ -8,7 +8,7 @@ from sparta_ray.evaluation.results import is_evaluated
 from sparta_ray.run import Run
 from sparta_ray.run_folder import RunFolder
 from sparta_ray.spread import Key, as_csv, as_json, as_markdown, spreads
-from sparta_ray.studies.config import Study
+from sparta_ray.studies.config import StudyConfig
 from sparta_ray.studies.epochs import epochs_of, was_stopped
 from sparta_ray.studies.folder import StudyFolder
 from sparta_ray.studies.sweep import SweepConfig
@@ -21,7 +21,7 @@ _SCORES = ("variant", "task", "model", "setting", "lead", "metric", "units")
 Rows = Iterator[tuple[Key, float]]
 
 
-def write_summary(study: Study, trials: Sequence[StudyTrial], folder: StudyFolder) -> str:
+def write_summary(study: StudyConfig, trials: Sequence[StudyTrial], folder: StudyFolder) -> str:
     """Write ``summary.md``, ``.csv`` and ``.json``; return the table as Markdown.
 
     A sweep is summed up by its metric, a study of whole chains by its scores of whole fields, over
@@ -36,7 +36,7 @@ def write_summary(study: Study, trials: Sequence[StudyTrial], folder: StudyFolde
     return table
 
 
-def _what_is_compared(study: Study, trials: Sequence[StudyTrial]) -> tuple[Key, Rows]:
+def _what_is_compared(study: StudyConfig, trials: Sequence[StudyTrial]) -> tuple[Key, Rows]:
     if study.sweep is not None:
         return _SWEEP, _judged(study.sweep, trials)
     if study.until in ("train", "downstream"):

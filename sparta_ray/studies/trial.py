@@ -9,7 +9,7 @@ from typing import Any
 from sparta_ray.config import ConfigError, differences, from_tree, read_tree, to_tree, with_settings
 from sparta_ray.run import Run, located
 from sparta_ray.run_folder import FREE_TO_CHANGE
-from sparta_ray.studies.config import Settings, Study, beside
+from sparta_ray.studies.config import Settings, StudyConfig, beside
 from sparta_ray.studies.sweep import sweep_variants
 
 _AFTER_TRAINING = ("name", "folder", "downstream", "evaluation")
@@ -63,7 +63,7 @@ def named(trial: StudyTrial) -> Iterator[None]:
         raise ConfigError(f"trial {trial.name}: {error}") from error
 
 
-def trials_of(study: Study, path: str) -> list[StudyTrial]:
+def trials_of(study: StudyConfig, path: str) -> list[StudyTrial]:
     """Return every trial of a study, variant by variant.
 
     Args:
@@ -89,11 +89,11 @@ def trials_of(study: Study, path: str) -> list[StudyTrial]:
     return trials
 
 
-def _variants(study: Study) -> Mapping[str, str | Settings]:
+def _variants(study: StudyConfig) -> Mapping[str, str | Settings]:
     return study.variants if study.sweep is None else sweep_variants(study.sweep)
 
 
-def _tree(study: Study, path: str, variant: str, settings: str | Settings) -> dict[str, Any]:
+def _tree(study: StudyConfig, path: str, variant: str, settings: str | Settings) -> dict[str, Any]:
     """Return the config tree of a variant, before its seed."""
     base = settings if isinstance(settings, str) else study.base
     tree = {} if base is None else read_tree(beside(path, base))
