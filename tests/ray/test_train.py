@@ -134,9 +134,7 @@ def test_training_from_the_source_has_the_losses_of_training_from_the_store(
 
 def test_a_finished_run_is_not_trained_again(trained: Run) -> None:
     before = Path(trained.path, "metrics.jsonl").read_bytes()
-    began = time.monotonic()
     train(trained)
-    assert time.monotonic() - began < 2
     assert Path(trained.path, "metrics.jsonl").read_bytes() == before
 
 

@@ -112,7 +112,7 @@ def test_where_nobody_listens(url):
     began = time.monotonic()
     with pytest.raises(ReadError, match=r"did not answer .*127\.0\.0\.1:\d+: Connection refused"):
         check_reach(ZarrSource(kind="zarr", url=url, options=options, retry=BRIEF))
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < 30  # the libraries' own patience is minutes
     netcdf = NetCDFSource(kind="netcdf", paths=f"{endpoint}/a.nc", retry=BRIEF)
     with pytest.raises(ReadError, match="check the URL and the network"):
         check_reach(netcdf)

@@ -7,18 +7,20 @@ from sparta_ray.training.timing import PARTS, StepClock
 
 
 def test_laps_leave_no_time_out_and_tell_what_goes_on():
-    clock, began = StepClock(torch.device("cpu")), time.perf_counter()
-    seen = []
+    before = time.perf_counter()
+    clock = StepClock(torch.device("cpu"))
+    began, seen = time.perf_counter(), []
     for part in PARTS:
         seen.append(clock.part)
         time.sleep(0.02 if part == "forward" else 0.002)
+        ended = time.perf_counter()
         clock.lap(part)
-    took = time.perf_counter() - began
+    after = time.perf_counter()
     seconds = clock.take()
     assert seen == list(PARTS)
     assert clock.part == "wait"
-    assert max(seconds, key=seconds.get) == "forward"
-    assert sum(seconds.values()) == pytest.approx(took, abs=2e-3)
+    assert seconds["forward"] > 0.019
+    assert ended - began <= sum(seconds.values()) <= after - before
     assert set(clock.take().values()) == {0.0}
 
 
