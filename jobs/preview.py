@@ -23,7 +23,7 @@ def main() -> None:
     )
     parser.add_argument("--output", default="preview.png", help="the file to write")
     arguments = parser.parse_args()
-    with errors_in_words():
+    with errors_in_words(continues=False):
         run = located(load(Run, arguments.config, arguments.overrides))
         figure = preview(run, arguments.rows, arguments.variable)
         output = Path(kept(arguments.output))

@@ -14,7 +14,7 @@ def main() -> None:
         "--precision", choices=("float32", "bfloat16", "float64"), help="instead of the run's"
     )
     arguments = parser.parse_args()
-    with errors_in_words():
+    with errors_in_words(continues=False):
         for line in replay(Failure.read(arguments.file), arguments.precision):
             print(line, flush=True)
 

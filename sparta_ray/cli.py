@@ -60,10 +60,13 @@ def job_parser(description: str, default: str) -> argparse.ArgumentParser:
 
 
 @contextmanager
-def errors_in_words() -> Iterator[None]:
+def errors_in_words(continues: bool = True) -> Iterator[None]:
     """Exit after a few clear lines: with 2 if it cannot be done as configured, 1 if it failed.
 
-    An interruption, which the same command continues, exits with 130.
+    An interruption exits with 130.
+
+    Args:
+        continues: Whether the same command goes on where it was interrupted.
     """
     try:
         yield
@@ -74,5 +77,5 @@ def errors_in_words() -> Iterator[None]:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
-        print("interrupted; the same command continues", file=sys.stderr)
+        print(f"interrupted{'; the same command continues' * continues}", file=sys.stderr)
         sys.exit(130)

@@ -206,7 +206,7 @@ class Show:
         within: str = "",
         begun: Callable[[], None] = lambda: None,
     ):
-        """Show by a topic; lines are labelled as `within` something, the first calls `begun`."""
+        """Show under a topic; lines are labelled as `within` something, the first calls `begun`."""
         self._board, self._topic, self._within, self._begun = board, topic, within, begun
         self._called = False
 
@@ -215,7 +215,7 @@ class Show:
         if not self._called:
             self._called = True
             self._begun()
-        self._board.put.remote(self._topic, (f"{self._within}{label}", done, total, text))
+        self._board.append.remote(self._topic, (f"{self._within}{label}", done, total, text))
 
     def within(self, what: str, begun: Callable[[], None] = lambda: None) -> "Show":
         """Return the same for a part, whose first line calls `begun` where it is shown."""
@@ -247,7 +247,7 @@ def _print_lines(
     last_round = False
     while not last_round:
         last_round = over.wait(timeout=0.5)
-        for label, done, total, text in ray.get(board.take.remote(topic)):
+        for label, done, total, text in ray.get(board.take_all.remote(topic)):
             if not lines:
                 begun()
             line = lines.setdefault(label, ProgressLine(label, every=0.0))

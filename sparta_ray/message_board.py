@@ -19,20 +19,20 @@ class LastMessage(NamedTuple):
     """What a process said last.
 
     Attributes:
-        said: What it was.
+        content: What it was.
         silent: Seconds since.
         still: Seconds since the process got any further.
-        speaker: Handle of the actor that said it.
+        sender: How to reach the process; what that is, a topic's users agree on.
     """
 
-    said: Any
+    content: Any
     silent: float
     still: float
-    speaker: Any
+    sender: Any
 
 
 class MessageBoard:
-    """Keeps messages by topic: whoever opens one gives its name to those who shall use it."""
+    """Keeps messages by topic: whoever opens a topic gives its name to those who shall use it."""
 
     def __init__(self) -> None:
         self._lists: defaultdict[str, list[Any]] = defaultdict(list)
@@ -40,11 +40,11 @@ class MessageBoard:
         self._messages: defaultdict[str, dict[int, tuple[Any, Any, float, float, Any]]]
         self._messages = defaultdict(dict)
 
-    async def put(self, topic: str, item: Any) -> None:
+    async def append(self, topic: str, item: Any) -> None:
         """Add an item to a topic's list."""
         self._lists[topic].append(item)
 
-    async def take(self, topic: str) -> list[Any]:
+    async def take_all(self, topic: str) -> list[Any]:
         """Empty a topic's list."""
         return self._lists.pop(topic, [])
 
@@ -56,18 +56,18 @@ class MessageBoard:
         """Wait for a topic's flag."""
         await self._flags[topic].wait()
 
-    async def post(self, topic: str, who: int, said: Any, mark: Any, speaker: Any) -> None:
+    async def post(self, topic: str, who: int, content: Any, mark: Any, sender: Any) -> None:
         """Keep a process's last message; it got further if its mark is another than before."""
         now = time.monotonic()
         _, before, _, since, _ = self._messages[topic].get(who, (None, None, now, now, None))
-        self._messages[topic][who] = (said, mark, now, since if mark == before else now, speaker)
+        self._messages[topic][who] = (content, mark, now, since if mark == before else now, sender)
 
     async def last_messages(self, topic: str) -> dict[int, LastMessage]:
         """Return everyone's last message."""
         now = time.monotonic()
         return {
-            who: LastMessage(said, now - heard, now - since, speaker)
-            for who, (said, _, heard, since, speaker) in self._messages[topic].items()
+            who: LastMessage(content, now - received, now - since, sender)
+            for who, (content, _, received, since, sender) in self._messages[topic].items()
         }
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib.metadata import distributions
+from operator import itemgetter
 from pathlib import Path
 
 import fsspec
@@ -136,8 +137,8 @@ def _probe(folders: Sequence[str]) -> Iterator[str]:
 
 
 def _ask(probes: Sequence[str], files: Sequence[str]) -> list[NodeReport]:
-    """Return every node's report, ordered by address; all are asked at the same time."""
-    alive = [node for node in ray.nodes() if node["Alive"]]  # in no fixed order
+    """Return every node's report, always in one order; all are asked at the same time."""
+    alive = [node for node in ray.nodes() if node["Alive"]]
     asked_at = time.time()
     asked = [
         (
@@ -150,7 +151,7 @@ def _ask(probes: Sequence[str], files: Sequence[str]) -> list[NodeReport]:
             )
             .remote(node["NodeManagerAddress"], tuple(probes), tuple(files)),
         )
-        for node in sorted(alive, key=lambda node: str(node["NodeManagerAddress"]))
+        for node in sorted(alive, key=itemgetter("NodeManagerAddress", "NodeID"))
     ]
     reports = [_answer(address, reference) for address, reference in asked]
     return [replace(report, clock=_off(report.clock, asked_at, time.time())) for report in reports]

@@ -207,7 +207,7 @@ def check_object_store(run: Run, row_bytes: int, nodes: Sequence[Node]) -> None:
         ConfigError: Names both sizes, and what to change.
     """
     scaling, sampling = run.scaling, run.sampling
-    rows = -(-sampling.full_batch // scaling.fewest_workers)
+    rows = -(-sampling.rows_per_full_batch // scaling.fewest_workers)
     units = scaling.builders_per_worker + UNITS_AHEAD
     for node in nodes:
         fit = _fits(node, scaling.cpus_per_worker, 1 if scaling.use_gpu else 0)

@@ -97,9 +97,10 @@ def build_batch(
     if needs.contrastive:
         days |= {"after": day + delta, "before": day - delta}
     precision = (config or BatchConfig()).fields
-    fields = {
-        name: store.read_standardised(of).astype(precision, copy=False) for name, of in days.items()
-    }
+    # Read at once: whatever block of a source or bucket several of them lie in is read once.
+    read = store.read_standardised(np.concatenate(list(days.values())))
+    parts = np.split(read.astype(precision, copy=False), len(days))
+    fields = dict(zip(days, parts, strict=True))
     batch: CompactBatch = {**fields}
     if store.may_miss_values:
         gaps = [np.isnan(field).any(axis=(1, 2, 3)) for field in fields.values()]

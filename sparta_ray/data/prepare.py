@@ -83,13 +83,13 @@ class _Reading:
 
     def of(self, shard: int) -> OnRead:
         """Return what counts one shard's bytes, from nothing."""
-        read, said = 0, time.monotonic()
+        read, posted = 0, time.monotonic()
 
         def count(more: int) -> None:
-            nonlocal read, said
+            nonlocal read, posted
             read, now = read + more, time.monotonic()
-            if now - said > self._every:
-                said = now
+            if now - posted > self._every:
+                posted = now
                 self._board.post.remote(self._topic, shard, read, read, None)
 
         return count
@@ -127,12 +127,12 @@ class _Progress:
         while not self._over.wait(timeout=_SAY_EVERY):
             messages = ray.get(self._board.last_messages.remote(self._topic))
             if len(self._finished) < len(self._bytes):
-                self._show({shard: int(last.said) for shard, last in messages.items()})
+                self._show({shard: int(last.content) for shard, last in messages.items()})
 
-    def _show(self, told: dict[int, int]) -> None:
+    def _show(self, read_of: dict[int, int]) -> None:
         done, total = self._finished.copy(), sum(self._bytes.values())
         read = sum(
-            size if shard in done else min(told.get(shard, 0), size)
+            size if shard in done else min(read_of.get(shard, 0), size)
             for shard, size in self._bytes.items()
         )
         rate = read / (time.monotonic() - self._began)

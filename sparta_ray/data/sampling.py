@@ -70,7 +70,7 @@ class SamplingConfig:
         return self.rows_per_batch // self.rows_per_anchor
 
     @property
-    def full_batch(self) -> int:
+    def rows_per_full_batch(self) -> int:
         """Rows of every batch but an epoch's last: 126 for the published 128 with negatives."""
         return self.anchors_per_batch * self.rows_per_anchor
 
@@ -196,7 +196,7 @@ def make_plan(
         crop=rng.integers(0, views.crop_positions, size=(rows, 3, 2)).astype(np.int16),
         mask_ratio=rng.uniform(*mask.ratio, size=(rows, 3)),
         mask_seed=rng.integers(0, 2**64, size=(rows, 3), dtype=np.uint64),
-        rows_per_batch=sampling.full_batch,
+        rows_per_batch=sampling.rows_per_full_batch,
     )
 
 

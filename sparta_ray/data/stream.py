@@ -36,7 +36,8 @@ def open_stream(
         cache_config: The node's cache.
 
     Raises:
-        ConfigError: On reading, if the source is no longer the one that was prepared.
+        ConfigError: The cache cannot be made; or, on reading, the source is no longer the one that
+            was prepared.
     """
     # Shares of days are not the source's business, and only the training one is recorded.
     settings = {name: v for name, v in layout.provenance["recipe"].items() if name != "split"}
@@ -50,14 +51,20 @@ def open_stream(
 
     block_steps = stream_block(layout.provenance["read_chunk"])
     offset = int(layout.provenance.get("chunk_offset", 0))
-    return CachedReader.of(
-        lambda start, stop: recipe().read_fields(start, stop),
-        layout,
-        fingerprint,
-        cache_config,
-        block_steps,
-        offset,
-    )
+    try:
+        return CachedReader.of(
+            lambda start, stop: recipe().read_fields(start, stop),
+            layout,
+            fingerprint,
+            cache_config,
+            block_steps,
+            offset,
+        )
+    except OSError as error:
+        raise ConfigError(
+            f"{path} streams from its source and needs a cache on this machine, which cannot be "
+            f"made: {error}; set data.cache.folder to a folder that can be written"
+        ) from error
 
 
 def check_stream(config: CacheConfig, sampling: SamplingConfig, layout: StoreLayout) -> None:

@@ -125,7 +125,7 @@ def _trial(setup: Setup, trial: Trial) -> Results:
 def _contrastive(run: Run) -> Results:
     """Score the last validation NT-Xent of the contrastive stages, a pair of views each."""
     results = Results()
-    guessing = math.log(2 * run.sampling.full_batch - 1)
+    guessing = math.log(2 * run.sampling.rows_per_full_batch - 1)
     for stage in run.training.stages:
         value = last_validation(RunFolder(run.path), stage.kind, "nt_xent")
         if value is not None:

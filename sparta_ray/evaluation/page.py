@@ -142,7 +142,7 @@ def _run_facts(study: Study, member: Member, store: Store) -> dict[str, str]:
         plan = schedule(run, stage, len(store))
         facts[f"Stage {stage.kind}"] = (
             f"{plan.epochs} epochs, {plan.epochs * plan.train_steps:,} steps of up to "
-            f"{run.sampling.full_batch} rows"
+            f"{run.sampling.rows_per_full_batch} rows"
         )
     for kind, variant in study.names(member).items():
         facts[model_name(variant)] = member.results.costs[kind].words

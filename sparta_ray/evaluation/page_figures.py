@@ -50,7 +50,7 @@ def page_figures(run: Run, folder: RunFolder, results: Results) -> Iterator[Repo
 
 
 def _loss_figures(run: Run, folder: RunFolder) -> Iterator[ReportFigure]:
-    rows = run.sampling.full_batch
+    rows = run.sampling.rows_per_full_batch
     chance = {"nt_xent": 2 * math.log(2 * rows - 1)}
     sums = (
         " NT-Xent is the sum over both pairs, twice that of the tables; the dotted line is what "

@@ -59,7 +59,7 @@ def probe(run: Run, stage: StageConfig, grid: tuple[int, int]) -> Probe:
         grid: Longitudes and latitudes.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    rows = run.sampling.full_batch
+    rows = run.sampling.rows_per_full_batch
     if device.type == "cpu":
         rows = min(rows, max(4, int(rows * _CPU_FLOP / step_flop(run, stage, grid))))
         torch.set_num_threads(1)  # several wait for each other where anything else runs

@@ -71,7 +71,7 @@ def _stage_cost(run: Run, stage: StageConfig, days: int, grid: tuple[int, int]) 
         trained_parameters=sum(parameter.numel() for parameter in trained),
         epochs=plan.epochs,
         steps=plan.epochs * plan.train_steps,
-        rows=run.sampling.full_batch,
+        rows=run.sampling.rows_per_full_batch,
         step_flop=step_flop(run, stage, grid),
     )
 
@@ -87,7 +87,7 @@ def step_flop(run: Run, stage: StageConfig, grid: tuple[int, int], rows: int | N
         grid: Longitudes and latitudes.
         rows: Of the batch; None for a full one.
     """
-    rows = rows or run.sampling.full_batch
+    rows = rows or run.sampling.rows_per_full_batch
     with FakeTensorMode():
         module, views = example_step(run, stage, grid, rows)
         with FlopCounterMode(display=False) as counter:

@@ -159,6 +159,7 @@ class Worker:
         return state
 
     def _reporter(self, index: int, state: StageState, recipe: BatchRecipe) -> StageReporter:
+        """Return what reports the stage; on the first rank it has begun."""
         training = self.run.training
         kind = training.stages[index].kind
         reporter = StageReporter(
@@ -176,6 +177,7 @@ class Worker:
         return reporter
 
     def _loop(self, index: int, builder: BatchBuilder, reporter: StageReporter) -> StageLoop:
+        """Return the stage's loop, which keeps time on the rank's clock."""
         recipe = builder.recipe
         operator = ViewOperator(self.store.grid, self.run.views, self.run.model.mask_channels)
         return StageLoop(

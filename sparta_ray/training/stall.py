@@ -1,4 +1,4 @@
-"""What a stalled run is told by: the last step of each rank, what it does, and if it speaks."""
+"""What tells a stalled run: the last step of each rank, what it does, and whether it answers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,7 +62,7 @@ def describe_stall(heartbeats: Sequence[LastHeartbeat], limit: float) -> str:
     """Return one message that names who holds the run up, and where every rank stands.
 
     Args:
-        heartbeats: Of all ranks.
+        heartbeats: The last of each rank.
         limit: Seconds without a finished batch that count as a stall.
     """
     lines = [_line(last) for last in heartbeats]

@@ -26,7 +26,7 @@ _PATIENCE = 5.0
 """Seconds in which a healthy process answers."""
 
 _GONE = 60.0
-"""Seconds without a message after which it is looked whether the workers are gone."""
+"""Seconds without a heartbeat after which it is checked whether the workers are gone."""
 
 
 class HeartbeatSender:
@@ -39,13 +39,13 @@ class HeartbeatSender:
     def sending(self, heartbeat: Callable[[], Heartbeat]) -> Iterator[None]:
         """Send this process's heartbeat every few seconds while the block runs."""
         over, me = threading.Event(), ray.get_runtime_context().current_actor
-        speaker = (me, get_train_context().controller_actor)
+        sender = (me, get_train_context().controller_actor)
 
         def beat() -> None:
             while True:
                 last = heartbeat()
                 mark = asdict(last) | {"part": None}
-                self._board.post.remote(self._topic, last.rank, asdict(last), mark, speaker)
+                self._board.post.remote(self._topic, last.rank, asdict(last), mark, sender)
                 if over.wait(self._every):
                     return
 
@@ -63,7 +63,7 @@ class Watchdog:
 
     Attributes:
         verdict: Why the run was ended; None if it was not.
-        heartbeats: For the ranks.
+        sender: What ranks send their heartbeats with.
     """
 
     def __init__(self, limit: float, ask: Ask):
@@ -76,7 +76,7 @@ class Watchdog:
         self.verdict: str | None = None
         self._limit, self._every = limit, min(5.0, limit / 4)
         self._board, self._topic = open_topic()
-        self.heartbeats = HeartbeatSender(self._board, self._topic, self._every)
+        self.sender = HeartbeatSender(self._board, self._topic, self._every)
         self._over, self._ask, self._began = threading.Event(), ask, time.monotonic()
         self._waiting: Waiting | None = None
 
@@ -98,7 +98,7 @@ class Watchdog:
                 self._say_what_a_start_waits_for()
             elif verdict := self._judge(messages):
                 self.verdict = verdict
-                _, controller = messages[0].speaker
+                _, controller = messages[0].sender
                 ray.kill(controller)
                 return
 
@@ -111,10 +111,10 @@ class Watchdog:
             return None
         heartbeats = [
             LastHeartbeat(
-                Heartbeat(**message.said),
+                Heartbeat(**message.content),
                 message.silent,
                 message.still,
-                _answers(message.speaker[0]),
+                _answers(message.sender[0]),
             )
             for message in messages
         ]
@@ -123,7 +123,7 @@ class Watchdog:
         return describe_stall(heartbeats, self._limit)
 
     def _say_what_a_start_waits_for(self) -> None:
-        """Say now and then what Train lacks to begin at all, which it waits for without a message.
+        """Say now and then what Train lacks to begin at all, which it waits for silently.
 
         What was free when the run was let in may be gone: with a node, or to another job.
         """
@@ -146,7 +146,7 @@ class Watchdog:
 def _are_gone(messages: Sequence[LastMessage]) -> bool:
     """Return whether no worker is left, and none has begun since."""
     silent = min(message.silent for message in messages)
-    return silent > _GONE and all(_answers(message.speaker[0]) is None for message in messages)
+    return silent > _GONE and all(_answers(message.sender[0]) is None for message in messages)
 
 
 def _answers(actor: Any) -> bool | None:
@@ -160,9 +160,9 @@ def _answers(actor: Any) -> bool | None:
     return True
 
 
-def _of_last_size(told: Mapping[int, LastMessage]) -> list[LastMessage]:
+def _of_last_size(messages: Mapping[int, LastMessage]) -> list[LastMessage]:
     """Return the ranks' messages in their order, without ranks from before the run shrank."""
-    if not told:
+    if not messages:
         return []
-    ranks = min(told.values(), key=lambda message: message.silent).said["ranks"]
-    return [message for rank, message in sorted(told.items()) if rank < ranks]
+    ranks = min(messages.values(), key=lambda message: message.silent).content["ranks"]
+    return [message for rank, message in sorted(messages.items()) if rank < ranks]

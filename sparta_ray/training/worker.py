@@ -89,14 +89,14 @@ def train_watched(
     settle(folder, allowed.older_checkpoint)
     row = row_bytes(len(store.variables), store.grid, run.views, run.mask, run.batches)
     check_object_store(run, row, nodes_now())
-    scaling, watch = run.scaling, Watchdog(run.training.stall_seconds, training_ask(run))
+    scaling, watchdog = run.scaling, Watchdog(run.training.stall_seconds, training_ask(run))
     trainer = ray.train.torch.TorchTrainer(
         _train_worker,
         train_loop_config={
             "run": to_tree(run),
             "show": show,
             "stop": stop,
-            "heartbeats": watch.heartbeats,
+            "heartbeat_sender": watchdog.sender,
             "allowed": allowed,
         },
         scaling_config=ScalingConfig(
@@ -115,7 +115,7 @@ def train_watched(
             callbacks=list(callbacks),
         ),
     )
-    _fit(trainer, watch, scaling.max_failures)
+    _fit(trainer, watchdog, scaling.max_failures)
 
 
 def _resources(scaling: Scaling) -> dict[str, float]:
@@ -128,15 +128,15 @@ def _resources(scaling: Scaling) -> dict[str, float]:
     return {"CPU": cpus, "GPU": 1} if scaling.use_gpu else {"CPU": cpus}
 
 
-def _fit(trainer: "ray.train.torch.TorchTrainer", watch: Watchdog, max_failures: int) -> None:
+def _fit(trainer: "ray.train.torch.TorchTrainer", watchdog: Watchdog, max_failures: int) -> None:
     """Run the trainer; what only a user can mend is one error, and the run ends there."""
     try:
-        with watch.watching():
+        with watchdog.watching():
             end: _End = trainer.fit().return_value
     except ActorDiedError as killed:
-        if watch.verdict is None:
+        if watchdog.verdict is None:
             raise
-        raise ConfigError(watch.verdict) from killed
+        raise ConfigError(watchdog.verdict) from killed
     except TrainingFailedError as failed:
         raise FailedError(_words(failed, max_failures)) from failed
     except (SystemExit, KeyboardInterrupt) as stopped:  # how Train answers an interrupt
@@ -178,7 +178,7 @@ def _train_worker(config: dict[str, Any]) -> _End:
     def heartbeat() -> Heartbeat:
         return first if worker is None else worker.heartbeat()
 
-    with config["heartbeats"].sending(heartbeat):
+    with config["heartbeat_sender"].sending(heartbeat):
         saved, problem = None, None
         try:
             worker = Worker(from_tree(Run, config["run"], "run"), config["show"], config["stop"])

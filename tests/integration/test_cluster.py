@@ -158,3 +158,10 @@ def test_a_sweep_outlives_a_worker(lab: Lab, trained: dict[str, str]) -> None:
     lab.wait_for("sweep", lambda: lab.status("sweep") == "SUCCEEDED", 400)
     assert len(list(trials.glob("*/trial.json"))) == 8
     assert "_print_lines" not in lab.logs("sweep")  # what the driver holds outlives the node too
+
+
+def test_the_chain_ends_with_a_report(lab: Lab, trained: dict[str, str]) -> None:
+    done = lab.submit("train_sparta.py")
+    assert done.returncode == 0, done.stdout
+    assert "report: gs://lab/runs/smoke/report/index.html" in done.stdout
+    assert (lab.run / "report/index.html").exists()

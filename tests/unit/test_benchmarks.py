@@ -10,7 +10,18 @@ import torch
 import xarray as xr
 from numpy.testing import assert_allclose
 
-from benchmarks import batches, forecast, fusion, losses, prepare, regrid, report, steps, stores
+from benchmarks import (
+    batches,
+    forecast,
+    fusion,
+    losses,
+    prepare,
+    regrid,
+    report,
+    steps,
+    stores,
+    streaming,
+)
 from benchmarks.harness import Row, Setting, side_by_side
 from benchmarks.make_source import make_source
 from benchmarks.plain import plain_nt_xent
@@ -117,7 +128,9 @@ def test_made_source_is_like_weatherbench(tmp_path) -> None:
         assert all(np.isfinite(source[name]).all() for name in source)
 
 
-@pytest.mark.parametrize("benchmark", [batches, forecast, fusion, losses, regrid, steps, stores])
+@pytest.mark.parametrize(
+    "benchmark", [batches, forecast, fusion, losses, regrid, steps, stores, streaming]
+)
 def test_a_benchmark_runs(benchmark, setting: Setting) -> None:
     rows = list(benchmark.measure(setting))
     assert len(rows) >= 2

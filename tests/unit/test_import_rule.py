@@ -123,7 +123,7 @@ def test_the_library_works_without_ray():
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_the_desk_is_begun_quickly():
+def test_the_message_board_starts_quickly():
     """Its process, one of each driver, would spend its start on what it does not use."""
     program = (
         "import sys, sparta_ray.message_board\n"

@@ -5,10 +5,10 @@ from sparta_ray.message_board import MessageBoard
 
 def test_a_list_is_taken_once_and_by_its_topic():
     async def use(board):
-        await board.put("a", 1)
-        await board.put("b", 2)
-        await board.put("a", 3)
-        return [await board.take(topic) for topic in ("a", "a", "b")]
+        await board.append("a", 1)
+        await board.append("b", 2)
+        await board.append("a", 3)
+        return [await board.take_all(topic) for topic in ("a", "a", "b")]
 
     assert asyncio.run(use(MessageBoard())) == [[1, 3], [], [2]]
 
@@ -44,5 +44,5 @@ def test_a_process_gets_further_when_its_mark_changes(monkeypatch):
         coroutine.send(None)
     except StopIteration as end:
         before, after = end.value
-    assert (before.said, before.silent, before.still) == ("backward", 6.0, 10.0)
-    assert (after.said, after.silent, after.still) == ("forward", 4.0, 4.0)
+    assert (before.content, before.silent, before.still) == ("backward", 6.0, 10.0)
+    assert (after.content, after.silent, after.still) == ("forward", 4.0, 4.0)

@@ -49,7 +49,7 @@ def test_runs_with_and_without_negatives_of_equal_steps():
         assert (ours.plan_steps, published.plan_steps) == (334, 110)
         ends = [positions.unit_at(333).ends_split for positions in (ours, published)]
         assert ends == [True, True]
-    rows = [run.sampling.full_batch for run in runs]
+    rows = [run.sampling.rows_per_full_batch for run in runs]
     assert rows == [126, 128]
 
 

@@ -32,6 +32,10 @@ class File:
         """Find and check the axes."""
         return cls(opened, read_axes(opened.dataset, opened.origin))
 
+    def __str__(self) -> str:
+        times = self.axes.times.astype("datetime64[h]")
+        return f"{self.opened.origin} (times: {len(times)}, {times[0]} to {times[-1]})"
+
 
 @dataclass(frozen=True)
 class Channel:
@@ -114,19 +118,8 @@ def find_name(dataset: xr.Dataset, definition: Definition, names: Mapping[str, s
     return found[0] if found else None
 
 
-def map_channel(
-    files: Sequence[File],
-    variable: Variable,
-    names: Mapping[str, str],
-    all_files: Sequence[File] = (),
-) -> Channel:
+def map_channel(files: Sequence[File], variable: Variable, names: Mapping[str, str]) -> Channel:
     """Find a channel in the files of the same times, and check its units, level and dimensions.
-
-    Args:
-        files: Those of the same times.
-        variable: What to find.
-        names: What the user says that quantities are called.
-        all_files: Of all times, to say which of them has what `files` lack.
 
     Raises:
         ConfigError: Says what does not fit, and what would.
@@ -144,7 +137,7 @@ def map_channel(
         ]
         holders = at_level or holders[:1]
     if len(holders) == 0:
-        raise ConfigError(_missing(files, variable, names, all_files))
+        raise ConfigError(_missing(files, variable, names))
     if len(holders) > 1:
         raise ConfigError(
             f"{variable.label} of the same times is in {len(holders)} files: "
@@ -180,21 +173,9 @@ def _drop_others(array: xr.DataArray, needed: tuple[str, ...], level: str | None
     return array.isel(dict.fromkeys(others, 0))
 
 
-def _missing(
-    files: Sequence[File],
-    variable: Variable,
-    names: Mapping[str, str],
-    all_files: Sequence[File],
-) -> str:
-    """Return what to tell a user whose source lacks a quantity, at some times or at all."""
+def _missing(files: Sequence[File], variable: Variable, names: Mapping[str, str]) -> str:
+    """Return what to tell a user whose source lacks a quantity."""
     definition = variable.definition
-    for other in all_files:
-        if find_name(other.opened.dataset, definition, names):
-            return (
-                f"{definition.name!r} is in {_span(other)}, but not in {_span(files[0])}; files of "
-                "different variables must hold the same times, and files of different times all "
-                "variables"
-            )
     there = sorted({str(name) for file in files for name in file.opened.dataset.data_vars})
     wanted = names.get(definition.name, definition.name)
     near = difflib.get_close_matches(wanted, there, n=3) or there
@@ -202,11 +183,6 @@ def _missing(
         f"the source has no variable {wanted!r}; the nearest are {near}; if it is there under "
         f"another name, say so: data.source.names={{{definition.name}: …}}"
     )
-
-
-def _span(file: File) -> str:
-    first, last = (np.datetime_as_string(file.axes.times[place], unit="h") for place in (0, -1))
-    return f"{file.opened.origin} ({len(file.axes.times)} times, {first} to {last})"
 
 
 def _pick_level(array: xr.DataArray, wanted: int) -> tuple[str | None, int]:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sparta_ray.config import ConfigError
 from sparta_ray.data.regrid import ConservativeRegridder
 from sparta_ray.data.sources.config import SampleSource, SourceConfig
-from sparta_ray.data.sources.mapping import Channel, File, map_channel
+from sparta_ray.data.sources.mapping import Channel, File, find_name, map_channel
 from sparta_ray.data.sources.opening import open_files
 from sparta_ray.data.sources.plausible import check_plausible
 from sparta_ray.data.sources.reading import blocks, bytes_touched, read_samples, time_chunk
@@ -224,7 +224,9 @@ def open_source(
     """
     names = {} if isinstance(config, SampleSource) else config.names
     files = [File.of(opened) for opened in open_files(config)]
-    parts = [_part(group, files, variables, names) for group in _groups(files)]
+    groups = _groups(files)
+    _check_quantities(groups, variables, names)
+    parts = [_part(group, variables, names) for group in groups]
     parts.sort(key=lambda part: part.times[0])
     _check_grids(parts)
     _check_order(np.concatenate([part.times for part in parts]))
@@ -250,21 +252,44 @@ def _groups(files: Sequence[File]) -> list[list[File]]:
     return list(groups.values())
 
 
-def _part(
-    files: Sequence[File],
-    all_files: Sequence[File],
-    variables: tuple[Variable, ...],
-    names: Mapping[str, str],
-) -> Part:
-    """Map all variables in the files of the same times; one error tells all that do not fit."""
+def _check_quantities(
+    groups: Sequence[Sequence[File]], variables: tuple[Variable, ...], names: Mapping[str, str]
+) -> None:
+    """Refuse files of some times that lack quantities which those of other times have."""
+    definitions = list(
+        {variable.definition.name: variable.definition for variable in variables}.values()
+    )
+    holders = [
+        {
+            definition.name: file
+            for definition in definitions
+            for file in group
+            if find_name(file.opened.dataset, definition, names)
+        }
+        for group in groups
+    ]
+    for group, held in zip(groups, holders, strict=True):
+        for other in holders:
+            if lacking := [name for name in other if name not in held]:
+                raise ConfigError(
+                    f"{', '.join(map(repr, lacking))} in {other[lacking[0]]}, but not in "
+                    f"{group[0]}: files of different variables must hold the same times, and files "
+                    "of different times all variables"
+                )
+
+
+def _part(files: Sequence[File], variables: tuple[Variable, ...], names: Mapping[str, str]) -> Part:
+    """Map all variables in the files of the same times; one error names all that do not fit."""
     channels, misfits = [], []
     for variable in variables:
         try:
-            channels.append(map_channel(files, variable, names, all_files))
+            channels.append(map_channel(files, variable, names))
         except ConfigError as error:
             misfits.append(str(error))
     if misfits:
-        raise ConfigError("\n".join(dict.fromkeys(misfits)))
+        problems = list(dict.fromkeys(misfits))
+        heading = "the source does not fit:\n  " if len(problems) > 1 else ""
+        raise ConfigError(heading + "\n  ".join(problems))
     times = files[0].axes.times
     return Part(tuple(channels), times, 0, len(times))
 

@@ -173,12 +173,13 @@ def test_a_missing_variable_names_the_nearest(opened, make_dataset):
         opened(dataset, variables=VARIABLES[1:])
 
 
-def test_all_that_does_not_fit_is_told_at_once(opened, make_dataset):
+def test_all_that_does_not_fit_is_named_at_once(opened, make_dataset):
     dataset = make_dataset().rename({"2m_temperature": "temp"})
     dataset["geopotential"].attrs["units"] = "bushel"
     with pytest.raises(ConfigError) as refused:
         opened(dataset)
-    variable, units = str(refused.value).splitlines()
+    heading, variable, units = str(refused.value).splitlines()
+    assert heading == "the source does not fit:"
     assert "geopotential has units 'bushel'" in units
     assert "no variable '2m_temperature'" in variable
 
@@ -246,8 +247,8 @@ def test_variables_may_lie_in_files_of_their_own(opened, make_dataset):
     with pytest.raises(ConfigError, match="no variable 'geopotential'"):
         opened(halves[0], halves[1])
     message = (
-        r"'geopotential' is in .*\(2 times, 1979-01-03T00 to 1979-01-04T00\), but not in .*"
-        r"\(2 times, 1979-01-01T00 to 1979-01-02T00\).*must hold the same times"
+        r"'geopotential' in .*\(times: 2, 1979-01-03T00 to 1979-01-04T00\), but not in .*"
+        r"\(times: 2, 1979-01-01T00 to 1979-01-02T00\): .*must hold the same times"
     )
     with pytest.raises(ConfigError, match=message):
         opened(halves[0], halves[3])

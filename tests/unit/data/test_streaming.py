@@ -238,3 +238,10 @@ def test_a_cache_too_small_for_the_plan_is_refused():
     large_chunks = replace(published, provenance={"read_chunk": 100})
     with pytest.raises(ConfigError, match=r"mb 150 is less than the 188 MiB"):
         check_stream(CacheConfig(mb=150), local, large_chunks)
+
+
+def test_a_cache_that_cannot_be_made_is_named(stores, tmp_path):
+    (tmp_path / "file").write_text("")
+    message = r"needs a cache on this machine.*file.*set data\.cache\.folder"
+    with pytest.raises(ConfigError, match=message):
+        Store(stores[0].path, CacheConfig(folder=str(tmp_path / "file/cache"))).read(np.arange(1))

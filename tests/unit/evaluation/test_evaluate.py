@@ -63,7 +63,7 @@ def test_a_run_is_evaluated_once_and_says_what_it_does(linear_run, save_random, 
     assert {absent.metric for absent in results.absent} == nmi  # every test day is in one season
     assert results.costs["sparta"].steps > results.costs["autoencoder"].steps > 0
     losses = {(s.model, s.metric): s.value for s in scores if s.task == "contrastive"}
-    guessing = math.log(2 * linear_run.sampling.full_batch - 1)
+    guessing = math.log(2 * linear_run.sampling.rows_per_full_batch - 1)
     assert losses == {
         ("sparta after pretrain", "nt_xent"): 4.0,
         ("sparta after pretrain", "guessing"): pytest.approx(guessing),
