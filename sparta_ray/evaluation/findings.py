@@ -113,7 +113,7 @@ def _many_forecasts(setting: str, leads: dict[int, dict[str, float]], models: Se
     )
     return (
         f"Forecast ({setting_name(setting)}), RRMSE at {lead_name(first)} and {lead_name(last)}: "
-        f"{ends}. Better than both baselines: {winners or 'none at any lead'}."
+        f"{ends}. Below both baselines: {winners or 'none at any lead'}."
     )
 
 
@@ -128,8 +128,8 @@ def _leads_won(leads: dict[int, dict[str, float]], model: str) -> list[int]:
 def _where_it_wins(leads: dict[int, dict[str, float]], model: str) -> str:
     ahead = _leads_won(leads, model)
     if not ahead:
-        return "At no lead does it beat both."
-    return f"It beats both at {len(ahead)} of {len(leads)} leads (first at {lead_name(ahead[0])})."
+        return "At no lead is it below both."
+    return f"It is below both at {len(ahead)} of {len(leads)} leads (first at {lead_name(ahead[0])})."
 
 
 def _generation(table: _Means) -> Iterator[str]:

@@ -43,16 +43,16 @@ def test_a_forecast_that_never_beats_both_baselines_is_said_to():
     assert sentence == (
         "Forecast (look-back 5 days, training windows starting every 5 days): SPARTA has an RRMSE "
         "of 2.00 % at 1 day and 3.50 % at 2 days; persistence 1.00 and 4.00 %, climatology 3.00 "
-        "and 3.50 %. At no lead does it beat both."
+        "and 3.50 %. At no lead is it below both."
     )
 
 
 def test_a_forecast_that_beats_both_baselines_is_said_where():
     baselines = {"persistence": [2.0, 4.0, 5.0], "climatology": [3.0, 3.5, 3.5]}
     (later,) = findings(forecasts(sparta=[2.5, 3.0, 3.0], **baselines))
-    assert later.endswith("It beats both at 2 of 3 leads (first at 2 days).")
+    assert later.endswith("It is below both at 2 of 3 leads (first at 2 days).")
     (first,) = findings(forecasts(sparta=[1.5, 3.6, 3.6], **baselines))
-    assert first.endswith("It beats both at 1 of 3 leads (first at 1 day).")
+    assert first.endswith("It is below both at 1 of 3 leads (first at 1 day).")
 
 
 def test_many_models_share_a_sentence():
@@ -61,7 +61,7 @@ def test_many_models_share_a_sentence():
     assert sentence == (
         "Forecast (look-back 5 days, training windows starting every 5 days), RRMSE at 1 day and "
         "2 days: a 2.50 and 3.00 %, b 1.00 and 3.00 %, c 3.00 and 5.00 %, persistence 2.00 and "
-        "4.00 %, climatology 3.00 and 3.50 %. Better than both baselines: a at 1 of 2 leads, b at "
+        "4.00 %, climatology 3.00 and 3.50 %. Below both baselines: a at 1 of 2 leads, b at "
         "2 of 2 leads."
     )
 
@@ -71,8 +71,8 @@ def test_seeds_are_averaged_and_every_model_has_its_sentence():
     seeds = forecasts(sparta=[1.0, 3.0]) + forecasts(sparta=[2.0, 5.0])
     sparta, autoencoder = findings(seeds + forecasts(autoencoder=[1.0, 2.0], **baselines))
     assert "SPARTA has an RRMSE of 1.50 % at 1 day and 4.00 % at 2 days" in sparta
-    assert sparta.endswith("It beats both at 1 of 2 leads (first at 1 day).")
-    assert autoencoder.endswith("It beats both at 2 of 2 leads (first at 1 day).")
+    assert sparta.endswith("It is below both at 1 of 2 leads (first at 1 day).")
+    assert autoencoder.endswith("It is below both at 2 of 2 leads (first at 1 day).")
 
 
 def test_generation_seasons_and_smoothness():
