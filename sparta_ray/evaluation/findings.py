@@ -129,7 +129,9 @@ def _where_it_wins(leads: dict[int, dict[str, float]], model: str) -> str:
     ahead = _leads_won(leads, model)
     if not ahead:
         return "At no lead is it below both."
-    return f"It is below both at {len(ahead)} of {len(leads)} leads (first at {lead_name(ahead[0])})."
+    return (
+        f"It is below both at {len(ahead)} of {len(leads)} leads (first at {lead_name(ahead[0])})."
+    )
 
 
 def _generation(table: _Means) -> Iterator[str]:
