@@ -24,8 +24,8 @@ from sparta_ray.grids import EquiangularGrid
 BATCHES = 3
 """Of an epoch's 15: two groups of a local plan, and a batch in both."""
 
-WHOLE, SMALL = CacheConfig(), CacheConfig(mb=10)
-"""Caches for all days, which take 25 MiB, and for one group's blocks."""
+WHOLE, SMALL = CacheConfig(), CacheConfig(mb=16)
+"""Caches for all days, which take 25 MiB, and for one group's blocks and half of the next's."""
 
 
 @dataclass(frozen=True)
