@@ -2,15 +2,12 @@
 
 import os
 import socket
-import tempfile
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import ray.train
 import ray.train.torch
 import torch
-from ray.train import Checkpoint
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -21,23 +18,22 @@ from sparta_ray.data.view_operator import ViewOperator
 from sparta_ray.metrics_export import MetricsExport
 from sparta_ray.models.sparta import Model
 from sparta_ray.progress import ShowProgress
-from sparta_ray.ranks import gather_objects, sum_over_ranks
+from sparta_ray.ranks import gather_objects
 from sparta_ray.run import Run, schedule, splits
 from sparta_ray.run_folder import Allowed, RunFolder
 from sparta_ray.seeding import derive_seed
 from sparta_ray.training.checkpoint import (
     ModelCard,
     SavedState,
-    capture,
     load_state,
     restore,
     save_model,
-    save_state,
 )
-from sparta_ray.training.loop import EpochReport, IsLate, NonFiniteError, StageLoop, StageState
+from sparta_ray.training.loop import EpochReport, NonFiniteError, StageLoop, StageState
 from sparta_ray.training.precision import resolve_precision, weights_type
 from sparta_ray.training.replay import Failure, join_rows
 from sparta_ray.training.reporter import StageReporter
+from sparta_ray.training.saver import Saver
 from sparta_ray.training.stages import (
     ModelKind,
     StageConfig,
@@ -51,9 +47,6 @@ from sparta_ray.training.stall import Heartbeat
 from sparta_ray.training.stopping import StopWish
 from sparta_ray.training.timing import StepClock
 
-_SECONDS_BETWEEN_QUESTIONS = 3.0
-_PATIENCE_SECONDS = 5.0
-
 
 def first_heartbeat() -> Heartbeat:
     """Return the heartbeat of a rank that has yet to open its store and its checkpoint."""
@@ -66,18 +59,19 @@ class Worker:
 
     def __init__(self, run: Run, show: ShowProgress, stop: StopWish):
         context = ray.train.get_context()
-        self.run, self._show, self._stop = run, show, stop
+        self.run, self._show = run, show
         self.rank, self.ranks = context.get_world_rank(), context.get_world_size()
         self.device = ray.train.torch.get_device()
         self.precision = resolve_precision(run.training.precision, self.device)
         self.store = Store(run.data.store, run.data.cache)
         self.folder = RunFolder(run.path)
+        self._saver = Saver(
+            run.training, self.rank, self.device, stop, self.store.fingerprint, self.precision
+        )
         threads = run.scaling.threads_per_worker or max(1, int(run.scaling.cpus_per_worker))
         torch.set_num_threads(threads)
         self._model: Model | None = None
         self._kind: ModelKind | None = None
-        self._saved: tuple[int, int] | None = None
-        self._preempted, self._asked = False, time.monotonic()
         self._clock = StepClock(self.device)
         self._state: StageState | None = None
         self._stage = run.training.stages[0].kind
@@ -188,7 +182,7 @@ class Worker:
             watched=builder.build(recipe.schedule.train_steps),  # validation's first
             on_step=reporter.step if self.rank == 0 else lambda _: None,
             on_epoch=lambda state, epoch: self._end_epoch(index, state, epoch, reporter),
-            after_step=lambda state, is_late: self._after_step(index, state, is_late),
+            after_step=lambda state, is_late: self._saver.after_step(index, state, is_late),
             clock=self._clock,
         )
 
@@ -244,68 +238,7 @@ class Worker:
     ) -> None:
         if self.rank == 0:
             reporter.epoch(epoch)
-        epochs = self.run.training.stages[stage].epochs
-        done = epoch.epoch + 1
-        if done % self.run.training.checkpoint_every_epochs == 0 or done == epochs:
-            self._checkpoint(stage, state, {**epoch.losses, **epoch.health}, epoch.epoch)
-
-    def _after_step(self, stage: int, state: StageState, is_late: IsLate) -> bool:
-        """Make a checkpoint where one is due, and return whether training is to stop.
-
-        A rank whose builders are on a node that is being taken away gets no more batches: Ray Data
-        gives them no more work from the moment of the notice. So no rank waits for its next batch
-        for long without all of them looking whether there is one.
-        """
-        every = self.run.training.checkpoint_every_steps
-        if every is not None and state.position % every == 0:
-            self._checkpoint(stage, state, {})
-        while True:
-            stop, ask, late = self._votes(is_late(_PATIENCE_SECONDS))
-            if stop or ((ask or late) and self._newly_preempted()):
-                self._checkpoint(stage, state, {})
-            if stop or not late:
-                return stop
-
-    def _votes(self, late: bool) -> tuple[bool, bool, bool]:
-        """Return, alike on all ranks, whether to stop, to ask for a notice, and whether any waits.
-
-        The first rank alone looks for the wish to stop, and at the clock.
-        """
-        told = ask = False
-        if self.rank == 0:
-            told = self._stop.expressed()
-            ask = time.monotonic() - self._asked > _SECONDS_BETWEEN_QUESTIONS
-        votes = torch.tensor([told, ask, late], device=self.device, dtype=torch.float32)
-        stop, ask, waits = (sum_over_ranks(votes) > 0).tolist()
-        return stop, ask, waits
-
-    def _newly_preempted(self) -> bool:
-        """Return once, on all ranks, that a node is being taken away; asking costs a round trip."""
-        self._asked = time.monotonic()
-        if self._preempted:
-            return False
-        self._preempted = ray.train.get_preemption_info() is not None
-        return self._preempted
-
-    def _checkpoint(
-        self, stage: int, state: StageState, measures: dict[str, float], epoch: int | None = None
-    ) -> None:
-        """Let all ranks report; the first brings the checkpoint, unless the last is the same.
-
-        Where an epoch has ended, it and its measures are reported with it.
-        """
-        if self._saved == (stage, state.position):
-            return
-        self._saved = stage, state.position
-        metrics = {"stage": stage, "position": state.position, **measures}
-        if epoch is not None:
-            metrics["epoch"] = epoch
-        if self.rank > 0:
-            ray.train.report(metrics)
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            save_state(Path(folder), capture(state, stage, self.store.fingerprint, self.precision))
-            ray.train.report(metrics, checkpoint=Checkpoint.from_directory(folder))
+        self._saver.after_epoch(stage, state, epoch)
 
     def _keep_failure(
         self, stage: int, state: StageState, builder: BatchBuilder, error: NonFiniteError

@@ -50,6 +50,7 @@ RAY_USERS = {
     "data/batches.py",
     "training/worker.py",
     "training/rank.py",
+    "training/saver.py",
     "training/stopping.py",
     "training/watchdog.py",
     "downstream/trials.py",

@@ -1,5 +1,6 @@
 """Sources: gridded data by path or URL, in any of the usual layouts, as steps of our variables."""
 
+from sparta_ray.data.sources.assembly import open_source
 from sparta_ray.data.sources.config import (
     SAMPLE,
     NetCDFSource,
@@ -9,7 +10,7 @@ from sparta_ray.data.sources.config import (
     licence_text,
 )
 from sparta_ray.data.sources.describe import describe_source
-from sparta_ray.data.sources.source import IncompleteSteps, OnRead, Source, open_source
+from sparta_ray.data.sources.source import IncompleteSteps, OnRead, Source
 from sparta_ray.data.sources.steps import step_length
 
 __all__ = [
