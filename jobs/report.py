@@ -15,7 +15,7 @@ def report_of_folders(arguments: list[str]) -> None:
     parser.add_argument("--runs", nargs="+", default=[], metavar="RUN", help="the same")
     known = parser.parse_args(arguments)
     folders = [kept(folder) for folder in (*known.folders, *known.runs)]
-    with errors_in_words(continues=False):
+    with errors_in_words():
         print(f"report: {write_pages(folders)}", flush=True)
 
 

@@ -94,30 +94,30 @@ def _forecast(table: _Means) -> Iterator[str]:
                 f"{leads[last][model]:.2f} % at {lead_name(last)}; persistence "
                 f"{leads[first]['persistence']:.2f} and {leads[last]['persistence']:.2f} %, "
                 f"climatology {leads[first]['climatology']:.2f} and "
-                f"{leads[last]['climatology']:.2f} %. " + _where_it_wins(leads, model)
+                f"{leads[last]['climatology']:.2f} %. " + _where_below(leads, model)
             )
 
 
 def _many_forecasts(setting: str, leads: dict[int, dict[str, float]], models: Sequence[str]) -> str:
-    """Return one sentence on all models, and one on those that beat both baselines somewhere."""
+    """Return one sentence on all models, and one on those below both baselines somewhere."""
     first, last = min(leads), max(leads)
     ends = ", ".join(
         f"{in_sentence(model)} {leads[first][model]:.2f} and {leads[last][model]:.2f} %"
         for model in (*models, "persistence", "climatology")
     )
-    ahead = {model: _leads_won(leads, model) for model in models}
-    winners = ", ".join(
-        f"{in_sentence(model)} at {len(won)} of {len(leads)} leads"
-        for model, won in ahead.items()
-        if won
+    ahead = {model: _leads_below(leads, model) for model in models}
+    lower = ", ".join(
+        f"{in_sentence(model)} at {len(leads_below)} of {len(leads)} leads"
+        for model, leads_below in ahead.items()
+        if leads_below
     )
     return (
         f"Forecast ({setting_name(setting)}), RRMSE at {lead_name(first)} and {lead_name(last)}: "
-        f"{ends}. Below both baselines: {winners or 'none at any lead'}."
+        f"{ends}. Below both baselines: {lower or 'none at any lead'}."
     )
 
 
-def _leads_won(leads: dict[int, dict[str, float]], model: str) -> list[int]:
+def _leads_below(leads: dict[int, dict[str, float]], model: str) -> list[int]:
     return [
         lead
         for lead, values in leads.items()
@@ -125,8 +125,8 @@ def _leads_won(leads: dict[int, dict[str, float]], model: str) -> list[int]:
     ]
 
 
-def _where_it_wins(leads: dict[int, dict[str, float]], model: str) -> str:
-    ahead = _leads_won(leads, model)
+def _where_below(leads: dict[int, dict[str, float]], model: str) -> str:
+    ahead = _leads_below(leads, model)
     if not ahead:
         return "At no lead is it below both."
     return (

@@ -151,7 +151,7 @@ def colour_scale(values: NDArray[np.floating[Any]], symmetric: bool) -> Normaliz
 
 
 def map_longitude_edges(longitude: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the n + 1 edges of a map of any region: half-way, the outer ones as far out."""
+    """Return the n + 1 edges for maps of any region: half-way between centres, or as far out."""
     inner = (longitude[1:] + longitude[:-1]) / 2
     return np.concatenate([[2 * longitude[0] - inner[0]], inner, [2 * longitude[-1] - inner[-1]]])
 

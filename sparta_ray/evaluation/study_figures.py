@@ -171,8 +171,9 @@ def robustness(study: Study) -> Figures:
     if not curves:
         return
     days = next(iter(curves.values())).attrs["days"]
-    band = "; bands: from the lowest to the highest seed"
-    seeds = band if any(array.sizes["seed"] > 1 for array in curves.values()) else ""
+    seeds = ""
+    if any(array.sizes["seed"] > 1 for array in curves.values()):
+        seeds = " Lines: mean over seeds; bands: from the lowest to the highest."
     for measure, title in (
         ("standardised error", "Reconstruction as more is hidden"),
         ("agreement", "Embeddings as more is hidden"),
@@ -180,9 +181,9 @@ def robustness(study: Study) -> Figures:
         yield ReportFigure(
             "Robustness",
             title,
-            f"Mean over {int(days)} test days, the same masks for every model. Solid: hidden on "
-            f"the view, after resizing; dashed: on the data's own grid, before it{seeds}. The "
-            "numbers are in tables/robustness.csv.",
+            f"Mean over {int(days)} test days, the same masks for every model of a seed. Solid: "
+            "hidden on the view, after resizing; dashed: on the data's own grid, before it."
+            f"{seeds} The numbers are in tables/robustness.csv.",
             robustness_curves(curves, measure),
             f"{measure} against the share hidden for each mask shape.",
         )

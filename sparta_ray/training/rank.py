@@ -153,7 +153,7 @@ class Worker:
         return state
 
     def _reporter(self, index: int, state: StageState, recipe: BatchRecipe) -> StageReporter:
-        """Return what reports the stage; on the first rank it has begun."""
+        """Return what reports the stage; already started on the first rank."""
         training = self.run.training
         kind = training.stages[index].kind
         reporter = StageReporter(

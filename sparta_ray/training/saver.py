@@ -31,7 +31,7 @@ class Saver:
         fingerprint: str,
         precision: Precision,
     ):
-        """Save what `training` asks for; the state is of data with that `fingerprint`."""
+        """Prepare to save as `training` asks; states are of data with that `fingerprint`."""
         self._training, self._rank, self._device, self._stop = training, rank, device, stop
         self._fingerprint, self._precision = fingerprint, precision
         self._saved: tuple[int, int] | None = None

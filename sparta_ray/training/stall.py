@@ -1,4 +1,4 @@
-"""What tells a stalled run: the last step of each rank, what it does, and whether it answers."""
+"""What a stalled run is recognised by: each rank's last step, what it does, if it answers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -72,23 +72,35 @@ def _check_quantities(
     groups: Sequence[Sequence[File]], variables: tuple[Variable, ...], names: Mapping[str, str]
 ) -> None:
     """Refuse files of some times that lack quantities which those of other times have."""
-    holders = [
+    if len(groups) < 2:
+        return
+    held = [
         {
             variable.definition.name: file
             for variable in variables
             for file in group
-            if find_name(file.opened.dataset, variable.definition, names)
+            if _holds(file, variable, names)
         }
         for group in groups
     ]
-    for group, held in zip(groups, holders, strict=True):
-        for other in holders:
-            if lacking := [name for name in other if name not in held]:
-                raise ConfigError(
-                    f"{', '.join(map(repr, lacking))} in {other[lacking[0]]}, but not in "
-                    f"{group[0]}: files of different variables must hold the same times, and files "
-                    "of different times all variables"
-                )
+    anywhere = {name: file for there in reversed(held) for name, file in there.items()}
+    for group, there in zip(groups, held, strict=True):
+        lacking: dict[str, list[str]] = {}
+        for name in anywhere.keys() - there.keys():
+            lacking.setdefault(str(anywhere[name]), []).append(repr(name))
+        if lacking:
+            elsewhere = [f"{', '.join(sorted(of))} in {file}" for file, of in lacking.items()]
+            raise ConfigError(
+                f"{'; '.join(sorted(elsewhere))}; but not in {group[0]}: files of different "
+                "variables must hold the same times, and files of different times all variables"
+            )
+
+
+def _holds(file: File, variable: Variable, names: Mapping[str, str]) -> bool:
+    try:
+        return find_name(file.opened.dataset, variable.definition, names) is not None
+    except ConfigError:  # several arrays may be meant, of which the user is told to choose one
+        return True
 
 
 def _part(files: Sequence[File], variables: tuple[Variable, ...], names: Mapping[str, str]) -> Part:

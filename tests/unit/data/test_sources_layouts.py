@@ -247,11 +247,26 @@ def test_variables_may_lie_in_files_of_their_own(opened, make_dataset):
     with pytest.raises(ConfigError, match="no variable 'geopotential'"):
         opened(halves[0], halves[1])
     message = (
-        r"'geopotential' in .*\(times: 2, 1979-01-03T00 to 1979-01-04T00\), but not in .*"
+        r"'geopotential' in .*\(times: 2, 1979-01-03T00 to 1979-01-04T00\); but not in .*"
         r"\(times: 2, 1979-01-01T00 to 1979-01-02T00\): .*must hold the same times"
     )
     with pytest.raises(ConfigError, match=message):
         opened(halves[0], halves[3])
+
+
+def test_each_quantity_that_other_times_have_is_named_with_its_file(opened, make_dataset):
+    dataset = make_dataset(days=4)
+    early, late = dataset.isel(time=slice(0, 2)), dataset.isel(time=slice(2, 4))
+    alone = [early[[name]] for name in ("2m_temperature", "geopotential")]
+    with pytest.raises(ConfigError) as refused:
+        opened(*alone, late[["specific_humidity"]])
+    first, second, rest = str(refused.value).split("; ", 2)
+    assert first.startswith("'2m_temperature' in ")
+    assert second.startswith("'geopotential' in ")
+    assert "to 1979-01-02" in first
+    assert first.split(" in ")[1] != second.split(" in ")[1]
+    assert rest.startswith("but not in ")
+    assert "1979-01-03" in rest
 
 
 def test_levels_may_lie_in_files_of_their_own_beside_the_surface(opened, make_dataset):
