@@ -60,7 +60,7 @@ def measure(setting: Setting) -> Iterator[Row]:
     """
     days, grid = (160, (72, 37)) if setting.quick else (640, (240, 121))
     source = str(setting.folder / "streamed.zarr")
-    make_source(source, days, samples_per_day=2, grid=grid)
+    make_source(source, days, samples_per_day=1 if setting.quick else 2, grid=grid)
     shuffled = SamplingConfig(min_soft_days=days // 4)
     local = replace(shuffled, locality=LocalityConfig(block_steps=days // 10, blocks_at_once=1))
     store = _prepare(setting, source, "stream")
