@@ -1,15 +1,17 @@
 """What a run will cost, counted on tensors that hold no values."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from sparta_ray.data.expand import Fields, Views
-from sparta_ray.models.sparta import parameter_count
+from sparta_ray.models.sparta import ModelConfig, parameter_count
 from sparta_ray.run import Run, schedule
 from sparta_ray.training.stages import (
+    ContrastiveConfig,
     ModelKind,
     StageConfig,
     StageModule,
@@ -62,7 +64,7 @@ def stage_costs(run: Run, days: int, grid: tuple[int, int]) -> list[StageCost]:
 
 def _stage_cost(run: Run, stage: StageConfig, days: int, grid: tuple[int, int]) -> StageCost:
     with FakeTensorMode():
-        module = _module(run, stage, grid)
+        module = _Step.of(run, stage, grid).module()
     plan, trained = schedule(run, stage, days), (p for p in module.parameters() if p.requires_grad)
     return StageCost(
         stage=stage.kind,
@@ -87,29 +89,53 @@ def step_flop(run: Run, stage: StageConfig, grid: tuple[int, int], rows: int | N
         grid: Longitudes and latitudes.
         rows: Of the batch; None for a full one.
     """
-    rows = rows or run.sampling.rows_per_full_batch
-    with FakeTensorMode():
-        module, views = example_step(run, stage, grid, rows)
-        with FlopCounterMode(display=False) as counter:
-            module.train()(views, epoch=0, rows=rows)["loss"].backward()
-    return int(counter.get_total_flops())
+    alike = replace(stage, epochs=1, lr=1.0)  # of which a step's operations know nothing
+    return _flop(_Step.of(run, alike, grid), rows or run.sampling.rows_per_full_batch)
 
 
 def example_step(
     run: Run, stage: StageConfig, grid: tuple[int, int], rows: int
 ) -> tuple[StageModule, Views]:
     """Return what a training step works on: the stage's module, fresh, and a batch of noise."""
-    variables = len(run.data.variables)
-    view = torch.randn(rows, run.model.channels(variables), *run.views.crop)
-    field = torch.randn(rows, variables, *grid)
-    wanted = needs(stage, run.training.contrastive)
-    pair = view if wanted.contrastive else None
-    fields = Fields(field, field, field)
-    label = torch.arange(rows) % 4 if wanted.labels else None
-    views = Views(pair, pair, pair, view if wanted.input else None, fields, label, label)
-    return _module(run, stage, grid), views
+    step = _Step.of(run, stage, grid)
+    return step.module(), step.batch(rows)
 
 
-def _module(run: Run, stage: StageConfig, grid: tuple[int, int]) -> StageModule:
-    model = build_model(model_kind(stage), run.data.variables, grid, run.model)
-    return StageModule(stage, model, run.training.contrastive)
+@dataclass(frozen=True)
+class _Step:
+    """What the operations of a step depend on; many trials of a study have the same."""
+
+    stage: StageConfig
+    variables: tuple[str, ...]
+    grid: tuple[int, int]
+    model: ModelConfig
+    crop: tuple[int, int]
+    contrastive: ContrastiveConfig
+
+    @classmethod
+    def of(cls, run: Run, stage: StageConfig, grid: tuple[int, int]) -> "_Step":
+        training = run.training
+        return cls(stage, run.data.variables, grid, run.model, run.views.crop, training.contrastive)
+
+    def module(self) -> StageModule:
+        model = build_model(model_kind(self.stage), self.variables, self.grid, self.model)
+        return StageModule(self.stage, model, self.contrastive)
+
+    def batch(self, rows: int) -> Views:
+        variables = len(self.variables)
+        view = torch.randn(rows, self.model.channels(variables), *self.crop)
+        field = torch.randn(rows, variables, *self.grid)
+        wanted = needs(self.stage, self.contrastive)
+        pair = view if wanted.contrastive else None
+        fields = Fields(field, field, field)
+        label = torch.arange(rows) % 4 if wanted.labels else None
+        return Views(pair, pair, pair, view if wanted.input else None, fields, label, label)
+
+
+@cache
+def _flop(step: _Step, rows: int) -> int:
+    with FakeTensorMode():
+        module, views = step.module(), step.batch(rows)
+        with FlopCounterMode(display=False) as counter:
+            module.train()(views, epoch=0, rows=rows)["loss"].backward()
+    return int(counter.get_total_flops())
