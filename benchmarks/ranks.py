@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
+from torch.multiprocessing.spawn import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 from benchmarks.harness import Row, Setting
@@ -15,7 +16,7 @@ from benchmarks.sample import Sample, sample
 from benchmarks.steps import batch_of, model_of
 from sparta_ray.data.compact import CompactBatch
 from sparta_ray.data.view_operator import ViewOperator
-from sparta_ray.ranks import rank_rows
+from sparta_ray.shares import rank_rows
 from sparta_ray.training.loop import batch_losses
 from sparta_ray.training.stages import ContrastiveConfig, PretrainStage, StageModule
 
@@ -30,7 +31,7 @@ def measure(setting: Setting) -> Iterator[Row]:
     """
     s = sample(setting)
     with tempfile.TemporaryDirectory() as folder:
-        torch.multiprocessing.spawn(  # type: ignore[no-untyped-call]
+        spawn(  # type: ignore[no-untyped-call]  # torch does not type it
             _run_rank, (folder, s, batch_of(s, PretrainStage()), setting.few), nprocs=RANKS
         )
         joined, alone = torch.load(Path(folder) / "seconds.pt")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from sparta_ray.cli import errors_in_words
 from sparta_ray.config import ConfigError
 from sparta_ray.evaluation.event_files import EventFiles
 from sparta_ray.run_folder import RunFolder
@@ -22,19 +23,13 @@ def main() -> None:
     parser.add_argument("--every", type=float, default=15, help="seconds between two looks")
     parser.add_argument("--logdir", help="keep the event files here; without it, they are deleted")
     arguments = parser.parse_args()
-    try:
-        with tempfile.TemporaryDirectory() as temporary:
-            logdir = Path(arguments.logdir or temporary)
-            files = [
-                EventFiles(RunFolder(folder), logdir / name)
-                for folder, name in zip(arguments.folders, names(arguments.folders), strict=True)
-            ]
-            follow(files, logdir, arguments.port, arguments.every)
-    except ConfigError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    with errors_in_words(continues=False), tempfile.TemporaryDirectory() as temporary:
+        logdir = Path(arguments.logdir or temporary)
+        files = [
+            EventFiles(RunFolder(folder), logdir / name)
+            for folder, name in zip(arguments.folders, names(arguments.folders), strict=True)
+        ]
+        follow(files, logdir, arguments.port, arguments.every)
 
 
 def names(folders: Sequence[str]) -> list[str]:
