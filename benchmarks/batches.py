@@ -8,8 +8,8 @@ from torch.utils.data import default_collate
 
 from benchmarks.harness import Row, Setting, side_by_side
 from benchmarks.sample import JOINT, sample
-from sparta_ray.data.compact import BatchConfig, CompactBatch
-from sparta_ray.data.expand import expand, to_device
+from sparta_ray.data.batches.compact import BatchConfig, CompactBatch
+from sparta_ray.data.batches.expand import expand, to_device
 
 
 def measure(setting: Setting) -> Iterator[Row]:

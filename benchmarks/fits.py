@@ -8,12 +8,12 @@ from dataclasses import replace
 import ray
 
 from benchmarks.harness import Row, Setting
-from sparta_ray.cluster import ray_session
-from sparta_ray.config import from_tree
-from sparta_ray.data.prepare import prepare
-from sparta_ray.run import Run
+from sparta_ray.base.config import from_tree
+from sparta_ray.on_ray.prepare import prepare
+from sparta_ray.on_ray.session import ray_session
+from sparta_ray.on_ray.train import train
+from sparta_ray.run.settings import Run
 from sparta_ray.training.stages import StageConfig
-from sparta_ray.training.worker import train
 
 TREE = {
     "sampling": {"rows_per_batch": 24, "min_soft_days": 20},

@@ -17,12 +17,12 @@ from torch.optim import Adam
 from benchmarks.harness import Row, Setting, side_by_side
 from benchmarks.plain import plain_view
 from benchmarks.sample import Sample, sample
-from sparta_ray.data.masking import MaskConfig
-from sparta_ray.downstream.lstm_forecast import LSTMForecastConfig, LSTMForecaster
-from sparta_ray.downstream.windows import window_starts
+from sparta_ray.data.plan.masking import MaskConfig
+from sparta_ray.downstream.forecast.lstm import LSTMForecastConfig, LSTMForecaster
+from sparta_ray.downstream.forecast.windows import window_starts
 from sparta_ray.embedder import Embedder
 from sparta_ray.models.sparta import Model, ModelConfig
-from sparta_ray.training.checkpoint import ModelCard
+from sparta_ray.training.model_card import ModelCard
 
 DAYS = (2806, 935)
 """Of the downstream tasks' training and validation."""

@@ -6,11 +6,11 @@ import torch
 from torch import nn
 
 from benchmarks.harness import Row, Setting, side_by_side
+from sparta_ray.base.variables import PUBLISHED
 from sparta_ray.models.attention_fusion import AttentionFusionConfig
 from sparta_ray.models.fusion import LateFusionEncoder
 from sparta_ray.models.graph_fusion import GraphFusionConfig
 from sparta_ray.models.sparta import ModelConfig, Sparta
-from sparta_ray.variables import PUBLISHED
 
 
 def measure(setting: Setting) -> Iterator[Row]:

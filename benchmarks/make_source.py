@@ -15,7 +15,7 @@ from numcodecs import Blosc  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 from zarr.core.common import JSON
 
-from sparta_ray.variables import PUBLISHED, parse
+from sparta_ray.base.variables import PUBLISHED, parse
 
 LEVEL = 850
 CLIMATE = {

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-from sparta_ray.data.sampling import Plan
-from sparta_ray.data.views import ViewConfig
+from sparta_ray.data.plan.sampling import Plan
+from sparta_ray.data.plan.views import ViewConfig
 
 PlainRow = tuple[Tensor, ...]
 

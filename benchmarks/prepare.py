@@ -15,13 +15,13 @@ import xarray as xr
 
 from benchmarks.harness import Row, Setting, side_by_side
 from benchmarks.make_source import LEVEL, make_source
-from sparta_ray.cluster import TASK_ENVIRONMENT
-from sparta_ray.data.readers import Fields
-from sparta_ray.data.recipe import DataConfig, Recipe, read_recipe
-from sparta_ray.data.shards import finish, lay_out, plan_store, write_shard
+from sparta_ray.base.grids import EquiangularGrid
+from sparta_ray.data.preparation.recipe import DataConfig, Recipe, read_recipe
+from sparta_ray.data.preparation.shards import finish, lay_out, plan_store, write_shard
 from sparta_ray.data.sources import ZarrSource
 from sparta_ray.data.sources.reading import read_samples
-from sparta_ray.grids import EquiangularGrid
+from sparta_ray.data.store.readers import Fields
+from sparta_ray.on_ray.session import TASK_ENVIRONMENT
 
 SAMPLES_PER_DAY = 2
 SMALL_DAYS = 8

@@ -14,9 +14,9 @@ from torch.nn.parallel import DistributedDataParallel
 from benchmarks.harness import Row, Setting
 from benchmarks.sample import Sample, sample
 from benchmarks.steps import batch_of, model_of
-from sparta_ray.data.compact import CompactBatch
-from sparta_ray.data.view_operator import ViewOperator
-from sparta_ray.shares import rank_rows
+from sparta_ray.base.shares import rank_rows
+from sparta_ray.data.batches.compact import CompactBatch
+from sparta_ray.data.batches.view_operator import ViewOperator
 from sparta_ray.training.loop import batch_losses
 from sparta_ray.training.stages import ContrastiveConfig, PretrainStage, StageModule
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.harness import Row, Setting, side_by_side
+from sparta_ray.base.grids import EquiangularGrid, Grid
 from sparta_ray.data.regrid import ConservativeRegridder, Fields
-from sparta_ray.grids import EquiangularGrid, Grid
 
 VARIABLES = 5
 NOWHERE = Grid(np.zeros(0), np.zeros(0))

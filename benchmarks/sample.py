@@ -10,15 +10,15 @@ from torch import Tensor
 
 from benchmarks.harness import Setting
 from benchmarks.plain import PlainRows
-from sparta_ray.data.compact import BatchConfig, CompactBatch, Needs, build_batch
-from sparta_ray.data.masking import MaskConfig
-from sparta_ray.data.recipe import DataConfig
-from sparta_ray.data.sampling import Plan, SamplingConfig, make_plan
-from sparta_ray.data.shards import finish, lay_out, plan_store, write_shard
-from sparta_ray.data.splits import Split
-from sparta_ray.data.store import Store
-from sparta_ray.data.view_operator import ViewOperator
-from sparta_ray.data.views import ViewConfig
+from sparta_ray.data.batches.compact import BatchConfig, CompactBatch, Needs, build_batch
+from sparta_ray.data.batches.view_operator import ViewOperator
+from sparta_ray.data.plan.masking import MaskConfig
+from sparta_ray.data.plan.sampling import Plan, SamplingConfig, make_plan
+from sparta_ray.data.plan.splits import Split
+from sparta_ray.data.plan.views import ViewConfig
+from sparta_ray.data.preparation.recipe import DataConfig
+from sparta_ray.data.preparation.shards import finish, lay_out, plan_store, write_shard
+from sparta_ray.data.store.store import Store
 
 JOINT = Needs(contrastive=True, input=True)
 """What stage 2 looks at: all of a row."""

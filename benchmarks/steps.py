@@ -10,12 +10,12 @@ from benchmarks.apart import Apart
 from benchmarks.harness import Row, Setting, side_by_side
 from benchmarks.plain import plain_nt_xent
 from benchmarks.sample import JOINT, Sample, sample
-from sparta_ray.data.compact import CompactBatch
-from sparta_ray.data.expand import Views, expand, to_device
+from sparta_ray.data.batches.compact import CompactBatch
+from sparta_ray.data.batches.expand import Views, expand, to_device
 from sparta_ray.losses.cycle import cycle_consistency
 from sparta_ray.models.sparta import ModelConfig, Sparta
+from sparta_ray.on_ray.train import KEEPS_MEMORY
 from sparta_ray.training.loop import batch_losses
-from sparta_ray.training.memory import KEEPS_MEMORY
 from sparta_ray.training.precision import Precision, resolve_precision
 from sparta_ray.training.stages import (
     ContrastiveConfig,

@@ -9,7 +9,7 @@ import zarr
 
 from benchmarks.harness import Row, Setting, side_by_side
 from benchmarks.sample import sample
-from sparta_ray.data.store import Store
+from sparta_ray.data.store.store import Store
 
 DAYS = 64
 

@@ -8,18 +8,18 @@ from typing import Literal
 from benchmarks.harness import Row, Setting, side_by_side
 from benchmarks.make_source import make_source
 from benchmarks.sample import JOINT
-from sparta_ray.data.batches import BatchBuilder, BatchRecipe
-from sparta_ray.data.block_cache import CacheConfig
-from sparta_ray.data.locality import LocalityConfig
-from sparta_ray.data.masking import MaskConfig
-from sparta_ray.data.recipe import DataConfig
-from sparta_ray.data.sampling import SamplingConfig, batches_per_epoch
-from sparta_ray.data.schedule import Schedule
-from sparta_ray.data.shards import finish, lay_out, plan_store, write_shard
+from sparta_ray.base.grids import EquiangularGrid
+from sparta_ray.data.batches.builder import BatchBuilder, BatchRecipe
+from sparta_ray.data.plan.locality import LocalityConfig
+from sparta_ray.data.plan.masking import MaskConfig
+from sparta_ray.data.plan.sampling import SamplingConfig, batches_per_epoch
+from sparta_ray.data.plan.schedule import Schedule
+from sparta_ray.data.plan.splits import Split
+from sparta_ray.data.plan.views import ViewConfig
+from sparta_ray.data.preparation.recipe import DataConfig
+from sparta_ray.data.preparation.shards import finish, lay_out, plan_store, write_shard
 from sparta_ray.data.sources import ZarrSource
-from sparta_ray.data.splits import Split
-from sparta_ray.data.views import ViewConfig
-from sparta_ray.grids import EquiangularGrid
+from sparta_ray.data.store.block_cache import CacheConfig
 
 BATCHES = 3
 """Of an epoch's 15: two groups of a local plan, and a batch in both."""

@@ -11,14 +11,15 @@ from torch.utils.data import DataLoader
 
 from benchmarks.harness import Row, Setting
 from benchmarks.sample import JOINT, Sample, sample
-from sparta_ray.cluster import local_cpus, ray_session
-from sparta_ray.data.batches import BatchRecipe, stream
-from sparta_ray.data.compact import CompactBatch
-from sparta_ray.data.expand import expand, to_device
-from sparta_ray.data.recipe import DataConfig
-from sparta_ray.data.schedule import Schedule
-from sparta_ray.data.splits import Split
-from sparta_ray.run import Run
+from sparta_ray.data.batches.builder import BatchRecipe
+from sparta_ray.data.batches.compact import CompactBatch
+from sparta_ray.data.batches.expand import expand, to_device
+from sparta_ray.data.plan.schedule import Schedule
+from sparta_ray.data.plan.splits import Split
+from sparta_ray.data.preparation.recipe import DataConfig
+from sparta_ray.on_ray.session import local_cpus, ray_session
+from sparta_ray.on_ray.stream import stream
+from sparta_ray.run.settings import Run
 
 CPU = torch.device("cpu")
 EPOCHS = 10

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.folder import RunFolder
 from sparta_ray.cli import errors_in_words
-from sparta_ray.config import ConfigError
-from sparta_ray.evaluation.event_files import EventFiles
-from sparta_ray.run_folder import RunFolder
+from sparta_ray.report.tensorboard import EventFiles
 
 
 def main() -> None:

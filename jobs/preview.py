@@ -3,11 +3,12 @@
 import argparse
 from pathlib import Path
 
+from sparta_ray.base.config import load
+from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.paths import kept
 from sparta_ray.cli import DEMO, errors_in_words
-from sparta_ray.config import ConfigError, load
-from sparta_ray.evaluation.preview import preview
-from sparta_ray.paths import kept
-from sparta_ray.run import Run, located
+from sparta_ray.report.figures.batch_preview import preview
+from sparta_ray.run.settings import Run, located
 
 
 def main() -> None:

@@ -3,7 +3,7 @@
 import argparse
 
 from sparta_ray.cli import errors_in_words
-from sparta_ray.training.replay import Failure, replay
+from sparta_ray.run.replay import Failure, replay
 
 
 def main() -> None:

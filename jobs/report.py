@@ -3,9 +3,9 @@
 import argparse
 import sys
 
+from sparta_ray.base.paths import kept
 from sparta_ray.cli import errors_in_words, main
-from sparta_ray.evaluation.page import write_pages
-from sparta_ray.paths import kept
+from sparta_ray.report.build import write_pages
 
 
 def report_of_folders(arguments: list[str]) -> None:

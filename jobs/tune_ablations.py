@@ -1,6 +1,6 @@
 """Run a study: variants x seeds of one run, or a sweep of its settings, compared at the end."""
 
-from sparta_ray.studies.command import main
+from sparta_ray.cli import study_main
 
 if __name__ == "__main__":
-    main(__doc__ or "")
+    study_main(__doc__ or "")

@@ -2,22 +2,25 @@
 
 from collections.abc import Iterator
 
-from sparta_ray.capacity import joins_cluster
-from sparta_ray.cluster import check_local, describe_cluster, ray_session
-from sparta_ray.config import ConfigError, to_yaml
-from sparta_ray.data.layout import StoreLayout
-from sparta_ray.data.recipe import DataConfig, check_settings, describe_recipe, read_recipe
-from sparta_ray.data.shards import plan_store
-from sparta_ray.data.store import Store, read_meta
-from sparta_ray.data.stream import check_stream
-from sparta_ray.downstream.trial import is_finished, trials
+from sparta_ray.base.config import to_yaml
+from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.folder import RunFolder
+from sparta_ray.data.preparation.recipe import (
+    describe_recipe,
+    read_recipe,
+)
+from sparta_ray.data.store.layout import StoreLayout
+from sparta_ray.data.store.store import read_meta
 from sparta_ray.evaluation.evaluate import evaluate
-from sparta_ray.evaluation.page import write_page
-from sparta_ray.placement import asks, shard_ask
-from sparta_ray.run import Run, check_run, downstream_splits, splits
-from sparta_ray.run_folder import NOTHING, Allowed, RunFolder
-from sparta_ray.training.checkpoint import is_trained
-from sparta_ray.training.estimate import stage_costs
+from sparta_ray.on_ray.cluster_size import joins_cluster
+from sparta_ray.on_ray.resources import asks, shard_ask
+from sparta_ray.on_ray.session import check_local, describe_cluster, ray_session
+from sparta_ray.report.build import write_page
+from sparta_ray.run.estimate import stage_costs
+from sparta_ray.run.inspect import check_before, layout_of
+from sparta_ray.run.ownership import NOTHING, Allowed, claim, is_trained
+from sparta_ray.run.settings import Run, downstream_splits, splits
+from sparta_ray.run.tasks import is_finished, trials
 
 LINKS = ("prepare", "train", "downstream", "evaluate", "report")
 
@@ -45,57 +48,6 @@ def run_chain(run: Run, links: tuple[str, ...] = LINKS, allowed: Allowed = NOTHI
         return
     with folder.held():
         _do(run, links, allowed)
-
-
-def check_before(
-    run: Run, layout: StoreLayout, links: tuple[str, ...], allowed: Allowed = NOTHING
-) -> str | None:
-    """Refuse what cannot work, before anything is started or spent.
-
-    Data may be prepared for other runs, on a grid or for days that this one could not train on.
-
-    Returns:
-        Where data alone is prepared, what this run could not do with it.
-
-    Raises:
-        ConfigError: As of `check_fits`.
-    """
-    try:
-        check_fits(run, layout, allowed)
-    except ConfigError as error:
-        if links != ("prepare",):
-            raise
-        return f"prepare: the data can be prepared, but not trained on as configured: {error}"
-    return None
-
-
-def layout_of(data: DataConfig) -> StoreLayout:
-    """Return what a run's data will be like.
-
-    A finished store is all that a run needs: its source is not opened again.
-
-    Raises:
-        ConfigError: The store is another recipe's, or the source cannot be read or does not fit.
-    """
-    meta = read_meta(data.store)
-    if meta is not None:
-        check_settings(meta, data)
-    finished = meta is not None and meta["complete"]
-    return Store(data.store).layout if finished else plan_store(data).layout
-
-
-def check_fits(run: Run, layout: StoreLayout, allowed: Allowed = NOTHING) -> None:
-    """Refuse a run that its data cannot carry, or whose folder is another's.
-
-    Raises:
-        ConfigError: Names the setting, the numbers and the remedy.
-    """
-    check_run(run, layout.days, (len(layout.longitude), len(layout.latitude)))
-    if run.data.mode == "stream":
-        check_stream(run.data.cache, run.sampling, layout)
-    meta = read_meta(run.data.store)
-    fingerprint = None if meta is None else meta.get("fingerprint")
-    RunFolder(run.path).check_owner(run, fingerprint, allowed)
 
 
 def _do(run: Run, links: tuple[str, ...], allowed: Allowed) -> None:
@@ -139,16 +91,16 @@ def _is_prepared(run: Run) -> bool:
 
 def _do_with_ray(run: Run, links: tuple[str, ...], allowed: Allowed) -> None:
     # Ray Data, Train and Tune load only here: a finished run's report is written without them.
-    from sparta_ray.data.prepare import prepare
-    from sparta_ray.downstream.trials import train_downstream
-    from sparta_ray.training.worker import train
-    from sparta_ray.turns import wait_for_room
+    from sparta_ray.on_ray.downstream import train_downstream
+    from sparta_ray.on_ray.prepare import prepare
+    from sparta_ray.on_ray.queueing import wait_for_room
+    from sparta_ray.on_ray.train import train
 
     if not _is_prepared(run):
         wait_for_room(shard_ask())
     store = prepare(run.data)
     if links != ("prepare",):
-        RunFolder(run.path).claim(run, store.fingerprint, allowed)
+        claim(RunFolder(run.path), run, store.fingerprint, allowed)
     if "train" in links:
         train(run, allowed)
     if "downstream" in links:

@@ -5,13 +5,18 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from sparta_ray.base.config import load
+from sparta_ray.base.errors import ConfigError, FailedError
 from sparta_ray.chain import LINKS, describe, run_chain
-from sparta_ray.config import ConfigError, load
-from sparta_ray.failures import FailedError
-from sparta_ray.run import Run, located
-from sparta_ray.run_folder import Allowed
+from sparta_ray.run.ownership import Allowed
+from sparta_ray.run.settings import Run, located
+from sparta_ray.studies.config import load_study
+from sparta_ray.studies.estimate import describe_study
+from sparta_ray.studies.run_study import run_study
+from sparta_ray.studies.trial import trials_of
 
 DEMO = "conf/demo.yaml"
+SMALL = "conf/study/small.yaml"
 
 _ALLOWANCES = {
     "changed-config": "continue a run under settings that change what its weights become",
@@ -39,6 +44,19 @@ def main(description: str, links: Sequence[str] = LINKS) -> None:
         else:
             flags = [f"allow_{flag.replace('-', '_')}" for flag in _ALLOWANCES]
             run_chain(run, wanted, Allowed(*(getattr(arguments, f, False) for f in flags)))
+
+
+def study_main(description: str) -> None:
+    """Read a study from the command line and do it, or say what it would cost."""
+    arguments = job_parser(description, SMALL).parse_args()
+    with errors_in_words():
+        study = load_study(arguments.config, tuple(arguments.overrides))
+        trials = trials_of(study, arguments.config)
+        if arguments.dry_run:
+            for line in describe_study(study, trials):
+                print(line, flush=True)
+        else:
+            run_study(study, trials)
 
 
 def job_parser(description: str, default: str) -> argparse.ArgumentParser:

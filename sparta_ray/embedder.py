@@ -11,13 +11,12 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sparta_ray.data.expand import sparse_view
-from sparta_ray.data.masking import MaskConfig, draw_mask, packed_size
-from sparta_ray.data.unmasking import unpack_mask
-from sparta_ray.data.view_operator import ViewOperator
+from sparta_ray.base.seeding import derive_seed
+from sparta_ray.data.batches.expand import sparse_view, unpack_mask
+from sparta_ray.data.batches.view_operator import ViewOperator
+from sparta_ray.data.plan.masking import MaskConfig, draw_mask, packed_size
 from sparta_ray.models.sparta import Model
-from sparta_ray.seeding import derive_seed
-from sparta_ray.training.checkpoint import ModelCard, load_model
+from sparta_ray.training.model_card import ModelCard, load_model
 
 Array = NDArray[np.float32]
 

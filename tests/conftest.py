@@ -6,10 +6,10 @@ import torch
 import xarray as xr
 from hypothesis import settings
 
-from sparta_ray.data import store_writer
-from sparta_ray.data.layout import StoreLayout
-from sparta_ray.data.statistics import Statistics
-from sparta_ray.variables import parse
+from sparta_ray.base.variables import parse
+from sparta_ray.data.store import writer as store_writer
+from sparta_ray.data.store.layout import StoreLayout
+from sparta_ray.data.store.statistics import Statistics
 
 # Repeatable, and no time limit a call: the machine may be busy.
 settings.register_profile("tests", deadline=None, derandomize=True)

@@ -2,16 +2,16 @@
 
 import numpy as np
 
-from sparta_ray.config import from_tree
-from sparta_ray.evaluation.config import BootstrapConfig
-from sparta_ray.evaluation.evidence import Evidence
+from sparta_ray.base.config import from_tree
+from sparta_ray.base.folder import RunFolder
 from sparta_ray.evaluation.published_results import SIMPLE, published_results, published_value
 from sparta_ray.evaluation.results import Results
-from sparta_ray.evaluation.score_record import Subject
-from sparta_ray.evaluation.study import Member, Study
-from sparta_ray.evaluation.window_sums import Windows
-from sparta_ray.run import Run
-from sparta_ray.run_folder import RunFolder
+from sparta_ray.metrics.case_sums import Windows
+from sparta_ray.metrics.config import BootstrapConfig
+from sparta_ray.metrics.records import Subject
+from sparta_ray.report.study import Member, Study
+from sparta_ray.report.study_scores import Evidence
+from sparta_ray.run.settings import Run
 
 SHIFT = 0.5
 """Our numbers are the published ones and this."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sparta_ray.variables import parse
+from sparta_ray.base.variables import parse
 
 VARIABLES = tuple(map(parse, ("2m_temperature", "geopotential@850")))
 

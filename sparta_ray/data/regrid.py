@@ -13,8 +13,8 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from sparta_ray.config import ConfigError
-from sparta_ray.grids import Grid, Vector, latitude_edges, longitude_edges
+from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.grids import Grid, Vector, latitude_edges, longitude_edges
 
 Fields = NDArray[np.float32]
 Order = NDArray[np.intp]

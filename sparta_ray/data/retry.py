@@ -10,8 +10,9 @@ import numpy as np
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from sparta_ray.config import STRICT, ConfigError
-from sparta_ray.seeding import derive_seed
+from sparta_ray.base.config import STRICT
+from sparta_ray.base.errors import ConfigError, ReadError
+from sparta_ray.base.seeding import derive_seed
 
 Result = TypeVar("Result")
 
@@ -38,10 +39,6 @@ BROKEN_OFF = frozenset(
 
 WITHOUT_CREDENTIALS = frozenset({"NoCredentialsError", "DefaultCredentialsError"})
 """Exceptions of botocore and google-auth, where there is nothing to sign a request with."""
-
-
-class ReadError(ValueError):
-    """A source could not be read; the message says what, why and what would help."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -9,8 +9,9 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from sparta_ray.config import STRICT
-from sparta_ray.data.seasons import SEASONS
+from sparta_ray.base.config import STRICT
+from sparta_ray.base.seeding import derive_seed
+from sparta_ray.data.plan.seasons import SEASONS
 from sparta_ray.downstream.training import (
     LatentsOfEpoch,
     OnEpoch,
@@ -19,7 +20,6 @@ from sparta_ray.downstream.training import (
     repeatable,
     train_epoch,
 )
-from sparta_ray.seeding import derive_seed
 from sparta_ray.training.plateau import PlateauConfig, plateau_schedule
 
 

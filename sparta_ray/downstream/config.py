@@ -5,12 +5,12 @@ import re
 from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
-from sparta_ray.config import STRICT
-from sparta_ray.data.masking import MaskConfig
-from sparta_ray.data.splits import SplitConfig
+from sparta_ray.base.config import STRICT
+from sparta_ray.data.plan.masking import MaskConfig
+from sparta_ray.data.plan.splits import SplitConfig
 from sparta_ray.downstream.classification import ClassificationConfig
-from sparta_ray.downstream.diffusion import DiffusionConfig
-from sparta_ray.downstream.forecast import PUBLISHED, ForecastConfig
+from sparta_ray.downstream.forecast.forecast import PUBLISHED, ForecastConfig
+from sparta_ray.downstream.generation.diffusion import DiffusionConfig
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from sparta_ray.config import ConfigError
-from sparta_ray.data.masking import MaskConfig
-from sparta_ray.data.splits import Split
-from sparta_ray.data.store import Store
+from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.seeding import derive_seed
+from sparta_ray.data.plan.masking import MaskConfig
+from sparta_ray.data.plan.splits import Split
+from sparta_ray.data.store.store import Store
 from sparta_ray.embedder import Embedder
-from sparta_ray.seeding import derive_seed
 
 
 @dataclass(frozen=True)

@@ -9,22 +9,22 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from sparta_ray.data.seasons import season_of
-from sparta_ray.data.splits import Split, SplitName
-from sparta_ray.evaluation.latent_space import (
+from sparta_ray.base.seeding import derive_seed
+from sparta_ray.data.plan.seasons import season_of
+from sparta_ray.data.plan.splits import Split, SplitName
+from sparta_ray.evaluation.results import Results
+from sparta_ray.evaluation.setup import Setup
+from sparta_ray.metrics.case_sums import Windows
+from sparta_ray.metrics.latent_space import (
     cosines,
     cycle_distances,
     effective_rank,
     smoothness,
     temporal_distances,
 )
-from sparta_ray.evaluation.probes import cluster_agreement, knn_probe, linear_probe
-from sparta_ray.evaluation.results import Results
-from sparta_ray.evaluation.score_record import Absent, Subject
-from sparta_ray.evaluation.setup import Setup
-from sparta_ray.evaluation.window_sums import Windows
-from sparta_ray.run import splits
-from sparta_ray.seeding import derive_seed
+from sparta_ray.metrics.probes import cluster_agreement, knn_probe, linear_probe
+from sparta_ray.metrics.records import Absent, Subject
+from sparta_ray.run.settings import splits
 from sparta_ray.training.stages import ModelKind
 
 TASK = "latent space"

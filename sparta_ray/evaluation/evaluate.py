@@ -7,9 +7,9 @@ from functools import partial
 
 import torch
 
-from sparta_ray.config import ConfigError
-from sparta_ray.downstream.trial import Trial, is_finished, trials
-from sparta_ray.evaluation.cost import training_cost
+from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.folder import RunFolder
+from sparta_ray.base.progress import ProgressLine, ShowProgress, clock
 from sparta_ray.evaluation.embeddings import evaluate_embeddings, evaluate_pairs, evaluate_probes
 from sparta_ray.evaluation.forecasting import (
     evaluate_forecast,
@@ -17,17 +17,17 @@ from sparta_ray.evaluation.forecasting import (
     evaluate_forecast_floor,
 )
 from sparta_ray.evaluation.generation import evaluate_diffusion, evaluate_diffusion_floor
-from sparta_ray.evaluation.history import last_validation
 from sparta_ray.evaluation.published_results import beside_published
 from sparta_ray.evaluation.reconstruction import evaluate_reconstruction
 from sparta_ray.evaluation.results import Results, is_evaluated, save_results
 from sparta_ray.evaluation.robustness import evaluate_robustness
-from sparta_ray.evaluation.score_record import Subject
 from sparta_ray.evaluation.seasons import evaluate_classification, majority_accuracy
 from sparta_ray.evaluation.setup import Setup
-from sparta_ray.progress import ProgressLine, ShowProgress, clock
-from sparta_ray.run import Run
-from sparta_ray.run_folder import RunFolder
+from sparta_ray.metrics.records import Subject
+from sparta_ray.run.cost import training_cost
+from sparta_ray.run.history import last_validation
+from sparta_ray.run.settings import Run
+from sparta_ray.run.tasks import Trial, is_finished, trials
 from sparta_ray.training.stages import ModelKind
 
 Part = tuple[str, Callable[[], Results]]

@@ -10,18 +10,17 @@ import torch
 import xarray as xr
 from torch import Tensor
 
-from sparta_ray.downstream.anomaly_regression import AnomalyRegression
-from sparta_ray.downstream.lstm_forecast import LSTMForecaster
-from sparta_ray.downstream.seasonal_cycle import year_phase
-from sparta_ray.downstream.trial import Trial
-from sparta_ray.downstream.windows import window_starts
+from sparta_ray.downstream.forecast.anomaly_regression import AnomalyRegression
+from sparta_ray.downstream.forecast.lstm import LSTMForecaster
+from sparta_ray.downstream.forecast.seasonal_cycle import year_phase
+from sparta_ray.downstream.forecast.windows import window_starts
 from sparta_ray.embedder import Embedder
-from sparta_ray.evaluation.display import floor_of
 from sparta_ray.evaluation.results import Results
-from sparta_ray.evaluation.score_record import Subject
 from sparta_ray.evaluation.setup import Setup
 from sparta_ray.evaluation.truth import Days, field_scores
-from sparta_ray.evaluation.window_sums import Windows, field_sums
+from sparta_ray.metrics.case_sums import Windows, field_sums
+from sparta_ray.metrics.records import Subject, floor_of
+from sparta_ray.run.tasks import Trial
 from sparta_ray.training.stages import ModelKind
 
 FieldsAtLead = Callable[[int], xr.DataArray]

@@ -8,19 +8,18 @@ from collections.abc import Iterator
 import numpy as np
 from torch import Tensor
 
-from sparta_ray.downstream.diffusion import LatentDiffusion, sample
-from sparta_ray.downstream.trial import Trial
+from sparta_ray.base.grids import area_weights
+from sparta_ray.base.seeding import derive_seed
+from sparta_ray.downstream.generation.diffusion import LatentDiffusion, sample
 from sparta_ray.embedder import Embedder
-from sparta_ray.evaluation.display import floor_of
-from sparta_ray.evaluation.ensembles import EnsembleSums
-from sparta_ray.evaluation.latent_space import densities, realisms
 from sparta_ray.evaluation.results import Results
-from sparta_ray.evaluation.score_record import Subject
 from sparta_ray.evaluation.setup import Setup
 from sparta_ray.evaluation.truth import Days
-from sparta_ray.evaluation.window_sums import Windows, WindowSums, field_sums
-from sparta_ray.grids import area_weights
-from sparta_ray.seeding import derive_seed
+from sparta_ray.metrics.case_sums import Windows, WindowSums, field_sums
+from sparta_ray.metrics.ensembles import EnsembleSums
+from sparta_ray.metrics.latent_space import densities, realisms
+from sparta_ray.metrics.records import Subject, floor_of
+from sparta_ray.run.tasks import Trial
 from sparta_ray.training.stages import ModelKind
 
 DAYS_AT_ONCE = 16

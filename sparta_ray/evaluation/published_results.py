@@ -7,8 +7,8 @@ from dataclasses import replace
 from importlib import resources
 from typing import Any
 
-from sparta_ray.evaluation.score_record import Score
-from sparta_ray.run import Run
+from sparta_ray.metrics.records import Score
+from sparta_ray.run.settings import Run
 from sparta_ray.training.stages import ModelKind
 
 SIMPLE = {

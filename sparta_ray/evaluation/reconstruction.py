@@ -5,12 +5,12 @@ import torch
 import xarray as xr
 from numpy.typing import NDArray
 
-from sparta_ray.data.views import bicubic_matrix, nearest_cells
+from sparta_ray.data.plan.views import bicubic_matrix, nearest_cells
 from sparta_ray.downstream.latents import Latents
 from sparta_ray.evaluation.results import Results
-from sparta_ray.evaluation.score_record import Subject
 from sparta_ray.evaluation.setup import STREAM, Setup
-from sparta_ray.evaluation.window_sums import Windows, WindowSums, field_sums
+from sparta_ray.metrics.case_sums import Windows, WindowSums, field_sums
+from sparta_ray.metrics.records import Subject
 
 
 def evaluate_reconstruction(setup: Setup) -> Results:

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import xarray as xr
 
-from sparta_ray.config import ConfigError, to_tree
-from sparta_ray.evaluation.config import EvaluationConfig
-from sparta_ray.evaluation.cost import Cost
-from sparta_ray.evaluation.score_record import Absent, Score
-from sparta_ray.evaluation.window_sums import WindowSums
-from sparta_ray.run_folder import RunFolder
+from sparta_ray.base.config import to_tree
+from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.folder import RunFolder
+from sparta_ray.metrics.case_sums import WindowSums
+from sparta_ray.metrics.config import EvaluationConfig
+from sparta_ray.metrics.records import Absent, Score
+from sparta_ray.run.cost import Cost
 
 _SCORES = "evaluation/scores.json"
 _WINDOWS = "evaluation/windows.npz"

@@ -3,15 +3,15 @@
 import numpy as np
 import xarray as xr
 
-from sparta_ray.data.mask_shapes import Block, MaskShape, Points, Stations, Swath, Variables
-from sparta_ray.data.masking import MaskConfig, MaskPlace
+from sparta_ray.base.seeding import derive_seed
+from sparta_ray.data.plan.mask_shapes import Block, MaskShape, Points, Stations, Swath, Variables
+from sparta_ray.data.plan.masking import MaskConfig, MaskPlace
 from sparta_ray.evaluation.generation import evenly
-from sparta_ray.evaluation.latent_space import cosines
 from sparta_ray.evaluation.reconstruction import standardised_errors
 from sparta_ray.evaluation.results import Results
 from sparta_ray.evaluation.setup import Setup
 from sparta_ray.evaluation.truth import Days
-from sparta_ray.seeding import derive_seed
+from sparta_ray.metrics.latent_space import cosines
 from sparta_ray.training.stages import ModelKind
 
 PLACES: tuple[MaskPlace, ...] = ("view", "grid")

@@ -5,13 +5,13 @@ import torch
 import xarray as xr
 from torch.nn.functional import cross_entropy
 
-from sparta_ray.data.seasons import SEASONS, season_of
+from sparta_ray.data.plan.seasons import SEASONS, season_of
 from sparta_ray.downstream.classification import SeasonClassifier
-from sparta_ray.downstream.trial import Trial
 from sparta_ray.evaluation.results import Results
-from sparta_ray.evaluation.score_record import Subject
 from sparta_ray.evaluation.setup import Setup
-from sparta_ray.evaluation.window_sums import Windows
+from sparta_ray.metrics.case_sums import Windows
+from sparta_ray.metrics.records import Subject
+from sparta_ray.run.tasks import Trial
 
 
 def evaluate_classification(setup: Setup, trial: Trial) -> Results:

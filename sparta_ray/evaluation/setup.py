@@ -9,15 +9,16 @@ import xarray as xr
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from sparta_ray.data.splits import Split, SplitName
-from sparta_ray.data.store import Store
+from sparta_ray.base.folder import RunFolder
+from sparta_ray.base.seeding import derive_seed
+from sparta_ray.data.plan.splits import Split, SplitName
+from sparta_ray.data.preparation.streaming import open_store
+from sparta_ray.data.store.store import Store
 from sparta_ray.downstream.latents import Latents
-from sparta_ray.downstream.trial import Trial, load_trial
 from sparta_ray.embedder import Embedder
 from sparta_ray.evaluation.truth import Days, Truth
-from sparta_ray.run import Run, downstream_splits
-from sparta_ray.run_folder import RunFolder
-from sparta_ray.seeding import derive_seed
+from sparta_ray.run.settings import Run, downstream_splits
+from sparta_ray.run.tasks import Trial, load_trial
 from sparta_ray.training.stages import ModelKind
 
 STREAM = "test"
@@ -39,7 +40,7 @@ class Setup:
     @cached_property
     def store(self) -> Store:
         """The run's fields."""
-        return Store(self.run.data.store, self.run.data.cache)
+        return open_store(self.run.data.store, self.run.data.cache)
 
     @cached_property
     def truth(self) -> Truth:

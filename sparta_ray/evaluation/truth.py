@@ -8,12 +8,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from sparta_ray import variables
-from sparta_ray.data.store import Store
-from sparta_ray.evaluation.baselines import climatology_at, day_of_year_climatology, mean_field
-from sparta_ray.evaluation.score_record import Score, Subject
-from sparta_ray.evaluation.scores import bias, rmse, rrmse
-from sparta_ray.run import Run, splits
+from sparta_ray.base import variables
+from sparta_ray.data.store.store import Store
+from sparta_ray.metrics.baselines import climatology_at, day_of_year_climatology, mean_field
+from sparta_ray.metrics.records import Score, Subject
+from sparta_ray.metrics.scores import bias, rmse, rrmse
+from sparta_ray.run.settings import Run, splits
 
 Days = NDArray[np.int64]
 _DIMS = ("window", "variable", "longitude", "latitude")

@@ -6,8 +6,8 @@ Legend: B rows, D embedding.
 from torch import Tensor
 from torch.nn import functional
 
+from sparta_ray.base.distributed import mean_over_ranks
 from sparta_ray.losses.precision import at_least_float32
-from sparta_ray.ranks import mean_over_ranks
 
 
 def cycle_consistency(h_before_BD: Tensor, h_BD: Tensor, h_after_BD: Tensor) -> Tensor:

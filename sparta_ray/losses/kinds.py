@@ -13,7 +13,7 @@ from pydantic import Discriminator, Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from sparta_ray.config import STRICT
+from sparta_ray.base.config import STRICT
 from sparta_ray.losses.adjacent_positives import adjacent_positives
 from sparta_ray.losses.barlow_twins import barlow_twins
 from sparta_ray.losses.contrastive import nt_xent

@@ -6,8 +6,8 @@ Legend: B rows, V variables, X × Y the data's longitude × latitude.
 import torch
 from torch import Tensor
 
+from sparta_ray.base.distributed import sum_over_ranks
 from sparta_ray.losses.precision import at_least_float32
-from sparta_ray.ranks import sum_over_ranks
 
 
 def reconstruction(

@@ -11,7 +11,8 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from sparta_ray.config import STRICT, ConfigError
+from sparta_ray.base.config import STRICT
+from sparta_ray.base.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

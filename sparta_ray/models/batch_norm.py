@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from sparta_ray.ranks import stack_over_ranks, world
+from sparta_ray.base.distributed import stack_over_ranks, world
 
 
 class GlobalBatchNorm1d(nn.BatchNorm1d):

@@ -5,7 +5,7 @@ Legend: B rows, D embedding, C channels, V variables, X × Y the data's longitud
 
 from torch import Tensor, nn
 
-from sparta_ray.config import ConfigError
+from sparta_ray.base.errors import ConfigError
 from sparta_ray.models.dropout import RowDropout
 from sparta_ray.models.periodic import convolution
 from sparta_ray.models.resnet import scaled

@@ -12,7 +12,7 @@ from pydantic import Discriminator
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from sparta_ray.config import STRICT
+from sparta_ray.base.config import STRICT
 from sparta_ray.models.attention_fusion import AttentionFusionConfig
 from sparta_ray.models.graph_fusion import GraphFusionConfig
 

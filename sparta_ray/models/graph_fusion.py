@@ -11,7 +11,8 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sparta_ray.config import STRICT, ConfigError
+from sparta_ray.base.config import STRICT
+from sparta_ray.base.errors import ConfigError
 
 Edge = tuple[str, str]
 

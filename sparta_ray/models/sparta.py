@@ -7,7 +7,7 @@ from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from sparta_ray.config import STRICT
+from sparta_ray.base.config import STRICT
 from sparta_ray.models.decoder import Decoder
 from sparta_ray.models.fusion import EarlyFusionConfig, FusionConfig, build_encoder
 from sparta_ray.models.projection import ProjectionHead

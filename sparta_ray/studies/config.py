@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator
 from pydantic.dataclasses import dataclass
 
-from sparta_ray.config import STRICT, ConfigError, load
-from sparta_ray.paths import kept
+from sparta_ray.base.config import STRICT, load
+from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.paths import kept
 from sparta_ray.studies.sweep import SweepConfig
 
 Settings = dict[str, Any]

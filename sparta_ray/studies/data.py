@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sparta_ray.chain import layout_of
-from sparta_ray.config import ConfigError, to_tree
-from sparta_ray.data.layout import StoreLayout
-from sparta_ray.data.recipe import DataConfig
+from sparta_ray.base.config import to_tree
+from sparta_ray.base.errors import ConfigError
+from sparta_ray.data.preparation.recipe import DataConfig
+from sparta_ray.data.store.layout import StoreLayout
+from sparta_ray.run.inspect import layout_of
 from sparta_ray.studies.config import ExpectedData
 
 

@@ -3,14 +3,15 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from sparta_ray.config import ConfigError, to_tree
-from sparta_ray.downstream.trial import trials as downstream_trials
-from sparta_ray.run import check_run
+from sparta_ray.base.config import to_tree
+from sparta_ray.base.errors import ConfigError
+from sparta_ray.run.checks import check_run
+from sparta_ray.run.estimate import StageCost, stage_costs
+from sparta_ray.run.tasks import trials as downstream_trials
 from sparta_ray.studies.config import StudyConfig
 from sparta_ray.studies.data import DataSize, Layouts, size_of, size_stated
 from sparta_ray.studies.probe import Probe, probe
 from sparta_ray.studies.trial import StudyTrial, named
-from sparta_ray.training.estimate import StageCost, stage_costs
 
 GPU_RATE = 50e12
 """Operations a second that a GPU is taken to reach where none can be measured."""

@@ -6,15 +6,16 @@ from typing import Any
 import torch
 from ray import tune
 
-from sparta_ray.capacity import nodes_at_most, nodes_now
-from sparta_ray.cluster import Show, own_interrupt, watched
-from sparta_ray.config import from_tree, to_tree
+from sparta_ray.base.config import from_tree, to_tree
+from sparta_ray.base.folder import RunFolder
 from sparta_ray.evaluation.evaluate import evaluate
 from sparta_ray.evaluation.results import is_evaluated
-from sparta_ray.placement import fitting_trials
-from sparta_ray.run import Run
-from sparta_ray.run_folder import RunFolder
-from sparta_ray.trial_runner import Failure, run_trials
+from sparta_ray.on_ray.cluster_size import nodes_at_most, nodes_now
+from sparta_ray.on_ray.progress_lines import Show, print_progress
+from sparta_ray.on_ray.resources import fitting_trials
+from sparta_ray.on_ray.session import own_interrupt
+from sparta_ray.on_ray.tune_trials import Failure, run_trials
+from sparta_ray.run.settings import Run
 
 
 def evaluate_runs(runs: Sequence[Run], storage: Mapping[str, Any]) -> dict[str, Failure]:
@@ -32,7 +33,7 @@ def evaluate_runs(runs: Sequence[Run], storage: Mapping[str, Any]) -> dict[str, 
         for run in pending
     }
     nodes = nodes_at_most() or nodes_now()
-    with watched() as show, own_interrupt():
+    with print_progress() as show, own_interrupt():
         return run_trials(
             _evaluate,
             {run.name: {"run": run.name} for run in pending},

@@ -3,16 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sparta_ray.downstream.trials import train_trials as train_downstream_trials
-from sparta_ray.run_folder import RunFolder
+from sparta_ray.base.folder import RunFolder
+from sparta_ray.on_ray.downstream import train_trials as train_downstream_trials
+from sparta_ray.on_ray.tune_trials import Failure
+from sparta_ray.run.ownership import is_trained
+from sparta_ray.run.settings import Run
 from sparta_ray.studies.config import StudyConfig
-from sparta_ray.studies.epochs import was_stopped
 from sparta_ray.studies.evaluation import evaluate_runs
-from sparta_ray.studies.folder import StudyFolder
-from sparta_ray.studies.reuse import adopt_models
+from sparta_ray.studies.folder import StudyFolder, was_stopped
 from sparta_ray.studies.training import train_trials
 from sparta_ray.studies.trial import StudyTrial
-from sparta_ray.trial_runner import Failure
+from sparta_ray.training.reporter import HISTORY
 
 
 def do_links(
@@ -75,3 +76,18 @@ def _downstream(
         traces.setdefault(name, []).append(f"downstream {trial.name}\n{failure.trace}")
     joined = {name: Failure("; ".join(reasons[name]), "\n".join(traces[name])) for name in reasons}
     return _kept(folder, joined)
+
+
+def adopt_models(source: Run, target: Run) -> None:
+    """Copy the models of one run, and the records of their training, into another's folder.
+
+    Each run folder then stands on its own. What counts as finished, a model's card, comes last.
+    """
+    ours, theirs = RunFolder(target.path), RunFolder(source.path)
+    if is_trained(target) or not is_trained(source):
+        return
+    ours.write(HISTORY, theirs.read(HISTORY))
+    for kind in source.models:
+        for file in ("weights.safetensors", "model.json"):
+            name = f"models/{kind}/{file}"
+            ours.write(name, theirs.read_bytes(name))

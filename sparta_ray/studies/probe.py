@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
-from sparta_ray.run import Run
-from sparta_ray.training.estimate import example_step, step_flop
+from sparta_ray.run.estimate import example_step, step_flop
+from sparta_ray.run.settings import Run
 from sparta_ray.training.precision import resolve_precision
 from sparta_ray.training.stages import StageConfig
 

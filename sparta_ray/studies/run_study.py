@@ -3,23 +3,22 @@
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from sparta_ray.capacity import check_cluster, joins_cluster
-from sparta_ray.chain import check_fits
-from sparta_ray.cluster import check_local, ray_session
-from sparta_ray.downstream.trial import is_finished
-from sparta_ray.downstream.trial import trials as downstream_trials
-from sparta_ray.evaluation.page import write_pages
+from sparta_ray.base.errors import FailedError
+from sparta_ray.base.folder import RunFolder
 from sparta_ray.evaluation.results import is_evaluated
-from sparta_ray.failures import FailedError
-from sparta_ray.run import Run
-from sparta_ray.run_folder import RunFolder
+from sparta_ray.on_ray.cluster_size import check_cluster, joins_cluster
+from sparta_ray.on_ray.session import check_local, ray_session
+from sparta_ray.report.build import write_pages
+from sparta_ray.run.inspect import check_fits
+from sparta_ray.run.ownership import claim, is_trained
+from sparta_ray.run.settings import Run
+from sparta_ray.run.tasks import is_finished
+from sparta_ray.run.tasks import trials as downstream_trials
 from sparta_ray.studies.config import StudyConfig
 from sparta_ray.studies.data import Layouts
-from sparta_ray.studies.epochs import was_stopped
-from sparta_ray.studies.folder import StudyFolder
+from sparta_ray.studies.folder import StudyFolder, was_stopped
 from sparta_ray.studies.summary import write_summary
 from sparta_ray.studies.trial import StudyTrial, named
-from sparta_ray.training.checkpoint import is_trained
 
 _DEMANDING = {"train": ("train",)}
 """What each last link asks of the cluster, where that is not everything."""
@@ -105,9 +104,9 @@ def _do(study: StudyConfig, trials: Sequence[StudyTrial], folder: StudyFolder) -
                 with named(trial):
                     check_cluster(trial.run, _links(study))
         # Ray Data, Train and Tune load only here: a finished study is summed up without them.
-        from sparta_ray.data.prepare import prepare
+        from sparta_ray.on_ray.prepare import prepare
         from sparta_ray.studies.links import do_links
 
         for trial in trials:
-            RunFolder(trial.run.path).claim(trial.run, prepare(trial.run.data).fingerprint)
+            claim(RunFolder(trial.run.path), trial.run, prepare(trial.run.data).fingerprint)
         return do_links(study, trials, folder)

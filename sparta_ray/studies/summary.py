@@ -4,13 +4,12 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from sparta_ray.base.folder import RunFolder
+from sparta_ray.base.spread import Key, as_csv, as_json, as_markdown, spreads
 from sparta_ray.evaluation.results import is_evaluated
-from sparta_ray.run import Run
-from sparta_ray.run_folder import RunFolder
-from sparta_ray.spread import Key, as_csv, as_json, as_markdown, spreads
+from sparta_ray.run.settings import Run
 from sparta_ray.studies.config import StudyConfig
-from sparta_ray.studies.epochs import epochs_of, was_stopped
-from sparta_ray.studies.folder import StudyFolder
+from sparta_ray.studies.folder import StudyFolder, epochs_of, was_stopped
 from sparta_ray.studies.sweep import SweepConfig
 from sparta_ray.studies.trial import StudyTrial
 

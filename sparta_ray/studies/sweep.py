@@ -9,8 +9,8 @@ import numpy as np
 from pydantic import Discriminator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
-from sparta_ray.config import STRICT
-from sparta_ray.seeding import derive_seed
+from sparta_ray.base.config import STRICT
+from sparta_ray.base.seeding import derive_seed
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

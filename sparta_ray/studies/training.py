@@ -9,20 +9,21 @@ from ray import tune
 from ray.tune.integration.ray_train import TuneReportCallback
 from ray.tune.schedulers import ASHAScheduler
 
-from sparta_ray.capacity import nodes_at_most, nodes_now
-from sparta_ray.cluster import Show, adds_nodes, check_storage, own_interrupt, watched
-from sparta_ray.config import from_tree, to_tree
-from sparta_ray.placement import fitting_trainings
-from sparta_ray.run import Run
-from sparta_ray.run_folder import RunFolder
-from sparta_ray.studies.epochs import epochs_of, stop_early, was_stopped
+from sparta_ray.base.config import from_tree, to_tree
+from sparta_ray.base.folder import RunFolder
+from sparta_ray.on_ray.cluster_size import nodes_at_most, nodes_now
+from sparta_ray.on_ray.progress_lines import Show, print_progress
+from sparta_ray.on_ray.queueing import turn_to_train
+from sparta_ray.on_ray.resources import fitting_trainings
+from sparta_ray.on_ray.session import adds_nodes, check_storage, own_interrupt
+from sparta_ray.on_ray.stopping import StopWish, stop_on_terminate
+from sparta_ray.on_ray.train import train_watched
+from sparta_ray.on_ray.tune_trials import Failure, run_trials
+from sparta_ray.run.ownership import is_trained
+from sparta_ray.run.settings import Run
+from sparta_ray.studies.folder import epochs_of, stop_early, was_stopped
 from sparta_ray.studies.sweep import SweepConfig
 from sparta_ray.studies.trial import StudyTrial
-from sparta_ray.training.checkpoint import is_trained
-from sparta_ray.training.stopping import StopWish, stop_on_terminate
-from sparta_ray.training.worker import train_watched
-from sparta_ray.trial_runner import Failure, run_trials
-from sparta_ray.turns import turn_to_train
 
 
 def train_trials(
@@ -46,7 +47,7 @@ def train_trials(
     if sweep is None:
         own = [trial for trial in own if not is_trained(trial.run)]
     own.sort(key=lambda trial: not _is_over(trial.run))  # what is over sets the others' measure
-    with watched() as show, own_interrupt(), stop_on_terminate() as stop:
+    with print_progress() as show, own_interrupt(), stop_on_terminate() as stop:
         failures = run_trials(
             _train,
             {trial.name: trial.record() for trial in own},

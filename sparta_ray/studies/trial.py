@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from sparta_ray.config import ConfigError, differences, from_tree, read_tree, to_tree, with_settings
-from sparta_ray.run import Run, located
-from sparta_ray.run_folder import FREE_TO_CHANGE
+from sparta_ray.base.config import differences, from_tree, read_tree, to_tree, with_settings
+from sparta_ray.base.errors import ConfigError
+from sparta_ray.run.ownership import FREE_TO_CHANGE
+from sparta_ray.run.settings import Run, located
 from sparta_ray.studies.config import Settings, StudyConfig, beside
 from sparta_ray.studies.sweep import sweep_variants
 

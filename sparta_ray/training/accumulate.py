@@ -12,9 +12,9 @@ from dataclasses import replace
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from sparta_ray.data.expand import Views
+from sparta_ray.base.distributed import world
+from sparta_ray.data.batches.expand import Views
 from sparta_ray.losses.reconstruction import total_weight
-from sparta_ray.ranks import world
 from sparta_ray.training.stages import BatchPart, StageModule, Terms
 
 

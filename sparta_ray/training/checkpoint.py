@@ -2,25 +2,16 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as load_safetensors
-from safetensors.torch import save as save_safetensors
 
-from sparta_ray.config import ConfigError, from_tree, to_tree
-from sparta_ray.data.statistics import Statistics
-from sparta_ray.data.store import Store
-from sparta_ray.data.views import ViewConfig
-from sparta_ray.models.sparta import Model, ModelConfig
-from sparta_ray.run import Run
-from sparta_ray.run_folder import RunFolder
+from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.folder import RunFolder
 from sparta_ray.training.loop import Best, StageState, no_means
 from sparta_ray.training.metrics import RowMeans
-from sparta_ray.training.stages import ModelKind, build_model
 
 STATE, CARD = "state.pt", "state.json"
 """A checkpoint's content, and what it is known by; the card is written last."""
@@ -155,116 +146,3 @@ def restore(state: StageState, saved: SavedState) -> None:
     if saved.optimiser is not None and saved.scheduler is not None:
         state.optimiser.load_state_dict(saved.optimiser)
         state.scheduler.load_state_dict(saved.scheduler)
-
-
-@dataclass(frozen=True)
-class ModelCard:
-    """What a finished model needs besides its weights to be used on any data.
-
-    Attributes:
-        kind: Which model it is.
-        config: Its sizes.
-        views: Sizes of the views it was trained on.
-        variables: Labels of its channels, in order.
-        longitude: Degrees east of its grid.
-        latitude: Degrees north of its grid.
-        statistics: Of the training split, to standardise with.
-        fingerprint: Of the store it was trained on.
-        simulated: Whether that store holds simulated weather.
-    """
-
-    kind: ModelKind
-    config: ModelConfig
-    views: ViewConfig
-    variables: tuple[str, ...]
-    longitude: tuple[float, ...]
-    latitude: tuple[float, ...]
-    statistics: Statistics
-    fingerprint: str
-    simulated: bool
-
-    @classmethod
-    def describe(
-        cls, kind: ModelKind, config: ModelConfig, views: ViewConfig, store: Store
-    ) -> "ModelCard":
-        """Return the card of a model trained on `store`."""
-        return cls(
-            kind=kind,
-            config=config,
-            views=views,
-            variables=store.variables,
-            longitude=tuple(store.longitude.tolist()),
-            latitude=tuple(store.latitude.tolist()),
-            statistics=store.statistics,
-            fingerprint=store.fingerprint,
-            simulated=bool(store.provenance["simulated"]),
-        )
-
-    @property
-    def grid(self) -> tuple[int, int]:
-        """(longitudes, latitudes)."""
-        return len(self.longitude), len(self.latitude)
-
-    def build(self) -> Model:
-        """Return the model with fresh weights."""
-        return build_model(self.kind, self.variables, self.grid, self.config)
-
-
-def save_model(folder: str, card: ModelCard, weights: dict[str, torch.Tensor]) -> None:
-    """Write a finished model; the card comes last and makes it count."""
-    target = RunFolder(folder)
-    contiguous = {name: _portable(tensor) for name, tensor in weights.items()}
-    target.write("weights.safetensors", save_safetensors(contiguous))
-    tree = asdict(card) | {
-        "config": to_tree(card.config),
-        "views": to_tree(card.views),
-        "statistics": card.statistics.to_json(),
-    }
-    target.write("model.json", json.dumps(tree, indent=1))
-
-
-def _portable(tensor: torch.Tensor) -> torch.Tensor:
-    """Return a weight as finished models hold it: float32, whatever it was trained in."""
-    whole = tensor.detach().cpu().contiguous()
-    return whole.float() if whole.is_floating_point() else whole
-
-
-def has_model(folder: str) -> bool:
-    """Return whether a finished model lies in `folder`."""
-    return RunFolder(folder).exists("model.json")
-
-
-def is_trained(run: Run) -> bool:
-    """Return whether all models of a run lie in its folder."""
-    folder = RunFolder(run.path)
-    return all(has_model(folder.child("models", kind)) for kind in run.models)
-
-
-def load_model(folder: str) -> tuple[ModelCard, Model]:
-    """Read a finished model, in eval mode on the CPU.
-
-    Raises:
-        ConfigError: There is none, or its weights are damaged.
-    """
-    if not has_model(folder):
-        raise ConfigError(f"no finished model at {folder}; run jobs/train_sparta.py first")
-    source = RunFolder(folder)
-    tree = json.loads(source.read("model.json"))
-    card = ModelCard(
-        **tree
-        | {
-            "config": from_tree(ModelConfig, tree["config"], folder),
-            "views": from_tree(ViewConfig, tree["views"], folder),
-            "statistics": Statistics.from_json(tree["statistics"]),
-            **{name: tuple(tree[name]) for name in ("variables", "longitude", "latitude")},
-        }
-    )
-    model = card.build()
-    try:
-        model.load_state_dict(load_safetensors(source.read_bytes("weights.safetensors")))
-    except (SafetensorError, RuntimeError) as error:
-        raise ConfigError(
-            f"the weights of the model at {folder} are damaged: {error}; delete that folder and "
-            "train again, which continues from the last checkpoint"
-        ) from error
-    return card, model.eval()

@@ -10,8 +10,8 @@ from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from sparta_ray.config import STRICT
-from sparta_ray.grids import area_weights
+from sparta_ray.base.config import STRICT
+from sparta_ray.base.grids import area_weights
 from sparta_ray.training.health import HealthConfig
 from sparta_ray.training.plateau import PlateauConfig
 from sparta_ray.training.precision import Precision

@@ -9,11 +9,11 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
-from sparta_ray.config import STRICT
-from sparta_ray.data.expand import Views
+from sparta_ray.base.config import STRICT
+from sparta_ray.base.distributed import gather_rows
+from sparta_ray.data.batches.expand import Views
 from sparta_ray.losses.precision import at_least_float32
 from sparta_ray.models.sparta import Model, Sparta
-from sparta_ray.ranks import gather_rows
 
 Health = dict[str, float]
 

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from sparta_ray.data.compact import CompactBatch
-from sparta_ray.data.expand import Views, expand, to_device
-from sparta_ray.data.schedule import Schedule, Unit
-from sparta_ray.data.view_operator import ViewOperator
-from sparta_ray.seeding import derive_seed
+from sparta_ray.base.seeding import derive_seed
+from sparta_ray.data.batches.compact import CompactBatch
+from sparta_ray.data.batches.expand import Views, expand, to_device
+from sparta_ray.data.batches.view_operator import ViewOperator
+from sparta_ray.data.plan.schedule import Schedule, Unit
 from sparta_ray.training.accumulate import accumulate
 from sparta_ray.training.health import Health, measure_health
 from sparta_ray.training.metrics import RowMeans

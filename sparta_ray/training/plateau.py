@@ -5,7 +5,7 @@ from pydantic.dataclasses import dataclass
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-from sparta_ray.config import STRICT
+from sparta_ray.base.config import STRICT
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

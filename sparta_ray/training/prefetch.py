@@ -8,8 +8,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from sparta_ray.data.compact import CompactBatch
-from sparta_ray.data.expand import at_least, looked_at, to_device
+from sparta_ray.data.batches.compact import CompactBatch
+from sparta_ray.data.batches.expand import at_least, looked_at, to_device
 
 _AHEAD = {"cuda": 2}
 """Batches that wait, on other devices one; the thread that brings them holds one more."""

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable, Mapping
 
-from sparta_ray.data.schedule import Schedule
-from sparta_ray.progress import ShowProgress, clock
-from sparta_ray.run_folder import RunFolder
+from sparta_ray.base.folder import RunFolder
+from sparta_ray.base.progress import ShowProgress, clock
+from sparta_ray.data.plan.schedule import Schedule
 from sparta_ray.training.health import HealthConfig, collapse
 from sparta_ray.training.loop import EpochReport, StepReport
 from sparta_ray.training.timing import PARTS

@@ -12,9 +12,11 @@ from pydantic import Discriminator, Field, field_validator
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
-from sparta_ray.config import STRICT
-from sparta_ray.data.compact import Needs
-from sparta_ray.data.expand import Fields, Views
+from sparta_ray.base.config import STRICT
+from sparta_ray.base.distributed import gather_rows, world
+from sparta_ray.base.shares import rank_rows
+from sparta_ray.data.batches.compact import Needs
+from sparta_ray.data.batches.expand import Fields, Views
 from sparta_ray.losses.cycle import cycle_consistency, cycle_consistency_of_directions
 from sparta_ray.losses.kinds import (
     ContrastiveLoss,
@@ -27,8 +29,6 @@ from sparta_ray.losses.precision import at_least_float32
 from sparta_ray.losses.reconstruction import reconstruction
 from sparta_ray.models.dropout import RowDropout
 from sparta_ray.models.sparta import Autoencoder, Model, ModelConfig, Sparta
-from sparta_ray.ranks import gather_rows, world
-from sparta_ray.shares import rank_rows
 
 ModelKind = Literal["sparta", "autoencoder"]
 Terms = dict[str, Tensor]

@@ -11,10 +11,12 @@ import torch.distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from torch.testing import assert_close
 
-from sparta_ray.data.expand import Fields, Views
-from sparta_ray.data.schedule import Schedule
-from sparta_ray.data.view_operator import ViewOperator
-from sparta_ray.data.views import ViewConfig
+from sparta_ray.base.distributed import gather_objects, gather_rows, mean_over_ranks, world
+from sparta_ray.base.shares import rank_rows
+from sparta_ray.data.batches.expand import Fields, Views
+from sparta_ray.data.batches.view_operator import ViewOperator
+from sparta_ray.data.plan.schedule import Schedule
+from sparta_ray.data.plan.views import ViewConfig
 from sparta_ray.losses.kinds import (
     AdjacentPositives,
     BarlowTwins,
@@ -24,8 +26,6 @@ from sparta_ray.losses.kinds import (
 from sparta_ray.models.attention_fusion import AttentionFusionConfig
 from sparta_ray.models.graph_fusion import GraphFusionConfig
 from sparta_ray.models.sparta import ModelConfig
-from sparta_ray.ranks import gather_objects, gather_rows, mean_over_ranks, world
-from sparta_ray.shares import rank_rows
 from sparta_ray.training.accumulate import accumulate
 from sparta_ray.training.checkpoint import capture, load_state, restore, save_state
 from sparta_ray.training.loop import StageLoop, StageState, seeded_losses

@@ -8,7 +8,7 @@ from test_exactness import FUSIONS, MODEL, STAGES, VARIANTS, V, module_of, views
 from torch.nn.parallel import DistributedDataParallel
 from torch.testing import assert_close
 
-from sparta_ray.data.expand import Fields, Views
+from sparta_ray.data.batches.expand import Fields, Views
 from sparta_ray.models.dropout import draw_dropped
 from sparta_ray.training.prefetch import Prefetcher
 

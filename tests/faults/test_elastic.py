@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from ray.cluster_utils import Cluster
 
-from sparta_ray.spot_notice import NOTICE_SECONDS
+from sparta_ray.on_ray.spot_notice import NOTICE_SECONDS
 from tests.job import Job
 from tests.metadata import FakeMetadata
 
@@ -104,7 +104,7 @@ def test_a_node_with_notice_is_left_with_a_checkpoint(
     assert job.wait_for(lambda: steps_since_start(job) > 40), job.end()
     with FakeMetadata().serving() as metadata:
         watch = [
-            sys.executable, "-m", "sparta_ray.spot_notice",
+            sys.executable, "-m", "sparta_ray.on_ray.spot_notice",
             "--address", cluster.address, "--node-id", leaving.node_id,
         ]  # fmt: skip
         environment = job.environment | {"GCE_METADATA_HOST": metadata.host}

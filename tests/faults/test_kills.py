@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sparta_ray.training.checkpoint import load_model
+from sparta_ray.training.model_card import load_model
 from tests.job import Job, Record
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sparta_ray.run_folder import RunFolder
-from sparta_ray.studies.epochs import epochs_of, was_stopped
+from sparta_ray.base.folder import RunFolder
+from sparta_ray.studies.folder import epochs_of, was_stopped
 from tests.processes import descendants
 
 ROOT = Path(__file__).parents[2]

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 import yaml
 
-from sparta_ray.config import load, to_tree
-from sparta_ray.run import Run
-from sparta_ray.run_folder import RunFolder
+from sparta_ray.base.config import load, to_tree
+from sparta_ray.base.folder import RunFolder
+from sparta_ray.run.settings import Run
 from sparta_ray.training.reporter import HISTORY
 
 ROOT = Path(__file__).parents[2]

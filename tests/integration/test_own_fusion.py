@@ -11,8 +11,8 @@ GUIDE = (ROOT / "docs/guides/your-own-fusion.md").read_text()
 
 PROGRAM = """
 import torch
-from sparta_ray.config import from_tree, load, to_tree
-from sparta_ray.run import Run
+from sparta_ray.base.config import from_tree, load, to_tree
+from sparta_ray.run.settings import Run
 from sparta_ray.training.stages import build_model
 
 run = load(Run, "conf/gated.yaml")

@@ -21,13 +21,14 @@ import ray
 import yaml
 from ray.cluster_utils import Cluster
 
-from sparta_ray.capacity import check_cluster
-from sparta_ray.config import ConfigError, load
-from sparta_ray.data.prepare import prepare
-from sparta_ray.nodes import check_nodes
-from sparta_ray.placement import training_ask
-from sparta_ray.run import Run
-from sparta_ray.turns import wait_for_room
+from sparta_ray.base.config import load
+from sparta_ray.base.errors import ConfigError
+from sparta_ray.on_ray.cluster_size import check_cluster
+from sparta_ray.on_ray.nodes import check_nodes
+from sparta_ray.on_ray.prepare import prepare
+from sparta_ray.on_ray.queueing import wait_for_room
+from sparta_ray.on_ray.resources import training_ask
+from sparta_ray.run.settings import Run
 
 ROOT = Path(__file__).parents[2]
 STORE = {"object_store_memory": 100_000_000}
@@ -46,15 +47,15 @@ import ray
 from ray import tune
 from ray.train.torch import TorchConfig, TorchTrainer
 
-from sparta_ray.cluster import ray_session
-from sparta_ray.config import from_tree, load, to_tree
-from sparta_ray.data.batches import BatchRecipe, stream
-from sparta_ray.data.store import Store
-from sparta_ray.downstream.trials import _concurrency
-from sparta_ray.placement import trial_ask
-from sparta_ray.run import Run, schedule, splits
+from sparta_ray.on_ray.session import ray_session
+from sparta_ray.base.config import from_tree, load, to_tree
+from sparta_ray.data.batches.builder import BatchRecipe, stream
+from sparta_ray.data.store.store import Store
+from sparta_ray.on_ray.downstream import _concurrency
+from sparta_ray.on_ray.resources import trial_ask
+from sparta_ray.run.settings import Run, schedule, splits
 from sparta_ray.training.stages import needs
-from sparta_ray.turns import turn_to_train, wait_for_room
+from sparta_ray.on_ray.queueing import turn_to_train, wait_for_room
 
 def place():
     return [ray.get_runtime_context().get_node_id(), ray.get_gpu_ids()]

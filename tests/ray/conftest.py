@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import ray
 
-from sparta_ray.cluster import quieten
-from sparta_ray.config import load
-from sparta_ray.data.prepare import prepare
-from sparta_ray.data.store import Store
-from sparta_ray.run import Run, located
+from sparta_ray.base.config import load
+from sparta_ray.data.store.store import Store
+from sparta_ray.on_ray.prepare import prepare
+from sparta_ray.on_ray.session import quieten
+from sparta_ray.run.settings import Run, located
 
 TINY = Path(__file__).parents[2] / "conf" / "smoke.yaml"
 

@@ -4,13 +4,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from sparta_ray.data.store import Store
-from sparta_ray.downstream.trial import Trial, load_trial, trials
-from sparta_ray.downstream.trials import train_downstream
+from sparta_ray.base.folder import RunFolder
+from sparta_ray.data.store.store import Store
 from sparta_ray.models.sparta import parameter_count
-from sparta_ray.run import Run
-from sparta_ray.run_folder import RunFolder
-from sparta_ray.training.checkpoint import ModelCard, save_model
+from sparta_ray.on_ray.downstream import train_downstream
+from sparta_ray.run.settings import Run
+from sparta_ray.run.tasks import Trial, load_trial, trials
+from sparta_ray.training.model_card import ModelCard, save_model
 
 
 @pytest.fixture

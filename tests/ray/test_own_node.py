@@ -9,7 +9,13 @@ from tests.metadata import FakeMetadata
 
 def test_a_machine_knows_its_own_node(cluster: None) -> None:
     context = ray.get_runtime_context()
-    watch = [sys.executable, "-m", "sparta_ray.spot_notice", "--address", context.gcs_address]
+    watch = [
+        sys.executable,
+        "-m",
+        "sparta_ray.on_ray.spot_notice",
+        "--address",
+        context.gcs_address,
+    ]
     with FakeMetadata().serving() as metadata:
         environment = os.environ | {"GCE_METADATA_HOST": metadata.host}
         with subprocess.Popen(

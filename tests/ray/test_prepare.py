@@ -7,17 +7,18 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from sparta_ray.chain import LINKS, check_before, layout_of
-from sparta_ray.config import ConfigError
-from sparta_ray.data.prepare import prepare
-from sparta_ray.data.recipe import DataConfig
+from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.grids import EquiangularGrid
+from sparta_ray.chain import LINKS
+from sparta_ray.data.preparation.recipe import DataConfig
+from sparta_ray.data.preparation.shards import finish, lay_out, plan_store, write_shard
 from sparta_ray.data.retry import RetryConfig
-from sparta_ray.data.shards import finish, lay_out, plan_store, write_shard
 from sparta_ray.data.sources import SAMPLE, NetCDFSource, ZarrSource
-from sparta_ray.data.store import Store, read_meta
-from sparta_ray.data.store_lock import held
-from sparta_ray.grids import EquiangularGrid
-from sparta_ray.run import Run
+from sparta_ray.data.store.lock import held
+from sparta_ray.data.store.store import Store, read_meta
+from sparta_ray.on_ray.prepare import prepare
+from sparta_ray.run.inspect import check_before, layout_of
+from sparta_ray.run.settings import Run
 from tests.gcs import FakeGCS
 
 SAMPLE_FILE = Path(__file__).parents[2] / "sparta_ray/data/sample" / SAMPLE
@@ -100,7 +101,7 @@ def test_a_busy_bucket_gives_what_the_local_copy_gives(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("sparta_ray.data.prepare._SAY_EVERY", 0.05)
+    monkeypatch.setattr("sparta_ray.on_ray.prepare._SAY_EVERY", 0.05)
     with xr.open_dataset(SAMPLE_FILE, engine="h5netcdf") as dataset:
         year = dataset.isel(time=slice(0, 365)).drop_encoding()
         chunks = {name: {"chunks": (10, *year[name].shape[1:])} for name in year.data_vars}

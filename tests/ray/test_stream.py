@@ -4,12 +4,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sparta_ray.data.batches import BatchBuilder, BatchRecipe, stream
-from sparta_ray.data.block_cache import CacheConfig
-from sparta_ray.data.prepare import prepare
-from sparta_ray.data.store import Store
-from sparta_ray.data.stream import stream_block
-from sparta_ray.run import Run, schedule, splits
+from sparta_ray.data.batches.builder import BatchBuilder, BatchRecipe
+from sparta_ray.data.preparation.streaming import stream_block
+from sparta_ray.data.store.block_cache import CacheConfig
+from sparta_ray.data.store.store import Store
+from sparta_ray.on_ray.prepare import prepare
+from sparta_ray.on_ray.stream import stream
+from sparta_ray.run.settings import Run, schedule, splits
 from sparta_ray.training.stages import needs
 
 

@@ -11,17 +11,16 @@ import pandas as pd
 import pytest
 import torch
 
-from sparta_ray.config import ConfigError
-from sparta_ray.data.block_cache import CacheConfig
-from sparta_ray.data.prepare import prepare
+from sparta_ray.base.errors import ConfigError, FailedError
+from sparta_ray.base.folder import RunFolder
+from sparta_ray.data.store.block_cache import CacheConfig
 from sparta_ray.embedder import Embedder
-from sparta_ray.evaluation.history import stage_history
-from sparta_ray.failures import FailedError
-from sparta_ray.run import Run
-from sparta_ray.run_folder import RunFolder
-from sparta_ray.training.checkpoint import load_model
-from sparta_ray.training.replay import Failure, replay
-from sparta_ray.training.worker import train
+from sparta_ray.on_ray.prepare import prepare
+from sparta_ray.on_ray.train import train
+from sparta_ray.run.history import stage_history
+from sparta_ray.run.replay import Failure, replay
+from sparta_ray.run.settings import Run
+from sparta_ray.training.model_card import load_model
 from tests.processes import descendants
 
 

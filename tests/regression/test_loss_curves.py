@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from sparta_ray.data.batches import BatchBuilder, BatchRecipe
-from sparta_ray.data.masking import MaskConfig
-from sparta_ray.data.sampling import SamplingConfig
-from sparta_ray.data.schedule import Schedule
-from sparta_ray.data.splits import Split
-from sparta_ray.data.store import Store
-from sparta_ray.data.view_operator import ViewOperator
-from sparta_ray.data.views import ViewConfig
+from sparta_ray.data.batches.builder import BatchBuilder, BatchRecipe
+from sparta_ray.data.batches.view_operator import ViewOperator
+from sparta_ray.data.plan.masking import MaskConfig
+from sparta_ray.data.plan.sampling import SamplingConfig
+from sparta_ray.data.plan.schedule import Schedule
+from sparta_ray.data.plan.splits import Split
+from sparta_ray.data.plan.views import ViewConfig
+from sparta_ray.data.store.store import Store
 from sparta_ray.models.sparta import ModelConfig
 from sparta_ray.training.loop import StageLoop, StageState
 from sparta_ray.training.plateau import PlateauConfig

@@ -26,8 +26,8 @@ from benchmarks.harness import Row, Setting, side_by_side
 from benchmarks.make_source import make_source
 from benchmarks.plain import plain_nt_xent
 from benchmarks.sample import JOINT, Sample, sample
-from sparta_ray.data.expand import expand, to_device
-from sparta_ray.data.recipe import read_recipe
+from sparta_ray.data.batches.expand import expand, to_device
+from sparta_ray.data.preparation.recipe import read_recipe
 from sparta_ray.losses.contrastive import nt_xent
 
 

@@ -12,7 +12,7 @@ from ray._private.runtime_env.packaging import create_package
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 import sparta_ray
-from sparta_ray.metrics_export import _GAUGES
+from sparta_ray.on_ray.gauges import _GAUGES
 
 ROOT = Path(__file__).parents[2]
 CLUSTER = ROOT / "cluster"
@@ -78,7 +78,7 @@ def test_spot_machines_tell_ray_that_they_are_taken_away(path):
     for node in spot:
         assert node["node_config"]["scheduling"]["provisioningModel"] == "SPOT"
     start = " ".join(config["worker_start_ray_commands"])
-    assert "python -m sparta_ray.spot_notice --address $RAY_HEAD_IP:6379" in start
+    assert "python -m sparta_ray.on_ray.spot_notice --address $RAY_HEAD_IP:6379" in start
 
 
 @pytest.mark.parametrize("path", LAUNCHED[:2], ids=name)

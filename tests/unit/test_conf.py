@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sparta_ray.config import from_tree, load, to_tree
-from sparta_ray.evaluation.paper_tables import METHODS
+from sparta_ray.base.config import from_tree, load, to_tree
 from sparta_ray.evaluation.published_results import published_variant
-from sparta_ray.evaluation.study import variant_name
-from sparta_ray.run import Run, check_run
+from sparta_ray.report.paper_tables import METHODS
+from sparta_ray.report.study import variant_name
+from sparta_ray.run.checks import check_run
+from sparta_ray.run.settings import Run
 from sparta_ray.studies.config import load_study
 from sparta_ray.studies.trial import trials_of
 

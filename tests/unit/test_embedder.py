@@ -5,14 +5,14 @@ import xarray as xr
 from numpy.testing import assert_allclose, assert_array_equal
 from torch.nn import functional
 
-from sparta_ray.config import ConfigError
-from sparta_ray.data.mask_shapes import Block, Points
-from sparta_ray.data.masking import MaskConfig
-from sparta_ray.data.store import Store
-from sparta_ray.data.views import ViewConfig
+from sparta_ray.base.errors import ConfigError
+from sparta_ray.data.plan.mask_shapes import Block, Points
+from sparta_ray.data.plan.masking import MaskConfig
+from sparta_ray.data.plan.views import ViewConfig
+from sparta_ray.data.store.store import Store
 from sparta_ray.embedder import Embedder
 from sparta_ray.models.sparta import ModelConfig
-from sparta_ray.training.checkpoint import ModelCard, save_model
+from sparta_ray.training.model_card import ModelCard, save_model
 
 VIEWS = ViewConfig(resize=(50, 30), crop=(48, 27), filter=3)
 CONFIG = ModelConfig(width=0.1, embedding=16, projection=8)

@@ -1,71 +1,38 @@
-"""Who may import whom. Change the tables first, and say why in docs/decisions/."""
+"""Who may import whom. Change the order first, and say why in docs/decisions/."""
 
 import ast
 import subprocess
 import sys
-from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
 import sparta_ray
 
-ROOMS = {
-    "data": {"data"},
-    "models": {"models"},
-    "losses": {"losses"},
-    "training": {"training", "losses", "models", "data"},
-    "downstream": {"downstream", "training", "models", "data", "losses"},
-    "evaluation": {"evaluation", "downstream", "training", "models", "data", "losses"},
-    "studies": {"studies", "evaluation", "downstream", "training", "models", "data", "losses"},
-}
-"""The rooms that each room may import."""
-
-FOUNDATION = {
-    "config", "seeding", "variables", "grids", "progress", "ranks", "shares", "spread", "paths",
-    "message_board",
-}  # fmt: skip
-"""Modules that everything may import, and that import only each other."""
-
-COMPOSITION_USERS = (
-    "training/worker.py",
-    "training/rank.py",
-    "training/reporter.py",
-    "training/estimate.py",
-    "training/checkpoint.py",
-    "training/replay.py",
-    "training/stopping.py",
-    "training/registry.py",
-    "training/watchdog.py",
-    "downstream/trial*.py",
-    "downstream/latents.py",
-    "downstream/summary.py",
-    "evaluation/*.py",
-    "studies/*.py",
+FLOORS = (
+    "base",
+    "losses",
+    "models",
+    "data",
+    "metrics",
+    "training",
+    "embedder",
+    "downstream",
+    "run",
+    "evaluation",
+    "report",
+    "on_ray",
+    "studies",
+    "chain",
+    "cli",
 )
-"""Files in rooms that may import the modules which put the rooms together, such as run."""
+"""The rooms of the package, from the ground up: each imports itself and those before it."""
 
-RAY_USERS = {
-    "data/prepare.py",
-    "data/batches.py",
-    "training/worker.py",
-    "training/rank.py",
-    "training/saver.py",
-    "training/stopping.py",
-    "training/watchdog.py",
-    "downstream/trials.py",
-    "studies/training.py",
-    "studies/evaluation.py",
-    "trial_runner.py",
-    "cluster.py",
-    "capacity.py",
-    "message_board.py",
-    "nodes.py",
-    "turns.py",
-    "metrics_export.py",
-    "spot_notice.py",
-}
-"""Everything else works as a plain library."""
+INNER_ROOMS = ("data", "downstream", "report")
+"""Rooms that have rooms of their own; these too import each other without a circle."""
+
+RAY_ROOMS = ("on_ray", "studies")
+"""Everything else works as a plain library; jobs may import it too."""
 
 PACKAGE = Path(sparta_ray.__file__).parent
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
@@ -82,61 +49,101 @@ def imports(file):
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def own_parts(file):
-    """Return the rooms and root modules of the package that a file imports."""
-    names = [name.split(".") for name in imports(file)]
-    own = {name[1] for name in names if name[0] == "sparta_ray" and len(name) > 1}
-    return {name for name in own if not name.startswith("__")}
+def own_modules(file):
+    """Return the modules of the package that a file imports, as files."""
+    found = set()
+    for name in imports(file):
+        if name.split(".")[0] == "sparta_ray":
+            path = "/".join(name.split(".")[1:])
+            found |= {f for f in (f"{path}.py", f"{path}/__init__.py") if f in FILES}
+    return found - {"__init__.py"}
 
 
-def test_every_file_stands_in_a_known_place():
+def room_of(file):
+    return file.split("/")[0].removesuffix(".py")
+
+
+def test_every_file_stands_in_a_room():
     assert len(FILES) > 40
-    rooms = {file.split("/")[0] for file in FILES if "/" in file}
-    assert rooms == ROOMS.keys()
+    assert {room_of(file) for file in FILES if file != "__init__.py"} == set(FLOORS)
 
 
-@pytest.mark.parametrize("file", [file for file in FILES if "/" in file])
-def test_a_room_imports_only_the_rooms_it_may(file):
-    room = file.split("/")[0]
-    imported = own_parts(file) - FOUNDATION
-    composition = imported - ROOMS.keys()
-    assert imported & ROOMS.keys() <= ROOMS[room]
-    if composition:
-        assert any(fnmatch(file, pattern) for pattern in COMPOSITION_USERS), composition
+def test_no_room_imports_upward():
+    floor = {room: number for number, room in enumerate(FLOORS)}
+    offenders = [
+        f"{file} imports {other}"
+        for file in FILES
+        if file != "__init__.py"
+        for other in sorted(own_modules(file))
+        if floor[room_of(other)] > floor[room_of(file)]
+    ]
+    assert not offenders, "\n".join(offenders)
 
 
-@pytest.mark.parametrize("module", sorted(FOUNDATION))
-def test_the_foundation_stands_on_its_own(module):
-    assert own_parts(f"{module}.py") <= FOUNDATION
+def test_no_file_imports_itself_through_others():
+    links = {file: own_modules(file) - {file} for file in FILES}
+    assert circle(links) is None, " -> ".join(circle(links))
+
+
+@pytest.mark.parametrize("room", INNER_ROOMS)
+def test_inner_rooms_make_no_circle(room):
+    def inner(file):
+        parts = file.split("/")
+        return parts[1] if len(parts) > 2 else None  # loose files stand for themselves
+
+    links = {}
+    for file in FILES:
+        if room_of(file) == room and inner(file):
+            others = {inner(other) for other in own_modules(file) if room_of(other) == room}
+            links.setdefault(inner(file), set()).update(others - {None, inner(file)})
+    assert circle(links) is None, " -> ".join(circle(links))
+
+
+def circle(links):
+    """Return a path through `links` that ends where it began, or None."""
+    done = set()
+
+    def walk(place, path):
+        if place in path:
+            return [*path[path.index(place) :], place]
+        if place in done:
+            return None
+        for other in sorted(links.get(place, ())):
+            if found := walk(other, [*path, place]):
+                return found
+        done.add(place)
+        return None
+
+    return next((found for place in sorted(links) if (found := walk(place, []))), None)
+
+
+def test_a_circle_is_found():
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert circle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) is None
 
 
 def test_ray_is_imported_only_where_it_is_wired():
-    users = {file for file in FILES if any(name.split(".")[0] == "ray" for name in imports(file))}
-    assert users <= RAY_USERS
-    assert set(FILES) >= RAY_USERS
+    users = [file for file in FILES if any(name.split(".")[0] == "ray" for name in imports(file))]
+    assert {"on_ray/train.py", "on_ray/stream.py"} <= set(users)
+    offenders = [file for file in users if room_of(file) not in RAY_ROOMS]
+    assert not offenders, "\n".join(offenders)
+
+
+def without(modules, program):
+    """Run a program in a process of its own that fails if it has loaded any of the modules."""
+    check = f"sys.exit(any(name in sys.modules for name in {tuple(modules)}))"
+    subprocess.run([sys.executable, "-c", f"import sys\n{program}\n{check}"], check=True)
 
 
 def test_the_library_works_without_ray():
-    program = (
-        "import sys, sparta_ray.embedder, sparta_ray.evaluation.preview, sparta_ray.run_folder\n"
-        "sys.exit('ray' in sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True)
+    without(["ray"], "import sparta_ray.embedder, sparta_ray.report.figures.batch_preview")
 
 
 def test_the_message_board_starts_quickly():
     """Its process, one of each driver, would spend its start on what it does not use."""
-    program = (
-        "import sys, sparta_ray.message_board\n"
-        "sys.exit(any(name in sys.modules for name in ('torch', 'xarray', 'pydantic')))"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True)
+    without(["torch", "xarray", "pydantic"], "import sparta_ray.on_ray.message_board")
 
 
 def test_batches_are_built_without_torch():
     """Every builder is a process of its own: torch would double its start and its memory."""
-    program = (
-        "import sys, sparta_ray.data.batches, sparta_ray.data.prepare\n"
-        "sys.exit('torch' in sys.modules)"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True)
+    without(["torch"], "import sparta_ray.on_ray.stream, sparta_ray.on_ray.prepare")

@@ -7,23 +7,23 @@ import xarray as xr
 from numpy.testing import assert_allclose
 from torch.testing import assert_close
 
-from sparta_ray.config import load
-from sparta_ray.data.compact import Needs, build_batch
-from sparta_ray.data.expand import expand, to_device
-from sparta_ray.data.masking import MaskConfig
-from sparta_ray.data.sampling import SamplingConfig, make_plan
-from sparta_ray.data.splits import Split
-from sparta_ray.data.store import Store
-from sparta_ray.data.view_operator import ViewOperator
-from sparta_ray.data.views import ViewConfig
+from sparta_ray.base.config import load
+from sparta_ray.data.batches.compact import Needs, build_batch
+from sparta_ray.data.batches.expand import expand, to_device
+from sparta_ray.data.batches.view_operator import ViewOperator
+from sparta_ray.data.plan.masking import MaskConfig
+from sparta_ray.data.plan.sampling import SamplingConfig, make_plan
+from sparta_ray.data.plan.splits import Split
+from sparta_ray.data.plan.views import ViewConfig
+from sparta_ray.data.store.store import Store
 from sparta_ray.embedder import Embedder
 from sparta_ray.models.attention_fusion import AttentionFusionConfig
 from sparta_ray.models.fusion import build_encoder
 from sparta_ray.models.graph_fusion import GraphFusionConfig
 from sparta_ray.models.sparta import Autoencoder, ModelConfig, Sparta
-from sparta_ray.run import Run
-from sparta_ray.training.checkpoint import ModelCard
-from sparta_ray.training.estimate import step_flop
+from sparta_ray.run.estimate import step_flop
+from sparta_ray.run.settings import Run
+from sparta_ray.training.model_card import ModelCard
 
 GRID, VIEWS, V = (64, 32), ViewConfig(resize=(50, 36), crop=(46, 34), filter=3), 3
 MODEL = ModelConfig(width=0.1, embedding=12, projection=6, mask_channels=True)

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from sparta_ray.config import ConfigError
+from sparta_ray.base.errors import ConfigError
 from sparta_ray.data.regrid import ConservativeRegridder
 
 NAMES = {

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Discriminator, Field
 from pydantic.dataclasses import dataclass
 
-from sparta_ray.config import STRICT
+from sparta_ray.base.config import STRICT
 from sparta_ray.data.retry import RetryConfig
 
 SAMPLE = "simulated_daily_64x32_1979-1982.nc"

@@ -7,7 +7,8 @@ from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import WrapperStore
 
-from sparta_ray.data.retry import Attempts, ReadError, RetryConfig
+from sparta_ray.base.errors import ReadError
+from sparta_ray.data.retry import Attempts, RetryConfig
 from sparta_ray.data.sources.shard_index import ShardIndex
 
 # Two indices or more: `u/0.4.1`, `u/0/4/1` or `u/c/0/4/1`. One-dimensional arrays are coordinates:

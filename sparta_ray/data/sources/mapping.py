@@ -8,10 +8,10 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from sparta_ray.config import ConfigError
+from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.variables import CONVERSIONS, Conversion, Definition, Variable, conversion
 from sparta_ray.data.sources.axes import Axes, read_axes
 from sparta_ray.data.sources.opening import Opened
-from sparta_ray.variables import CONVERSIONS, Conversion, Definition, Variable, conversion
 
 LEVELS = (
     *("level", "pressure_level", "isobaricInhPa", "isobaricInPa", "plev", "lev"),

@@ -13,7 +13,7 @@ from fsspec.implementations.local import LocalFileSystem
 from zarr.abc.store import Store
 from zarr.storage import FsspecStore, LocalStore
 
-from sparta_ray.config import ConfigError
+from sparta_ray.base.errors import ConfigError
 from sparta_ray.data.retry import ONCE, RetryConfig, reached, retried
 from sparta_ray.data.sources.config import NetCDFSource, SampleSource, SourceConfig, ZarrSource
 from sparta_ray.data.sources.guard import GuardedStore

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sparta_ray.data.retry import ReadError
-from sparta_ray.variables import PLAUSIBLE, Variable
+from sparta_ray.base.errors import ReadError
+from sparta_ray.base.variables import PLAUSIBLE, Variable
 
 
 def check_plausible(

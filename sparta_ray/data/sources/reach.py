@@ -10,7 +10,8 @@ from urllib.request import urlopen
 
 from fsspec.asyn import AsyncFileSystem
 
-from sparta_ray.data.retry import ReadError, gave_no_answer
+from sparta_ray.base.errors import ReadError
+from sparta_ray.data.retry import gave_no_answer
 from sparta_ray.data.sources.config import NetCDFSource, SampleSource, SourceConfig
 from sparta_ray.data.sources.opening import filesystem_of
 

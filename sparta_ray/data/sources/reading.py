@@ -11,8 +11,9 @@ import xarray as xr
 import zarr
 from numpy.typing import NDArray
 
+from sparta_ray.base.errors import ReadError
 from sparta_ray.data.regrid import ConservativeRegridder
-from sparta_ray.data.retry import ReadError, retried
+from sparta_ray.data.retry import retried
 from sparta_ray.data.sources.mapping import Channel
 
 REMOTE_BYTES, LOCAL_BYTES = 256 * 2**20, 16 * 2**20

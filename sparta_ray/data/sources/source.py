@@ -14,12 +14,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from sparta_ray.base.variables import Variable
 from sparta_ray.data.regrid import ConservativeRegridder
 from sparta_ray.data.sources.mapping import Channel
 from sparta_ray.data.sources.plausible import check_plausible
 from sparta_ray.data.sources.reading import blocks, bytes_touched, read_samples, time_chunk
 from sparta_ray.data.sources.steps import StepMeans, Steps
-from sparta_ray.variables import Variable
 
 IncompleteSteps = Literal["error", "average"]
 """What is done with a step that lacks some of its samples."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sparta_ray.config import ConfigError
+from sparta_ray.base.errors import ConfigError
 
 HOUR = np.timedelta64(1, "h")
 

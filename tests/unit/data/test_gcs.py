@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from sparta_ray.config import ConfigError
-from sparta_ray.data.retry import ReadError, RetryConfig
+from sparta_ray.base.errors import ConfigError, ReadError
+from sparta_ray.base.variables import parse
+from sparta_ray.data.retry import RetryConfig
 from sparta_ray.data.sources import NetCDFSource, ZarrSource, open_source
 from sparta_ray.data.sources.reach import check_reach
-from sparta_ray.variables import parse
 from tests.gcs import FakeGCS
 
 pytestmark = pytest.mark.filterwarnings("ignore::zarr.errors.ZarrUserWarning")

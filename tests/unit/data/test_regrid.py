@@ -4,9 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sparta_ray.config import ConfigError
-from sparta_ray.data.regrid import ConservativeRegridder
-from sparta_ray.grids import (
+from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.grids import (
     EquiangularGrid,
     GaussianGrid,
     Grid,
@@ -14,6 +13,7 @@ from sparta_ray.grids import (
     latitude_edges,
     longitude_edges,
 )
+from sparta_ray.data.regrid import ConservativeRegridder
 
 
 def equiangular(longitudes, latitudes, poles=False):

@@ -6,14 +6,8 @@ import pytest
 from botocore.exceptions import NoCredentialsError
 from google.auth.exceptions import DefaultCredentialsError
 
-from sparta_ray.data.retry import (
-    Attempts,
-    ReadError,
-    RetryConfig,
-    is_transient,
-    permanent,
-    retried,
-)
+from sparta_ray.base.errors import ReadError
+from sparta_ray.data.retry import Attempts, RetryConfig, is_transient, permanent, retried
 
 QUICK = RetryConfig(attempts=4, first_wait_s=0.001)
 

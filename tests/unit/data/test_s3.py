@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 
-from sparta_ray.data.retry import ReadError, RetryConfig
+from sparta_ray.base.errors import ReadError
+from sparta_ray.base.variables import parse
+from sparta_ray.data.retry import RetryConfig
 from sparta_ray.data.sources import NetCDFSource, ZarrSource, open_source
 from sparta_ray.data.sources.reach import check_reach
-from sparta_ray.variables import parse
 from tests.s3 import FakeS3
 
 pytestmark = pytest.mark.filterwarnings("ignore::zarr.errors.ZarrUserWarning")

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sparta_ray.config import ConfigError
-from sparta_ray.data.retry import ReadError
+from sparta_ray.base.errors import ConfigError, ReadError
 from sparta_ray.data.sources import (
     NetCDFSource,
     ZarrSource,

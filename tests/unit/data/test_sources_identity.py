@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from sparta_ray.config import ConfigError, from_tree, to_tree
+from sparta_ray.base.config import from_tree, to_tree
+from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.variables import PUBLISHED, parse
 from sparta_ray.data.sources import (
     NetCDFSource,
     SampleSource,
@@ -13,7 +15,6 @@ from sparta_ray.data.sources import (
     licence_text,
     open_source,
 )
-from sparta_ray.variables import PUBLISHED, parse
 from tests.sources import CHUNKS, VARIABLES, expected
 
 pytestmark = pytest.mark.filterwarnings("ignore::zarr.errors.ZarrUserWarning")

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sparta_ray.config import ConfigError
+from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.variables import parse
 from sparta_ray.data.sources import (
     NetCDFSource,
     open_source,
 )
-from sparta_ray.variables import parse
 from tests.sources import VARIABLES, expected
 
 pytestmark = pytest.mark.filterwarnings("ignore::zarr.errors.ZarrUserWarning")

@@ -7,9 +7,9 @@ import pytest
 import xarray as xr
 from numpy.testing import assert_allclose
 
-from sparta_ray.config import ConfigError
+from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.variables import PUBLISHED, parse
 from sparta_ray.data.sources import NetCDFSource, describe_source, open_source
-from sparta_ray.variables import PUBLISHED, parse
 
 FOLDER = Path(__file__).parents[4] / "shared" / "data"
 

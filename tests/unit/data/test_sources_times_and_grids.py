@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 from numpy.testing import assert_allclose, assert_array_equal
 
-from sparta_ray.config import ConfigError
+from sparta_ray.base.errors import ConfigError
 from tests.sources import expected
 
 pytestmark = pytest.mark.filterwarnings("ignore::zarr.errors.ZarrUserWarning")

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from sparta_ray.config import ConfigError, from_tree
+from sparta_ray.base.config import from_tree
+from sparta_ray.base.errors import ConfigError
 from sparta_ray.downstream.classification import (
     ClassificationConfig,
     SeasonClassifier,

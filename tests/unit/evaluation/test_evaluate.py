@@ -4,14 +4,14 @@ import re
 import numpy as np
 import pytest
 
-from sparta_ray.config import ConfigError
-from sparta_ray.data.seasons import SEASONS
-from sparta_ray.downstream.trial import trials
+from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.folder import RunFolder
+from sparta_ray.data.plan.seasons import SEASONS
 from sparta_ray.evaluation.evaluate import evaluate
 from sparta_ray.evaluation.results import load_results
 from sparta_ray.evaluation.seasons import evaluate_classification, majority_accuracy
-from sparta_ray.evaluation.window_sums import combine
-from sparta_ray.run_folder import RunFolder
+from sparta_ray.metrics.case_sums import combine
+from sparta_ray.run.tasks import trials
 
 
 def test_seasons_are_counted_by_the_true_one(setup, save_random, value_of):

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 import torch
 
+from sparta_ray.base.seeding import derive_seed
 from sparta_ray.embedder import Embedder
 from sparta_ray.evaluation.embeddings import evaluate_embeddings
 from sparta_ray.evaluation.reconstruction import evaluate_reconstruction
 from sparta_ray.evaluation.setup import STREAM
-from sparta_ray.seeding import derive_seed
 
 DAYS = np.arange(460, 500)
 MIDDLE = 20

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from sparta_ray.downstream.anomaly_regression import AnomalyRegressionConfig
-from sparta_ray.downstream.seasonal_cycle import waves, year_phase
-from sparta_ray.downstream.trial import Trial, fresh_model, load_trial, save_trial
+from sparta_ray.base.folder import RunFolder
+from sparta_ray.base.grids import area_weights
+from sparta_ray.base.seeding import derive_seed
+from sparta_ray.downstream.forecast.anomaly_regression import AnomalyRegressionConfig
+from sparta_ray.downstream.forecast.seasonal_cycle import waves, year_phase
 from sparta_ray.embedder import Embedder
 from sparta_ray.evaluation.forecasting import (
     _valid_days,
@@ -17,9 +19,7 @@ from sparta_ray.evaluation.forecasting import (
 )
 from sparta_ray.evaluation.forecasting import test_windows as windows_of
 from sparta_ray.evaluation.setup import Setup
-from sparta_ray.grids import area_weights
-from sparta_ray.run_folder import RunFolder
-from sparta_ray.seeding import derive_seed
+from sparta_ray.run.tasks import Trial, fresh_model, load_trial, save_trial
 
 SETTING, LOOK_BACK, LEADS = "every_other", 3, 5
 STARTS = list(range(0, 33, 2))

@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from sparta_ray.downstream.diffusion import sample
-from sparta_ray.downstream.trial import load_trial
+from sparta_ray.base.folder import RunFolder
+from sparta_ray.base.seeding import derive_seed
+from sparta_ray.downstream.generation.diffusion import sample
 from sparta_ray.evaluation.generation import evaluate_diffusion, evenly
-from sparta_ray.evaluation.latent_space import densities
-from sparta_ray.run_folder import RunFolder
-from sparta_ray.seeding import derive_seed
+from sparta_ray.metrics.latent_space import densities
+from sparta_ray.run.tasks import load_trial
 
 
 def test_days_are_spreadevenly():

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from sparta_ray.evaluation.config import EvaluationConfig
+from sparta_ray.base.folder import RunFolder
 from sparta_ray.evaluation.results import Results, is_evaluated, load_results, save_results
-from sparta_ray.evaluation.score_record import Score
-from sparta_ray.run_folder import RunFolder
+from sparta_ray.metrics.config import EvaluationConfig
+from sparta_ray.metrics.records import Score
 
 CONFIG = EvaluationConfig(report_leads=(1, 4))
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from sparta_ray.evaluation.score_record import Subject
 from sparta_ray.evaluation.truth import field_scores
+from sparta_ray.metrics.records import Subject
 
 
 def means(fields):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from sparta_ray.grids import area_weights
+from sparta_ray.base.grids import area_weights
 from sparta_ray.losses.reconstruction import reconstruction, squared_error
 
 

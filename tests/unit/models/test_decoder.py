@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from sparta_ray.config import ConfigError
+from sparta_ray.base.errors import ConfigError
 from sparta_ray.models.decoder import Decoder, ResidualBlock, coarse_map
 
 

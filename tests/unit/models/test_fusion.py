@@ -4,12 +4,13 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from sparta_ray.config import ConfigError, from_tree
+from sparta_ray.base.config import from_tree
+from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.variables import PUBLISHED
 from sparta_ray.models.attention_fusion import AttentionFusion, AttentionFusionConfig
 from sparta_ray.models.fusion import EarlyFusionConfig, LateFusionEncoder, build_encoder
 from sparta_ray.models.graph_fusion import GraphFusion, GraphFusionConfig, adjacency
 from sparta_ray.models.sparta import Autoencoder, ModelConfig, Sparta, parameter_count
-from sparta_ray.variables import PUBLISHED
 
 TINY = ModelConfig(width=0.1, embedding=6)
 LATE = [AttentionFusionConfig(heads=2), GraphFusionConfig(edges=(("a", "c"),))]

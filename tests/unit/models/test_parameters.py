@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from sparta_ray.base.variables import PUBLISHED
 from sparta_ray.models.sparta import Autoencoder, ModelConfig, Sparta, parameter_count
-from sparta_ray.variables import PUBLISHED
 
 GRID = (64, 32)
 

@@ -3,13 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sparta_ray.config import ConfigError
+from sparta_ray.base.errors import ConfigError
+from sparta_ray.run.estimate import step_flop
 from sparta_ray.studies.config import load_study
 from sparta_ray.studies.data import DataSize, size_stated
 from sparta_ray.studies.estimate import GPU_RATE, describe_study, trial_costs
 from sparta_ray.studies.probe import probe
 from sparta_ray.studies.trial import trials_of
-from sparta_ray.training.estimate import step_flop
 
 PAPER = "conf/paper/all.yaml"
 

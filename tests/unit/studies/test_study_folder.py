@@ -4,18 +4,17 @@ from pathlib import Path
 import pytest
 import yaml
 
-from sparta_ray.config import ConfigError
+from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.folder import RunFolder
 from sparta_ray.evaluation.results import Results, save_results
-from sparta_ray.evaluation.score_record import Score
-from sparta_ray.run_folder import RunFolder
+from sparta_ray.metrics.records import Score
+from sparta_ray.run.ownership import claim, is_trained
 from sparta_ray.studies.config import load_study
-from sparta_ray.studies.epochs import epochs_of, stop_early, was_stopped
-from sparta_ray.studies.folder import StudyFolder
-from sparta_ray.studies.reuse import adopt_models
+from sparta_ray.studies.folder import StudyFolder, epochs_of, stop_early, was_stopped
+from sparta_ray.studies.links import adopt_models
 from sparta_ray.studies.run_study import check_study, run_study
 from sparta_ray.studies.summary import write_summary
 from sparta_ray.studies.trial import trials_of
-from sparta_ray.training.checkpoint import is_trained
 
 LOOK = {"downstream.forecast.lookback3_stride1.look_back": 4}
 
@@ -55,7 +54,7 @@ def test_a_study_may_grow_but_not_lose_trials(loaded):
 def test_a_changed_variant_is_another_run(loaded):
     study, trials, folder = loaded(variants={"full": {}})
     folder.record(study, trials)
-    RunFolder(trials[0].run.path).claim(trials[0].run, "data")
+    claim(RunFolder(trials[0].run.path), trials[0].run, "data")
     changed = loaded(variants={"full": {"model.width": 0.07}})
     with pytest.raises(ConfigError, match=r"trial full-seed0: .*(?s:.*)model.width: 0.05 -> 0.07"):
         check_study(changed[0], changed[1])
@@ -63,7 +62,7 @@ def test_a_changed_variant_is_another_run(loaded):
 
 def test_a_runs_folder_is_no_studys(loaded):
     _, trials, folder = loaded(variants={"full": {}})
-    RunFolder(folder.path).claim(trials[0].run, "data")
+    claim(RunFolder(folder.path), trials[0].run, "data")
     with pytest.raises(ConfigError, match="is a run's folder"):
         folder.check(trials)
 

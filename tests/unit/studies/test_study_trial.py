@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from sparta_ray.config import ConfigError
+from sparta_ray.base.errors import ConfigError
 from sparta_ray.studies.config import load_study
 from sparta_ray.studies.trial import training_key, trials_of
 

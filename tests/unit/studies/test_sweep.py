@@ -2,7 +2,8 @@ import math
 
 import pytest
 
-from sparta_ray.config import ConfigError, from_tree
+from sparta_ray.base.config import from_tree
+from sparta_ray.base.errors import ConfigError
 from sparta_ray.studies.config import load_study
 from sparta_ray.studies.sweep import SweepConfig, sweep_variants
 from sparta_ray.studies.trial import trials_of

@@ -6,10 +6,11 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from sparta_ray.config import ConfigError, load
-from sparta_ray.data.expand import Fields, Views
+from sparta_ray.base.config import load
+from sparta_ray.base.errors import ConfigError
+from sparta_ray.data.batches.expand import Fields, Views
 from sparta_ray.models.sparta import ModelConfig
-from sparta_ray.run import Run
+from sparta_ray.run.settings import Run
 from sparta_ray.training.accumulate import accumulate
 from sparta_ray.training.loop import seeded_losses
 from sparta_ray.training.stages import ContrastiveConfig, DecodeStage, StageModule, build_model

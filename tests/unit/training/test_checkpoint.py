@@ -8,22 +8,13 @@ import pytest
 import torch
 from numpy.testing import assert_array_equal
 
-from sparta_ray.config import ConfigError
-from sparta_ray.data.store import Store
-from sparta_ray.data.views import ViewConfig
+from sparta_ray.base.errors import ConfigError
+from sparta_ray.data.plan.views import ViewConfig
+from sparta_ray.data.store.store import Store
 from sparta_ray.models.sparta import ModelConfig
-from sparta_ray.training.checkpoint import (
-    ModelCard,
-    SavedState,
-    capture,
-    has_model,
-    load_model,
-    load_state,
-    restore,
-    save_model,
-    save_state,
-)
+from sparta_ray.training.checkpoint import SavedState, capture, load_state, restore, save_state
 from sparta_ray.training.loop import StageState
+from sparta_ray.training.model_card import ModelCard, has_model, load_model, save_model
 from sparta_ray.training.plateau import PlateauConfig
 from sparta_ray.training.stages import (
     ContrastiveConfig,

@@ -6,7 +6,7 @@ import shutil
 import pytest
 import torch
 
-from sparta_ray.data.expand import Fields, Views
+from sparta_ray.data.batches.expand import Fields, Views
 from sparta_ray.models.sparta import ModelConfig
 from sparta_ray.training.loop import seeded_losses
 from sparta_ray.training.stages import (

@@ -5,16 +5,17 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from sparta_ray.config import ConfigError, from_tree
-from sparta_ray.data.compact import build_batch
-from sparta_ray.data.expand import expand, to_device
-from sparta_ray.data.masking import MaskConfig
-from sparta_ray.data.sampling import SamplingConfig, make_plan
-from sparta_ray.data.seasons import season_of
-from sparta_ray.data.splits import Split
-from sparta_ray.data.store import Store
-from sparta_ray.data.view_operator import ViewOperator
-from sparta_ray.data.views import ViewConfig
+from sparta_ray.base.config import from_tree
+from sparta_ray.base.errors import ConfigError
+from sparta_ray.data.batches.compact import build_batch
+from sparta_ray.data.batches.expand import expand, to_device
+from sparta_ray.data.batches.view_operator import ViewOperator
+from sparta_ray.data.plan.masking import MaskConfig
+from sparta_ray.data.plan.sampling import SamplingConfig, make_plan
+from sparta_ray.data.plan.seasons import season_of
+from sparta_ray.data.plan.splits import Split
+from sparta_ray.data.plan.views import ViewConfig
+from sparta_ray.data.store.store import Store
 from sparta_ray.losses.cycle import cycle_consistency
 from sparta_ray.losses.kinds import (
     AdjacentPositives,

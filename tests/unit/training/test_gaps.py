@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 import torch
 
-from sparta_ray.data.compact import BatchConfig, build_batch
-from sparta_ray.data.expand import expand, to_device
-from sparta_ray.data.mask_shapes import Swath
-from sparta_ray.data.masking import MaskConfig
-from sparta_ray.data.sampling import SamplingConfig, make_plan
-from sparta_ray.data.splits import Split
-from sparta_ray.data.store import Store
-from sparta_ray.data.view_operator import ViewOperator
-from sparta_ray.data.views import ViewConfig
+from sparta_ray.data.batches.compact import BatchConfig, build_batch
+from sparta_ray.data.batches.expand import expand, to_device
+from sparta_ray.data.batches.view_operator import ViewOperator
+from sparta_ray.data.plan.mask_shapes import Swath
+from sparta_ray.data.plan.masking import MaskConfig
+from sparta_ray.data.plan.sampling import SamplingConfig, make_plan
+from sparta_ray.data.plan.splits import Split
+from sparta_ray.data.plan.views import ViewConfig
+from sparta_ray.data.store.store import Store
 from sparta_ray.models.sparta import ModelConfig
 from sparta_ray.training.stages import (
     AutoencoderStage,

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from sparta_ray.data.expand import Fields, Views
-from sparta_ray.evaluation.latent_space import effective_rank
+from sparta_ray.data.batches.expand import Fields, Views
+from sparta_ray.metrics.latent_space import effective_rank
 from sparta_ray.models.sparta import ModelConfig
 from sparta_ray.training.health import (
     HealthConfig,

@@ -5,17 +5,19 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from sparta_ray.config import ConfigError, load
-from sparta_ray.data.expand import Fields, Views
-from sparta_ray.data.store import Store
-from sparta_ray.data.views import ViewConfig
+from sparta_ray.base.config import load
+from sparta_ray.base.errors import ConfigError
+from sparta_ray.data.batches.expand import Fields, Views
+from sparta_ray.data.plan.views import ViewConfig
+from sparta_ray.data.store.store import Store
 from sparta_ray.embedder import Embedder
 from sparta_ray.models.attention_fusion import AttentionFusionConfig
 from sparta_ray.models.graph_fusion import GraphFusionConfig
 from sparta_ray.models.sparta import ModelConfig
-from sparta_ray.run import Run, check_run
-from sparta_ray.training.checkpoint import ModelCard, load_model, save_model
-from sparta_ray.training.estimate import step_flop
+from sparta_ray.run.checks import check_run
+from sparta_ray.run.estimate import step_flop
+from sparta_ray.run.settings import Run
+from sparta_ray.training.model_card import ModelCard, load_model, save_model
 from sparta_ray.training.stages import (
     ContrastiveConfig,
     DecodeStage,

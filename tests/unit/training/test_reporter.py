@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from sparta_ray.data.schedule import Schedule
-from sparta_ray.run_folder import RunFolder
+from sparta_ray.base.folder import RunFolder
+from sparta_ray.data.plan.schedule import Schedule
 from sparta_ray.training.health import HealthConfig
 from sparta_ray.training.loop import EpochReport, StepReport
 from sparta_ray.training.reporter import HISTORY, StageReporter

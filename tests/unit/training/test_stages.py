@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from sparta_ray.config import ConfigError, from_tree
-from sparta_ray.data.compact import Needs
-from sparta_ray.data.expand import Fields, Views
+from sparta_ray.base.config import from_tree
+from sparta_ray.base.errors import ConfigError
+from sparta_ray.data.batches.compact import Needs
+from sparta_ray.data.batches.expand import Fields, Views
 from sparta_ray.losses.contrastive import nt_xent
 from sparta_ray.losses.cycle import cycle_consistency, cycle_consistency_of_directions
 from sparta_ray.losses.kinds import NtXent

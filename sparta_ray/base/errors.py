@@ -1,0 +1,30 @@
+"""What ends a job, in words for its user: a mistake, a source that cannot be read, a failure."""
+
+from collections.abc import Mapping
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message names the path, the value and the remedy."""
+
+
+class ReadError(ValueError):
+    """A source could not be read; the message says what, why and what would help."""
+
+
+class FailedError(RuntimeError):
+    """Something failed as it ran; the message says what, why, and what was kept."""
+
+
+def last_line(text: str) -> str:
+    """Return the end of an error, where traces that were passed on say what it was."""
+    return (text.strip().splitlines() or [""])[-1]
+
+
+def by_rank(failures: Mapping[int, Exception]) -> str:
+    """Return a line for each cause, with the ranks that had it."""
+    ranks: dict[str, list[int]] = {}
+    for rank, failure in sorted(failures.items()):
+        ranks.setdefault(last_line(str(failure)), []).append(rank)
+    return "\n".join(
+        f"  rank {', '.join(map(str, where))}: {cause}" for cause, where in ranks.items()
+    )

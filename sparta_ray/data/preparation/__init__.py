@@ -1,0 +1,1 @@
+"""From a source to a store: regridded, checked, sharded, or streamed without one."""

@@ -1,0 +1,178 @@
+"""Making a store shard by shard: each is read, written and remembered on its own, then all merged.
+
+A marker of each finished shard keeps what was learnt of it, so that an interrupted preparation
+goes on with the others.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+import fsspec
+import numpy as np
+
+from sparta_ray.base.errors import ConfigError, ReadError
+from sparta_ray.data.preparation.recipe import (
+    DataConfig,
+    Recipe,
+    check_settings,
+    check_source,
+    kept_settings,
+    read_recipe,
+)
+from sparta_ray.data.sources import OnRead
+from sparta_ray.data.sources.reach import check_reach
+from sparta_ray.data.store import writer as store_writer
+from sparta_ray.data.store.readers import Fields
+from sparta_ray.data.store.statistics import Statistics
+from sparta_ray.data.store.store import read_meta
+
+_MARKER = ".finished/{}.json"
+
+
+@dataclass(frozen=True)
+class FinishedShard:
+    """What is remembered of a written shard.
+
+    Attributes:
+        shard: Its number.
+        digest: The sum of its steps' hashes, which does not depend on how steps make shards.
+        statistics: Of its training steps.
+    """
+
+    shard: int
+    digest: int
+    statistics: Statistics
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain numbers and texts."""
+        return {"digest": f"{self.digest:032x}", "statistics": self.statistics.to_json()}
+
+    @classmethod
+    def from_json(cls, shard: int, state: dict[str, Any]) -> "FinishedShard":
+        """Restore what `to_json` returned."""
+        return cls(shard, int(state["digest"], 16), Statistics.from_json(state["statistics"]))
+
+
+def plan_store(config: DataConfig) -> Recipe:
+    """Return the recipe of a store that can be made, or continued, as things are.
+
+    Raises:
+        ConfigError: The source does not fit, or has changed since the store was begun; something
+            else is in the way; the source cannot be reached; or the disk is too small.
+    """
+    meta = read_meta(config.store)
+    if meta is None:
+        store_writer.check_vacant(config.store)
+    else:
+        check_settings(meta, config)
+    try:
+        check_reach(config.source)
+        recipe = read_recipe(config)
+    except ReadError as error:
+        raise ConfigError(str(error)) from error
+    done = 0
+    if meta is not None:
+        check_source(meta["provenance"], recipe)
+        done = len(read_markers(config.store))
+    if config.mode == "prepared":
+        store_writer.check_room(
+            config.store, recipe.layout.bytes * (1 - done / recipe.layout.shards)
+        )
+    return recipe
+
+
+def lay_out(recipe: Recipe) -> dict[int, FinishedShard]:
+    """Write the store's template, or what of it a killed process left unwritten.
+
+    Returns:
+        The shards that are finished; if there are any, the template was.
+    """
+    path, with_fields = recipe.config.store, recipe.config.mode == "prepared"
+    store_writer.clear_partials(path)
+    finished = read_markers(path)
+    if read_meta(path) is None:
+        store_writer.write_template(path, recipe.layout, with_fields)
+    elif not finished:
+        store_writer.mend_template(path, recipe.layout, with_fields)
+    return finished
+
+
+def write_shard(recipe: Recipe, shard: int, on_read: OnRead | None = None) -> FinishedShard:
+    """Read, check and write the steps of one shard, then leave its marker.
+
+    Raises:
+        ConfigError: A variable misses too many values; or the shard cannot be written.
+        ReadError: The source cannot be read, or holds what no weather does.
+    """
+    start, stop = recipe.layout.shard_days(shard)
+    fields = recipe.read_fields(start, stop, on_read)
+    if recipe.config.mode == "prepared":
+        store_writer.write_shard(recipe.config.store, start, fields)
+    statistics = Statistics.of(fields[: max(0, recipe.training_days - start)])
+    finished = FinishedShard(shard, _digest(fields, start), statistics)
+    marker = json.dumps(finished.to_json())
+    store_writer.write_file(recipe.config.store, _MARKER.format(shard), marker)
+    return finished
+
+
+def read_markers(path: str) -> dict[int, FinishedShard]:
+    """Return the shards an earlier, interrupted preparation had finished."""
+    filesystem, root = fsspec.core.url_to_fs(path)
+    filesystem.invalidate_cache()
+    names = filesystem.glob(f"{root}/{_MARKER.format('*')}")
+    states = filesystem.cat(names) if names else {}
+    found = {int(PurePath(name).stem): json.loads(state) for name, state in states.items()}
+    return {shard: FinishedShard.from_json(shard, state) for shard, state in found.items()}
+
+
+def finish(recipe: Recipe, shards: dict[int, FinishedShard]) -> None:
+    """Merge the statistics in shard order, fingerprint the whole and let the store open.
+
+    Raises:
+        ConfigError: A variable is constant, or missing altogether.
+    """
+    assert sorted(shards) == list(range(recipe.layout.shards))
+    total = Statistics.zero(len(recipe.layout.variables))
+    for shard in sorted(shards):
+        total = total.merge(shards[shard].statistics)
+    constant = [
+        label for label, std in zip(recipe.layout.variables, total.std, strict=True) if not std > 0
+    ]
+    if constant:
+        raise ConfigError(f"constant over the training days, so not standardisable: {constant}")
+    store_writer.clear_partials(recipe.config.store)  # of tasks that were killed on the way
+    fingerprint = _fingerprint(recipe, sum(shard.digest for shard in shards.values()))
+    store_writer.mark_complete(recipe.config.store, total, recipe.training_days, fingerprint)
+
+
+def record_settings(config: DataConfig) -> None:
+    """Let a finished store stream as `config` now says, such as with other credentials."""
+    meta = read_meta(config.store)
+    assert meta is not None
+    if config.mode == "stream" and meta["provenance"]["recipe"] != kept_settings(config):
+        store_writer.record_recipe(config.store, kept_settings(config))
+
+
+def _digest(fields: Fields, start: int) -> int:
+    """Return the sum of the steps' hashes, each salted with its place in the store."""
+    total = 0
+    for place, field in enumerate(np.ascontiguousarray(fields), start):
+        step = hashlib.blake2b(field, digest_size=16, salt=place.to_bytes(16))
+        total += int.from_bytes(step.digest())
+    return total % 2**128
+
+
+def _fingerprint(recipe: Recipe, digest: int) -> str:
+    """Hash what a model trained on the store depends on: values, steps, channels, grid."""
+    layout = recipe.layout
+    identity = [
+        *layout.variables,
+        *map(str, (layout.days[0], layout.days[-1], len(layout.days), recipe.training_days)),
+        str(layout.longitude.tolist()),
+        str(layout.latitude.tolist()),
+        f"{digest % 2**128:032x}",
+    ]
+    return hashlib.blake2b("\x1f".join(identity).encode(), digest_size=16).hexdigest()

@@ -1,0 +1,1 @@
+"""The store: prepared fields on disk, their statistics, readers and writers."""

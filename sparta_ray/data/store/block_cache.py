@@ -1,0 +1,144 @@
+"""A node's cache of blocks of fields: files that all its processes share.
+
+Every training worker of a node and every builder of every worker needs the same blocks at about the
+same time. Each block is read by one process, for all; the longest unused one goes first.
+"""
+
+import errno
+import fcntl
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from pydantic import Field, field_validator
+from pydantic.dataclasses import dataclass
+
+from sparta_ray.base.config import STRICT
+from sparta_ray.base.errors import ConfigError
+from sparta_ray.data.store.readers import Fields
+
+HEADER_BYTES = 128
+"""Of a block's file, before its fields; they are not counted."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class CacheConfig:
+    """What a node keeps of the fields it has read, where they lie elsewhere.
+
+    That is the source, with ``data.mode: stream``; or a prepared store in a bucket, of which all or
+    nothing is kept.
+
+    Attributes:
+        mb: Most MiB of the fields of a store that are kept on a node, for all its processes.
+        folder: Where, on a disk of each node; None for a folder among its temporary files.
+            It stays behind for the next job, and may be deleted between jobs.
+    """
+
+    mb: int = Field(default=4096, ge=1)
+    folder: str | None = None
+
+    @field_validator("folder")
+    @classmethod
+    def _check_folder(cls, folder: str | None) -> str | None:
+        if folder is not None and not Path(folder).is_absolute():
+            raise ValueError("name it from the root, as it lies on every node")
+        return folder
+
+    @property
+    def bytes(self) -> int:
+        """Most bytes kept."""
+        return self.mb * 2**20
+
+    def folder_of(self, blocks: str) -> Path:
+        """Return where the blocks of that name are kept, on this node."""
+        if self.folder is not None:
+            return Path(self.folder) / blocks
+        return Path(tempfile.gettempdir()) / f"sparta-ray-{os.getuid()}-{blocks}"
+
+
+class BlockCache:
+    """Blocks by number, in one folder, read through memory maps."""
+
+    def __init__(self, folder: Path, limit: int, needed: bool = True):
+        """Use `folder`, which need not exist, for at most `limit` bytes.
+
+        On a full disk a cache that is not `needed` keeps nothing, instead of raising.
+        """
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder, self._limit, self._needed = folder, limit, needed
+
+    def get(self, block: int, read: Callable[[int], Fields], wait: bool) -> Fields | None:
+        """Return a block, from the cache or else from `read`, which is called once a node.
+
+        Args:
+            block: Its number.
+            read: Makes the block of a number; no two processes make the same one at a time.
+            wait: Whether to wait for another process that is making it, or to return None.
+
+        Raises:
+            ConfigError: The disk is full, and the cache needed.
+        """
+        if (kept := self._kept(block)) is not None:
+            return kept
+        with _held(self._folder / f"{block}.lock", wait) as mine:
+            if not mine:
+                return None
+            if (kept := self._kept(block)) is not None:
+                return kept
+            fields = read(block)
+            self._keep(block, fields)
+            return fields
+
+    def _kept(self, block: int) -> Fields | None:
+        path = self._path(block)
+        try:
+            os.utime(path)  # used just now
+            return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
+        except FileNotFoundError:
+            return None
+
+    def _keep(self, block: int, fields: Fields) -> None:
+        partial = self._path(block).with_suffix(".partial")
+        try:
+            with partial.open("wb") as file:
+                np.save(file, fields)
+        except OSError as error:
+            partial.unlink(missing_ok=True)
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            if not self._needed:
+                return
+            raise ConfigError(
+                f"the disk of the cache {self._folder} is full; lower "
+                "data.cache.mb or set data.cache.folder"
+            ) from error
+        partial.replace(self._path(block))
+        with _held(self._folder / "all.lock", wait=True):
+            self._drop_the_longest_unused()
+
+    def _drop_the_longest_unused(self) -> None:
+        files = [(path.stat(), path) for path in self._folder.glob("*.npy")]
+        excess = sum(stat.st_size - HEADER_BYTES for stat, _ in files) - self._limit
+        for stat, path in sorted(files, key=lambda file: file[0].st_mtime_ns):
+            if excess <= 0:
+                return
+            path.unlink()
+            excess -= stat.st_size - HEADER_BYTES
+
+    def _path(self, block: int) -> Path:
+        return self._folder / f"{block}.npy"
+
+
+@contextmanager
+def _held(path: Path, wait: bool) -> Iterator[bool]:
+    """Hold a lock file, or yield False if it is another's; the system frees it with the process."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True

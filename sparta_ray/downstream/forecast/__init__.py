@@ -1,0 +1,1 @@
+"""Forecasts from masked days, in embedding space."""

@@ -1,0 +1,1 @@
+"""Generated embeddings, conditioned on masked days."""

@@ -1,0 +1,61 @@
+"""How much is evaluated."""
+
+from typing import Annotated
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from sparta_ray.base.config import STRICT
+
+Ratio = Annotated[float, Field(ge=0, lt=1)]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class BootstrapConfig:
+    """How intervals are drawn.
+
+    Attributes:
+        block_days: Days in a block: longer than weather remembers.
+        draws: Resamples of all windows.
+        level: Share of draws inside an interval.
+        fewest_blocks: With fewer whole blocks than this no interval is given.
+    """
+
+    block_days: int = Field(default=30, ge=1)
+    draws: int = Field(default=1000, ge=100)
+    level: float = Field(default=0.95, gt=0, lt=1)
+    fewest_blocks: int = Field(default=5, ge=2)
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class EvaluationConfig:
+    """Sizes of the evaluation.
+
+    Attributes:
+        report_leads: Lead times in days shown in tables, beside the first and the last.
+        smoothness_days: Consecutive test days whose embeddings are compared.
+        diffusion_days: Most test days to draw samples for, evenly spread; None for all.
+        density_sigma: σ of the latent density (Eq. 18).
+        realism_neighbours: k of the realism score (Eq. 19).
+        climatology_half_window: Days at which a neighbour's weight in a day of the year's
+            climatology has fallen to 0; with 30, 29 days on either side enter.
+        robustness_days: Most test days to mask for the robustness curves, evenly spread.
+        robustness_ratios: Mask ratios of the robustness curves; empty leaves them out.
+        bootstrap: How intervals over windows are drawn.
+    """
+
+    report_leads: tuple[int, ...] = (1, 25, 50, 75, 100)
+    smoothness_days: int = Field(default=256, ge=3)
+    diffusion_days: int | None = Field(default=None, ge=1)
+    density_sigma: float = Field(default=20.0, gt=0)
+    realism_neighbours: int = Field(default=5, ge=1)
+    climatology_half_window: int = Field(default=30, ge=1)
+    robustness_days: int = Field(default=64, ge=2)
+    robustness_ratios: tuple[Ratio, ...] = (
+        0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99,
+    )  # fmt: skip
+    bootstrap: BootstrapConfig = Field(default_factory=BootstrapConfig)
+
+    def table_leads(self, last: int) -> set[int]:
+        """Return the leads shown in tables of a forecast `last` days ahead."""
+        return {lead for lead in self.report_leads if lead <= last} | {1, last}

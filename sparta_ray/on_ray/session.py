@@ -1,0 +1,193 @@
+"""Ray, started quietly or joined, and asked first whether it can hold the run."""
+
+import logging
+import os
+import signal
+import warnings
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+
+import ray
+import torch
+
+from sparta_ray.data.store.store import read_meta
+from sparta_ray.on_ray.cluster_size import check_cluster, joins_cluster, may_grow
+from sparta_ray.on_ray.nodes import check_nodes, refuse_own_disks
+from sparta_ray.on_ray.queueing import sole_job
+from sparta_ray.on_ray.resources import DEMANDING, Node, check_resources
+from sparta_ray.run.settings import Run
+
+TASK_ENVIRONMENT = {"ZARR_THREADING__MAX_WORKERS": "1"}
+"""For tasks that read: each has one core, so Zarr decodes in one thread.
+
+By default it has one for each core and four more. Each keeps memory of its own, the more the longer
+it reads: fields of 0.25° take 150 MiB in the end instead of 60."""
+
+_ENVIRONMENT = {
+    "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "OMP_WAIT_POLICY": "PASSIVE",
+    **TASK_ENVIRONMENT,
+}
+"""For every process: quiet, and no spinning where threads share a core."""
+
+_LOCAL_ENVIRONMENT = {"RAY_worker_niceness": "0"}
+"""For a Ray of our own: at Ray's niceness of 15 any other program gets 97 % of a core that both
+want, and threads that wait for each other slow down tenfold."""
+
+_PATIENT_ENVIRONMENT = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "1800"}
+"""For a cluster that may have to add nodes first: a GPU machine takes minutes to come.
+
+Not for an elastic run, which is to go on with what is there: after a lost node Train may ask once
+for as many workers as before, and looks again when their time is up, a minute by default."""
+
+_QUIET_LOGGERS = {
+    "ray.data": logging.WARNING,
+    "ray.train": logging.WARNING,
+    "ray.tune": logging.WARNING,
+    "ray.data._internal.progress": logging.ERROR,  # says at every stream that bars are off
+    "ray._private.authentication": logging.ERROR,  # says at every start that tokens are on
+}
+
+
+def quieten() -> None:
+    """Let this process's Ray libraries speak of problems alone; progress lines say the rest."""
+    import ray.data  # noqa: F401 - sets its loggers' levels on import, so that must be over
+    from ray.train.v2._internal.execution import context
+
+    for name, level in _QUIET_LOGGERS.items():
+        logging.getLogger(name).setLevel(level)
+    # This one is named by its file, and repeats the metrics of every checkpoint.
+    logging.getLogger(context.__file__).setLevel(logging.WARNING)
+
+
+def local_cpus() -> int:
+    """Return the CPUs that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+@contextmanager
+def ray_session(run: Run, links: Collection[str] = DEMANDING) -> Iterator[None]:
+    """Join the named cluster, or start one on this machine, for as long as the run takes.
+
+    A cluster is asked first whether it can hold the run and whether its nodes agree. SIGTERM, as
+    of ``ray job stop``, ends the session like Ctrl-C.
+
+    Raises:
+        ConfigError: It cannot hold the run, its nodes differ, they do not share its folders, or
+            another job has the run's.
+    """
+    if not joins_cluster():
+        check_local(run, links)
+    for name, value in (_ENVIRONMENT | _own_environment(run)).items():
+        os.environ.setdefault(name, value)
+    warnings.filterwarnings("ignore", category=FutureWarning, module="ray")
+    quieten()
+    with _connected(run), _terminate_as_interrupt():
+        if not joins_cluster():
+            yield
+            return
+        print(check_cluster(run, links), flush=True)
+        with sole_job(run.path):
+            check_storage(run)
+            yield
+
+
+def _own_environment(run: Run) -> dict[str, str]:
+    """Return what this process and those that Ray starts for it are told beside the rest."""
+    if not joins_cluster():
+        return _LOCAL_ENVIRONMENT
+    return {} if run.scaling.elastic else _PATIENT_ENVIRONMENT
+
+
+def adds_nodes() -> bool:
+    """Return whether the cluster is one that grows; known where the job is driven alone."""
+    return joins_cluster() and may_grow()
+
+
+def check_storage(run: Run) -> None:
+    """Refuse storage that some node cannot reach, now or once it is added.
+
+    On a cluster that grows, nodes are asked again once a run has all that it begins with.
+
+    Raises:
+        ConfigError: Some differ from the driver's, or do not reach the run's storage.
+    """
+    meta, store = read_meta(run.data.store), run.data.store
+    if may_grow():
+        refuse_own_disks([run.folder, store])
+    if meta is not None and meta["complete"]:
+        check_nodes([run.folder], [f"{store}/zarr.json"])  # it may lie where nobody may write
+    else:
+        check_nodes([run.folder, store.rpartition("/")[0]])
+
+
+def check_local(run: Run, links: Collection[str] = DEMANDING) -> None:
+    """Refuse what this machine cannot hold.
+
+    Raises:
+        ConfigError: As of `check_resources`.
+    """
+    check_resources(run, [Node(local_cpus(), torch.cuda.device_count())], links)
+
+
+def describe_cluster(run: Run, links: Collection[str]) -> str:
+    """Return what the joined cluster has and may have, having checked that it holds these links.
+
+    Raises:
+        ConfigError: It does not.
+    """
+    quieten()
+    with _connected(run):
+        return check_cluster(run, links)
+
+
+@contextmanager
+def _connected(run: Run) -> Iterator[None]:
+    # Workers look for their cluster by themselves, and may find another one on the same machine.
+    found = {"RAY_ADDRESS": os.environ["RAY_ADDRESS"]} if joins_cluster() else {}
+    local = {
+        "address": "local",
+        "num_cpus": local_cpus(),
+        "object_store_memory": int(run.scaling.object_store_gb * 2**30),
+    }
+    ray.init(
+        # Progress comes by the board and failures as exceptions; what else workers write is in
+        # Ray's log folder, or here for whoever asks for it.
+        log_to_driver=os.environ.get("RAY_LOG_TO_DRIVER") == "1",
+        logging_level="WARNING",
+        logging_config=ray.LoggingConfig(log_level="WARNING"),
+        runtime_env={"env_vars": _ENVIRONMENT | found},
+        **({} if joins_cluster() else local),
+    )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+@contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM end the run as Ctrl-C does; Ray's own handler would exit without a word."""
+    handler = signal.getsignal(signal.SIGTERM)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+
+@contextmanager
+def own_interrupt() -> Iterator[None]:
+    """Keep Ctrl-C the caller's: Train leaves a handler of its own behind, Tune swallows it."""
+    handler = signal.getsignal(signal.SIGINT)
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)

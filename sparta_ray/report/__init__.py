@@ -1,0 +1,1 @@
+"""The page: tables, claims, verdicts and figures of finished runs."""

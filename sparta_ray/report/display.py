@@ -1,0 +1,121 @@
+"""How quantities and models are shown to a reader: units, factors, names and numbers."""
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sparta_ray.base.variables import parse
+from sparta_ray.metrics.records import BASELINES, is_baseline, is_floor
+
+PUBLISHED_NAMES = {
+    "sparta_early_hn_cycle": "SPARTA early fusion, HN + cycle",
+    "sparta_early_hn": "SPARTA early fusion, HN",
+    "sparta_early_cycle": "SPARTA early fusion, cycle",
+    "sparta_early": "SPARTA early fusion",
+    "sparta_late_attention": "SPARTA late fusion, self-attention",
+    "sparta_late_graph": "SPARTA late fusion, graph",
+    "autoencoder": "autoencoder",
+    "barlow_twins": "Barlow Twins",
+    "simclr": "SimCLR",
+    "supcon": "supervised contrastive",
+}
+"""The published variants as a reader's words; HN is hard negatives."""
+
+_VARIANT = re.compile("sparta(_(early|late)(_[a-z]+)*)?|barlow_twins|simclr|supcon")
+
+_UNITS = {"K": "K", "m s-1": "m s⁻¹", "m2 s-2": "m² s⁻²", "kg kg-1": "g kg⁻¹"}
+_FACTORS = {"kg kg-1": 1000.0}
+
+
+@dataclass(frozen=True)
+class Display:
+    """How a variable is shown.
+
+    Attributes:
+        symbol: Short name, such as ``Z850``.
+        name: Long name with its level, such as ``geopotential, 850 hPa``.
+        units: The units shown.
+        factor: What SI values are multiplied by to be in these units.
+        signed: Whether zero is the natural centre, as for wind components.
+    """
+
+    symbol: str
+    name: str
+    units: str
+    factor: float
+    signed: bool
+
+
+def display_of(label: str) -> Display:
+    """Return how the variable of a label such as ``geopotential@850`` is shown."""
+    variable = parse(label)
+    definition = variable.definition
+    return Display(
+        symbol=variable.symbol,
+        name=definition.long_name + (f", {variable.level} hPa" if variable.level else ""),
+        units=_UNITS[definition.units],
+        factor=_FACTORS.get(definition.units, 1.0),
+        signed=definition.symbol in ("u", "v"),
+    )
+
+
+def model_name(model: str) -> str:
+    """Return a model's name as written in a heading, such as ``SPARTA`` or ``Mean field``."""
+    name = in_sentence(model)
+    return name if name.startswith("SPARTA") else name[:1].upper() + name[1:]
+
+
+def setting_name(setting: str) -> str:
+    """Return a setting as a reader's words: ``lookback5_stride10`` names its two day counts."""
+    known = re.fullmatch(r"lookback(\d+)_stride(\d+)", setting)
+    if known is None:
+        return setting.replace("_", " ")
+    every = "every day" if known[2] == "1" else f"every {known[2]} days"
+    return f"look-back {known[1]} days, training windows starting {every}"
+
+
+def lead_name(days: int) -> str:
+    """Return a lead time as a reader's words, such as ``25 days``."""
+    return f"{days} day" if days == 1 else f"{days} days"
+
+
+def in_sentence(model: str) -> str:
+    """Return a model's name as written within a sentence, such as ``autoencoder``."""
+    return _VARIANT.sub(lambda found: PUBLISHED_NAMES.get(found[0], "SPARTA"), model)
+
+
+def model_order(models: Iterable[str]) -> list[str]:
+    """Return the distinct models, SPARTA first, the baselines last, the others as they come."""
+    distinct = dict.fromkeys(models)
+    learnt = [model for model in distinct if not is_baseline(model)]
+    return [
+        *sorted(learnt, key=lambda model: "sparta" not in model),
+        *(model for model in BASELINES if model in distinct),
+        *(model for model in distinct if is_floor(model)),
+    ]
+
+
+def decimals_for(values: Iterable[float]) -> int:
+    """Return the decimals that show the smallest value to 3 digits, the largest to at most 4."""
+    sizes = [math.floor(math.log10(abs(value))) for value in values if value != 0]
+    if not sizes:
+        return 0
+    return max(0, min(2 - min(sizes), 3 - max(sizes)))
+
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def number(value: float, decimals: int) -> str:
+    """Format a number with a true minus sign and thin spaces between thousands.
+
+    Past six decimals it is three digits and a power of ten.
+    """
+    if value == 0:
+        decimals = min(decimals, 3)
+    if decimals <= 6:
+        return f"{value:,.{decimals}f}".replace(",", "\u2009").replace("-", "\u2212")
+    digits, exponent = f"{value:.2e}".split("e")
+    power = str(int(exponent)).translate(_RAISED)
+    return f"{digits}\u2009×\u200910{power}".replace("-", "\u2212")

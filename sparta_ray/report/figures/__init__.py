@@ -1,0 +1,1 @@
+"""Figures: one function each, from arrays to a matplotlib figure."""

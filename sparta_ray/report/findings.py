@@ -1,0 +1,169 @@
+"""Findings: what the scores say, in plain sentences, whoever wins."""
+
+from collections.abc import Iterator, Sequence
+from statistics import fmean
+
+from sparta_ray.metrics.records import Score, is_baseline
+from sparta_ray.report.display import in_sentence, lead_name, setting_name
+
+
+def findings(scores: Sequence[Score]) -> list[str]:
+    """Return one sentence for each task that was evaluated."""
+    table = _Means(scores)
+    return [
+        *_contrastive(table),
+        *_reconstruction(table),
+        *_forecast(table),
+        *_generation(table),
+        *_classification(table),
+        *_embeddings(table),
+    ]
+
+
+class _Means:
+    """Scores averaged over seeds, looked up by what they are."""
+
+    def __init__(self, scores: Sequence[Score]):
+        self.scores = scores
+
+    def models(self, task: str, metric: str) -> dict[str, float]:
+        """Return each model's mean of a score that has neither lead nor variable."""
+        found: dict[str, list[float]] = {}
+        for score in self.scores:
+            if (score.task, score.metric) == (task, metric) and score.lead_days is None:
+                found.setdefault(score.model, []).append(score.value)
+        return {model: fmean(values) for model, values in found.items()}
+
+    def settings(self) -> list[str]:
+        """Return the forecast settings."""
+        names = dict.fromkeys(score.setting for score in self.scores if score.task == "forecast")
+        return [name for name in names if name is not None]
+
+    def by_lead(self, setting: str) -> dict[int, dict[str, float]]:
+        """Return the RRMSE of each model at each lead of a forecast setting."""
+        found: dict[int, dict[str, list[float]]] = {}
+        for score in self.scores:
+            if (score.task, score.metric, score.setting) == ("forecast", "rrmse", setting):
+                assert score.lead_days is not None
+                models = found.setdefault(score.lead_days, {})
+                models.setdefault(score.model, []).append(score.value)
+        return {
+            lead: {model: fmean(values) for model, values in models.items()}
+            for lead, models in sorted(found.items())
+        }
+
+
+def _contrastive(table: _Means) -> Iterator[str]:
+    values = table.models("contrastive", "nt_xent")
+    guessing = table.models("contrastive", "guessing")
+    if values:
+        shown = ", ".join(
+            f"{value:.2f} ({guessing[model]:.2f}) for {in_sentence(model)}"
+            for model, value in values.items()
+        )
+        yield (
+            f"Contrastive pretraining: validation NT-Xent, and what guessing scores, is {shown}."
+        )
+
+
+def _reconstruction(table: _Means) -> Iterator[str]:
+    error = table.models("reconstruction", "standardised error")
+    if error:
+        ranked = ", ".join(
+            f"{in_sentence(model)} {value:.2f}"
+            for model, value in sorted(error.items(), key=lambda item: item[1])
+        )
+        yield (
+            "Reconstruction of masked test days, squared error summed over standardised "
+            f"variables, best first: {ranked}."
+        )
+
+
+def _forecast(table: _Means) -> Iterator[str]:
+    for setting in table.settings():
+        leads = table.by_lead(setting)
+        first, last = min(leads), max(leads)
+        models = [m for m in leads[last] if not is_baseline(m)]
+        if len(models) > 2:
+            yield _many_forecasts(setting, leads, models)
+            continue
+        for model in models:
+            yield (
+                f"Forecast ({setting_name(setting)}): {in_sentence(model)} has an RRMSE of "
+                f"{leads[first][model]:.2f} % at {lead_name(first)} and "
+                f"{leads[last][model]:.2f} % at {lead_name(last)}; persistence "
+                f"{leads[first]['persistence']:.2f} and {leads[last]['persistence']:.2f} %, "
+                f"climatology {leads[first]['climatology']:.2f} and "
+                f"{leads[last]['climatology']:.2f} %. " + _where_below(leads, model)
+            )
+
+
+def _many_forecasts(setting: str, leads: dict[int, dict[str, float]], models: Sequence[str]) -> str:
+    """Return one sentence on all models, and one on those below both baselines somewhere."""
+    first, last = min(leads), max(leads)
+    ends = ", ".join(
+        f"{in_sentence(model)} {leads[first][model]:.2f} and {leads[last][model]:.2f} %"
+        for model in (*models, "persistence", "climatology")
+    )
+    ahead = {model: _leads_below(leads, model) for model in models}
+    lower = ", ".join(
+        f"{in_sentence(model)} at {len(leads_below)} of {len(leads)} leads"
+        for model, leads_below in ahead.items()
+        if leads_below
+    )
+    return (
+        f"Forecast ({setting_name(setting)}), RRMSE at {lead_name(first)} and {lead_name(last)}: "
+        f"{ends}. Below both baselines: {lower or 'none at any lead'}."
+    )
+
+
+def _leads_below(leads: dict[int, dict[str, float]], model: str) -> list[int]:
+    return [
+        lead
+        for lead, values in leads.items()
+        if values[model] < min(values["persistence"], values["climatology"])
+    ]
+
+
+def _where_below(leads: dict[int, dict[str, float]], model: str) -> str:
+    ahead = _leads_below(leads, model)
+    if not ahead:
+        return "At no lead is it below both."
+    return (
+        f"It is below both at {len(ahead)} of {len(leads)} leads (first at {lead_name(ahead[0])})."
+    )
+
+
+def _generation(table: _Means) -> Iterator[str]:
+    errors = table.models("diffusion", "rrmse")
+    if errors:
+        shown = ", ".join(f"{in_sentence(m)} {v:.2f} %" for m, v in errors.items())
+        yield f"Generation from masked days: RRMSE of the decoded mean sample is {shown}."
+
+
+def _classification(table: _Means) -> Iterator[str]:
+    accuracy = table.models("classification", "accuracy")
+    learnt = {model: v for model, v in accuracy.items() if model != "majority"}
+    if learnt:
+        shown = ", ".join(f"{in_sentence(m)} {100 * v:.0f} %" for m, v in learnt.items())
+        guess = accuracy.get("majority", 0.25)
+        yield (
+            f"Season of a masked day: {shown} right; always naming the commonest season would be "
+            f"right for {100 * guess:.0f} %."
+        )
+
+
+def _embeddings(table: _Means) -> Iterator[str]:
+    raw = table.models("latent space", "temporal distance")
+    relative = table.models("latent space", "relative temporal distance")
+    if len(raw) < 2:
+        return
+    smoothest_raw, smoothest = (
+        min(raw, key=raw.__getitem__),
+        min(relative, key=relative.__getitem__),
+    )
+    agree = "also" if smoothest_raw == smoothest else "but"
+    yield (
+        f"Smoothness: raw distances from day to day are smallest for {in_sentence(smoothest_raw)}, "
+        f"{agree} relative to the embeddings' variance for {in_sentence(smoothest)}."
+    )

@@ -1,0 +1,1 @@
+"""A run: its settings, what they imply, and who owns its folder."""
