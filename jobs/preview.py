@@ -5,10 +5,10 @@ from pathlib import Path
 
 from sparta_ray.base.config import load
 from sparta_ray.base.errors import ConfigError
-from sparta_ray.base.paths import kept
+from sparta_ray.base.paths import output_path
 from sparta_ray.cli import DEMO, errors_in_words
 from sparta_ray.report.figures.batch_preview import preview
-from sparta_ray.run.settings import Run, located
+from sparta_ray.run.settings import Run, with_absolute_paths
 
 
 def main() -> None:
@@ -25,9 +25,9 @@ def main() -> None:
     parser.add_argument("--output", default="preview.png", help="the file to write")
     arguments = parser.parse_args()
     with errors_in_words(continues=False):
-        run = located(load(Run, arguments.config, arguments.overrides))
+        run = with_absolute_paths(load(Run, arguments.config, arguments.overrides))
         figure = preview(run, arguments.rows, arguments.variable)
-        output = Path(kept(arguments.output))
+        output = Path(output_path(arguments.output))
         try:
             output.parent.mkdir(parents=True, exist_ok=True)
             figure.savefig(output, dpi=150)

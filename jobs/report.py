@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from sparta_ray.base.paths import kept
+from sparta_ray.base.paths import output_path
 from sparta_ray.cli import errors_in_words, main
 from sparta_ray.report.build import write_pages
 
@@ -14,7 +14,7 @@ def report_of_folders(arguments: list[str]) -> None:
     parser.add_argument("folders", nargs="*", metavar="RUN", help="a run's or a study's folder")
     parser.add_argument("--runs", nargs="+", default=[], metavar="RUN", help="the same")
     known = parser.parse_args(arguments)
-    folders = [kept(folder) for folder in (*known.folders, *known.runs)]
+    folders = [output_path(folder) for folder in (*known.folders, *known.runs)]
     with errors_in_words():
         print(f"report: {write_pages(folders)}", flush=True)
 

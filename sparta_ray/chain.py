@@ -13,7 +13,7 @@ from sparta_ray.data.store.layout import StoreLayout
 from sparta_ray.data.store.store import read_meta
 from sparta_ray.evaluation.evaluate import evaluate
 from sparta_ray.on_ray.cluster_size import joins_cluster
-from sparta_ray.on_ray.resources import asks, shard_ask
+from sparta_ray.on_ray.resources import resource_requests, shard_request
 from sparta_ray.on_ray.session import check_local, describe_cluster, ray_session
 from sparta_ray.report.build import write_page
 from sparta_ray.run.estimate import stage_costs
@@ -46,7 +46,7 @@ def run_chain(run: Run, links: tuple[str, ...] = LINKS, allowed: Allowed = NOTHI
     if links == ("prepare",):
         _do(run, links, allowed)
         return
-    with folder.held():
+    with folder.exclusive_lock():
         _do(run, links, allowed)
 
 
@@ -97,7 +97,7 @@ def _do_with_ray(run: Run, links: tuple[str, ...], allowed: Allowed) -> None:
     from sparta_ray.on_ray.train import train
 
     if not _is_prepared(run):
-        wait_for_room(shard_ask())
+        wait_for_room(shard_request())
     store = prepare(run.data)
     if links != ("prepare",):
         claim(RunFolder(run.path), run, store.fingerprint, allowed)
@@ -142,8 +142,9 @@ def _costs(run: Run, layout: StoreLayout, links: tuple[str, ...]) -> Iterator[st
     total = sum(cost.flop for cost in costs)
     yield f"training: {total / 1e15:.3g} PFLOP without validation"
     yield f"downstream: {len(trials(run))} trials"
-    for ask in asks(run):
-        yield f"{ask.link} asks for {ask.cpus:g} CPUs and {ask.gpus:g} GPUs: {ask.made_of}"
+    for request in resource_requests(run):
+        needs = f"{request.cpus:g} CPUs and {request.gpus:g} GPUs"
+        yield f"{request.link} asks for {needs}: {request.description}"
     yield describe_cluster(run, links) if joins_cluster() else _describe_machine(run, links)
 
 

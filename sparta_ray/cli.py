@@ -9,7 +9,7 @@ from sparta_ray.base.config import load
 from sparta_ray.base.errors import ConfigError, FailedError
 from sparta_ray.chain import LINKS, describe, run_chain
 from sparta_ray.run.ownership import Allowed
-from sparta_ray.run.settings import Run, located
+from sparta_ray.run.settings import Run, with_absolute_paths
 from sparta_ray.studies.config import load_study
 from sparta_ray.studies.estimate import describe_study
 from sparta_ray.studies.run_study import run_study
@@ -38,7 +38,7 @@ def main(description: str, links: Sequence[str] = LINKS) -> None:
     if len(links) > 1:
         wanted = wanted[: wanted.index(arguments.until) + 1]
     with errors_in_words():
-        run = located(load(Run, arguments.config, arguments.overrides))
+        run = with_absolute_paths(load(Run, arguments.config, arguments.overrides))
         if arguments.dry_run:
             print(describe(run, wanted))
         else:

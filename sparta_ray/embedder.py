@@ -65,7 +65,7 @@ class Embedder:
         """
         ordered = self._checked(fields)
         x_TVXY = self._standardise(ordered.values)
-        h_TD = self.encode_whole(x_TVXY).numpy()
+        h_TD = self.encode_unmasked(x_TVXY).numpy()
         return xr.DataArray(h_TD, dims=("time", "component"), coords={"time": fields.time})
 
     def decode(self, h_TD: xr.DataArray) -> xr.DataArray:
@@ -132,7 +132,7 @@ class Embedder:
         assert seen is not None
         return view, seen
 
-    def encode_whole(self, x_TVXY: Array) -> Tensor:
+    def encode_unmasked(self, x_TVXY: Array) -> Tensor:
         """Return embeddings of standardised fields with nothing hidden but what is NaN.
 
         Returns:
@@ -161,7 +161,7 @@ class Embedder:
             encoded.append(self._encode(*self._view(x_TVXY[rows], offset_B2=offset_T2[rows])))
         return torch.cat(encoded)
 
-    def encode_unresized(self, x_TVXY: Array) -> Tensor:
+    def encode_native_grid(self, x_TVXY: Array) -> Tensor:
         """Return embeddings of fields on their own grid, without a view; (T, D), on the CPU.
 
         The published evaluation of generated embeddings encodes its real set this way. NaN is 0.

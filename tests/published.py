@@ -6,11 +6,11 @@ from sparta_ray.base.config import from_tree
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.evaluation.published_results import SIMPLE, published_results, published_value
 from sparta_ray.evaluation.results import Results
-from sparta_ray.metrics.case_sums import Windows
+from sparta_ray.metrics.case_sums import Cases
 from sparta_ray.metrics.config import BootstrapConfig
 from sparta_ray.metrics.records import Subject
 from sparta_ray.report.study import Member, Study
-from sparta_ray.report.study_scores import Evidence
+from sparta_ray.report.study_scores import StudyScores
 from sparta_ray.run.settings import Run
 
 SHIFT = 0.5
@@ -52,7 +52,7 @@ def published_scores(variant, kind="sparta"):
     for task, metric, setting, lead in keys:
         value = published_value(task, metric, variant, setting, lead)
         if value is not None:
-            windows = Windows(Subject(task, kind, setting, 0), days, lead)
+            windows = Cases(Subject(task, kind, setting, 0), days, lead)
             results.add([windows.mean(metric, np.full(200, value + SHIFT))])
     return results
 
@@ -69,4 +69,4 @@ def evidence_of(*variants, empty=None):
     alone = from_tree(Run, {"training": {"stages": [{"kind": "autoencoder"}]}}, "test")
     scores = published_scores("autoencoder", "autoencoder")
     members.append(Member("autoencoder", alone, RunFolder("runs/a"), "print", scores))
-    return Evidence(Study("all", "runs", tuple(members), empty or {}), BootstrapConfig())
+    return StudyScores(Study("all", "runs", tuple(members), empty or {}), BootstrapConfig())

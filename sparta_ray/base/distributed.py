@@ -41,11 +41,11 @@ def gather_rows(x_B: Tensor, rows: int) -> Tensor:
     if ranks == 1:
         return x_B
     padded = functional.pad(x_B, [0, 0] * (x_B.ndim - 1) + [0, max(sizes) - len(x_B)])
-    stacked = stack_over_ranks(padded)
+    stacked = all_gather_with_grad(padded)
     return torch.cat([part[:size] for part, size in zip(stacked, sizes, strict=True)])
 
 
-def stack_over_ranks(x: Tensor) -> Tensor:
+def all_gather_with_grad(x: Tensor) -> Tensor:
     """Return every rank's tensor, all of one shape, stacked in rank order."""
     if world()[1] == 1:
         return x[None]

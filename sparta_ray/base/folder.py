@@ -102,7 +102,7 @@ class RunFolder:
         else:
             self.write(name, (self.read(name) if self.exists(name) else "") + lines)
 
-    def mend_records(self, name: str) -> None:
+    def drop_torn_record(self, name: str) -> None:
         """Cut off what a killed run left of a line, so that the next record stands on its own."""
         path = Path(self._root) / name
         if not self.is_local or not path.exists():
@@ -114,7 +114,7 @@ class RunFolder:
                 stream.truncate(whole)
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def exclusive_lock(self) -> Iterator[None]:
         """Hold a local folder, so that no second run writes into it at the same time.
 
         Raises:

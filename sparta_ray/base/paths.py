@@ -17,7 +17,7 @@ def absolute(path: str) -> str:
     return path if "://" in path else str(Path(path).resolve())
 
 
-def kept(path: str) -> str:
+def output_path(path: str) -> str:
     """Return the absolute path of what is written, where it lasts; a URL stays as it is.
 
     A relative path stands in the working directory. A submitted job's working directory is a copy

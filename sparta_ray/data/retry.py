@@ -21,7 +21,7 @@ BUSY = frozenset({408, 429, *range(500, 600)})
 
 FORBIDDEN = frozenset({401, 403})
 
-BROKEN_OFF = frozenset(
+TRANSIENT_ERRORS = frozenset(
     {
         "ClientConnectionError",  # aiohttp: also a server that disconnects
         "ClientPayloadError",  # aiohttp: a body shorter than announced
@@ -140,14 +140,14 @@ def retried(
 
 def is_transient(error: BaseException) -> bool:
     """Say whether the same request may well succeed in a moment."""
-    return any(_status(cause) in BUSY or _broke_off(cause) for cause in _causes(error))
+    return any(_status(cause) in BUSY or _is_broken_connection(cause) for cause in _causes(error))
 
 
-def gave_no_answer(error: BaseException) -> bool:
+def is_unreachable(error: BaseException) -> bool:
     """Say whether a request met nobody: no host, no connection, or silence."""
     causes = list(_causes(error))
     return not any(_status(cause) for cause in causes) and any(
-        isinstance(cause, socket.gaierror) or _broke_off(cause) for cause in causes
+        isinstance(cause, socket.gaierror) or _is_broken_connection(cause) for cause in causes
     )
 
 
@@ -165,7 +165,7 @@ def reached(path: str) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, PermissionError) and error.errno is not None:
             raise  # of this machine's file system
-        if permanent(error) or is_transient(error) or gave_no_answer(error):
+        if permanent(error) or is_transient(error) or is_unreachable(error):
             raise ConfigError(
                 f"cannot reach {path}: {_short(error)}; check the URL, the network and the "
                 "credentials in the environment, and the same command continues"
@@ -173,9 +173,9 @@ def reached(path: str) -> Iterator[None]:
         raise
 
 
-def _broke_off(error: BaseException) -> bool:
+def _is_broken_connection(error: BaseException) -> bool:
     return isinstance(error, TimeoutError | ConnectionError) or any(
-        base.__name__ in BROKEN_OFF for base in type(error).__mro__
+        base.__name__ in TRANSIENT_ERRORS for base in type(error).__mro__
     )
 
 

@@ -65,6 +65,6 @@ class Latents:
 
     def whole(self, split: Split) -> Tensor:
         """Return embeddings of a split's days with nothing hidden but what is missing."""
-        return self.embedder.encode_whole(
+        return self.embedder.encode_unmasked(
             self.store.read_standardised(np.arange(split.start, split.stop))
         )

@@ -14,7 +14,7 @@ from sparta_ray.data.plan.seasons import season_of
 from sparta_ray.data.plan.splits import Split, SplitName
 from sparta_ray.evaluation.results import Results
 from sparta_ray.evaluation.setup import Setup
-from sparta_ray.metrics.case_sums import Windows
+from sparta_ray.metrics.case_sums import Cases
 from sparta_ray.metrics.latent_space import (
     cosines,
     cycle_distances,
@@ -56,7 +56,7 @@ def evaluate_embeddings(setup: Setup, kind: ModelKind) -> Results:
     _add_distances(results, subject, h_TD, setup.since_1970(indices))
     whole_TD = setup.latents(kind).whole(part).numpy()
     centre_D = whole_TD.mean(axis=0)
-    windows = Windows(subject, setup.since_1970(indices))
+    windows = Cases(subject, setup.since_1970(indices))
     agreement = cosines(h_TD - centre_D, whole_TD - centre_D)
     results.add([windows.mean("mask agreement", agreement)])
     times = setup.store.days[indices].astype("datetime64[ns]")
@@ -72,8 +72,8 @@ def _add_distances(
     """Add the distances of consecutive days, plain and without the embedding's scale."""
     centred_TD = h_TD.astype(np.float64) - h_TD.mean(axis=0, dtype=np.float64)
     variance_T = (centred_TD**2).sum(axis=1)
-    later = Windows(subject, days[1:])
-    within = Windows(subject, days[1:-1])
+    later = Cases(subject, days[1:])
+    within = Cases(subject, days[1:-1])
     for name, windows, distances in (
         ("temporal distance", later, temporal_distances(h_TD)),
         ("cycle distance", within, cycle_distances(h_TD)),
@@ -101,7 +101,7 @@ def evaluate_probes(setup: Setup, kind: ModelKind) -> Results:
         for name, part in setup.parts.items()
     }
     train, validation = ((h[name], seasons[name]) for name in ("train", "validation"))
-    windows = Windows(subject, setup.since_1970(setup.test_days))
+    windows = Cases(subject, setup.since_1970(setup.test_days))
     guesses: dict[str, Callable[[], NDArray[np.int64]]] = {
         "linear probe accuracy": lambda: linear_probe(train, validation, h["test"]),
         "knn probe accuracy": lambda: knn_probe(train, h["test"]),
@@ -150,7 +150,7 @@ def evaluate_pairs(setup: Setup, kind: ModelKind) -> Results:
         embedder.encode_crops(x_TVXY, derive_seed(setup.run.seed, "pair", view), days).numpy()
         for view in range(2)
     )
-    windows = Windows(Subject(TASK, kind), setup.since_1970(days))
+    windows = Cases(Subject(TASK, kind), setup.since_1970(days))
     unit = [h / np.linalg.norm(h, axis=1, keepdims=True) for h in (first, second)]
     cosine_TT = unit[0].astype(np.float64) @ unit[1].T
     own = np.diagonal(cosine_TT)

@@ -18,7 +18,7 @@ from sparta_ray.embedder import Embedder
 from sparta_ray.evaluation.results import Results
 from sparta_ray.evaluation.setup import Setup
 from sparta_ray.evaluation.truth import Days, field_scores
-from sparta_ray.metrics.case_sums import Windows, field_sums
+from sparta_ray.metrics.case_sums import Cases, field_sums
 from sparta_ray.metrics.records import Subject, floor_of
 from sparta_ray.run.tasks import Trial
 from sparta_ray.training.stages import ModelKind
@@ -161,7 +161,7 @@ def _scores_by_lead(
         if lead not in in_tables:
             results.scores.extend(field_scores(subject, made, truth, lead))
             continue
-        windows = Windows(subject, setup.since_1970(days), lead)
+        windows = Cases(subject, setup.since_1970(days), lead)
         anomalies = None if subject.model == "climatology" else setup.truth.climatology(days)
         results.add(field_sums(windows, made, truth, setup.truth.limits, anomalies))
     return results

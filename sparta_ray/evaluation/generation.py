@@ -15,7 +15,7 @@ from sparta_ray.embedder import Embedder
 from sparta_ray.evaluation.results import Results
 from sparta_ray.evaluation.setup import Setup
 from sparta_ray.evaluation.truth import Days
-from sparta_ray.metrics.case_sums import Windows, WindowSums, field_sums
+from sparta_ray.metrics.case_sums import Cases, CaseSums, field_sums
 from sparta_ray.metrics.ensembles import EnsembleSums
 from sparta_ray.metrics.latent_space import densities, realisms
 from sparta_ray.metrics.records import Subject, floor_of
@@ -40,7 +40,7 @@ def evaluate_diffusion(setup: Setup, trial: Trial) -> Results:
     drawn_SCD = sample(model, conditions.to(setup.device), config.samples, seed).cpu()
 
     days = setup.test_days[chosen]
-    windows = Windows(Subject("diffusion", trial.model, seed=trial.seed), setup.since_1970(days))
+    windows = Cases(Subject("diffusion", trial.model, seed=trial.seed), setup.since_1970(days))
     fields = setup.truth.labelled(embedder.decode_physical(drawn_SCD.mean(dim=0)))
     truth, climatology = setup.truth.fields(days), setup.truth.climatology(days)
     results = Results()
@@ -53,10 +53,10 @@ def evaluate_diffusion_floor(setup: Setup, kind: ModelKind) -> Results:
     """Score what the decoder makes of the whole days' embeddings, the targets of diffusion."""
     days = setup.test_days[diffusion_days(setup)]
     embedder = setup.latents(kind).embedder
-    h_CD = embedder.encode_whole(setup.store.read_standardised(days))
+    h_CD = embedder.encode_unmasked(setup.store.read_standardised(days))
     fields = setup.truth.labelled(embedder.decode_physical(h_CD))
     truth, climatology = setup.truth.fields(days), setup.truth.climatology(days)
-    windows = Windows(Subject("diffusion", floor_of(kind)), setup.since_1970(days))
+    windows = Cases(Subject("diffusion", floor_of(kind)), setup.since_1970(days))
     return Results().add(field_sums(windows, fields, truth, setup.truth.limits, climatology))
 
 
@@ -84,15 +84,15 @@ def _ensemble(setup: Setup, embedder: Embedder, drawn_SCD: Tensor, days: Days) -
 
 
 def _embedding_scores(
-    setup: Setup, kind: ModelKind, drawn_SCD: Tensor, windows: Windows
-) -> Iterator[WindowSums]:
+    setup: Setup, kind: ModelKind, drawn_SCD: Tensor, windows: Cases
+) -> Iterator[CaseSums]:
     """Yield density, realism and spread of generated embeddings.
 
     The published real set is the whole test days, the targets among them, encoded on their own
     grid; the other one is the tasks' training days, encoded as the models see them.
     """
     embedder, evaluation = setup.latents(kind).embedder, setup.run.evaluation
-    test = embedder.encode_unresized(setup.store.read_standardised(setup.test_days))
+    test = embedder.encode_native_grid(setup.store.read_standardised(setup.test_days))
     train = setup.latents(kind).whole(setup.parts["train"])
     samples, conditions, _ = drawn_SCD.shape
     generated = drawn_SCD.flatten(0, 1).numpy()

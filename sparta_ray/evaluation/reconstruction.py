@@ -9,7 +9,7 @@ from sparta_ray.data.plan.views import bicubic_matrix, nearest_cells
 from sparta_ray.downstream.latents import Latents
 from sparta_ray.evaluation.results import Results
 from sparta_ray.evaluation.setup import STREAM, Setup
-from sparta_ray.metrics.case_sums import Windows, WindowSums, field_sums
+from sparta_ray.metrics.case_sums import Cases, CaseSums, field_sums
 from sparta_ray.metrics.records import Subject
 
 
@@ -27,7 +27,7 @@ def evaluate_reconstruction(setup: Setup) -> Results:
         )
     baselines = {"climatology": climatology, "mean field": setup.truth.mean(days)}
     for model, fields in (candidates | baselines).items():
-        windows = Windows(Subject("reconstruction", model), setup.since_1970(days))
+        windows = Cases(Subject("reconstruction", model), setup.since_1970(days))
         anomalies = None if model == "climatology" else climatology
         results.add(field_sums(windows, fields, truth, setup.truth.limits, anomalies))
         results.add([_standardised_error(setup, windows, fields, truth)])
@@ -35,8 +35,8 @@ def evaluate_reconstruction(setup: Setup) -> Results:
 
 
 def _standardised_error(
-    setup: Setup, windows: Windows, fields: xr.DataArray, truth: xr.DataArray
-) -> WindowSums:
+    setup: Setup, windows: Cases, fields: xr.DataArray, truth: xr.DataArray
+) -> CaseSums:
     """Return the training loss of these fields: Eq. 17, in standardised units."""
     return windows.mean(
         "standardised error", standardised_errors(setup.store.statistics.std, fields, truth)

@@ -12,7 +12,7 @@ import xarray as xr
 from sparta_ray.base.config import to_tree
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.folder import RunFolder
-from sparta_ray.metrics.case_sums import WindowSums
+from sparta_ray.metrics.case_sums import CaseSums
 from sparta_ray.metrics.config import EvaluationConfig
 from sparta_ray.metrics.records import Absent, Score
 from sparta_ray.run.cost import Cost
@@ -35,11 +35,11 @@ class Results:
 
     scores: list[Score] = field(default_factory=list)
     arrays: dict[str, xr.DataArray] = field(default_factory=dict)
-    windows: list[WindowSums] = field(default_factory=list)
+    windows: list[CaseSums] = field(default_factory=list)
     absent: list[Absent] = field(default_factory=list)
     costs: dict[str, Cost] = field(default_factory=dict)
 
-    def add(self, windows: Iterable[WindowSums]) -> "Results":
+    def add(self, windows: Iterable[CaseSums]) -> "Results":
         """Add scores with their windows."""
         for found in windows:
             self.windows.append(found)
@@ -100,7 +100,7 @@ def load_results(folder: RunFolder) -> Results:
     )
 
 
-def _packed(windows: list[WindowSums]) -> bytes:
+def _packed(windows: list[CaseSums]) -> bytes:
     """Return windows as one compressed file of arrays, without pickled code."""
     names = [{"score": dataclasses.asdict(found.score), "form": found.form} for found in windows]
     arrays = {"names": np.array(json.dumps(names))}
@@ -111,10 +111,10 @@ def _packed(windows: list[WindowSums]) -> bytes:
     return file.getvalue()
 
 
-def _unpacked(content: bytes) -> list[WindowSums]:
+def _unpacked(content: bytes) -> list[CaseSums]:
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         return [
-            WindowSums(
+            CaseSums(
                 Score(**names["score"]),
                 names["form"],
                 arrays[f"days{number}"],

@@ -30,7 +30,7 @@ def evaluate_robustness(setup: Setup, kind: ModelKind) -> Results:
     ratios, days = setup.run.evaluation.robustness_ratios, _days(setup)
     x_TVXY, truth = setup.store.read_standardised(days), setup.truth.fields(days)
     embedder = setup.latents(kind).embedder
-    whole_TD = embedder.encode_whole(x_TVXY).numpy()
+    whole_TD = embedder.encode_unmasked(x_TVXY).numpy()
     centre_D = whole_TD.mean(axis=0)
     seed = derive_seed(setup.run.seed, "robustness")
 

@@ -9,7 +9,7 @@ from sparta_ray.data.plan.seasons import SEASONS, season_of
 from sparta_ray.downstream.classification import SeasonClassifier
 from sparta_ray.evaluation.results import Results
 from sparta_ray.evaluation.setup import Setup
-from sparta_ray.metrics.case_sums import Windows
+from sparta_ray.metrics.case_sums import Cases
 from sparta_ray.metrics.records import Subject
 from sparta_ray.run.tasks import Trial
 
@@ -28,7 +28,7 @@ def evaluate_classification(setup: Setup, trial: Trial) -> Results:
     counts = np.zeros((len(SEASONS), len(SEASONS)), dtype=np.int64)
     np.add.at(counts, (labels, guesses), 1)
     subject = Subject("classification", trial.model, seed=trial.seed)
-    windows = Windows(subject, setup.since_1970(setup.test_days))
+    windows = Cases(subject, setup.since_1970(setup.test_days))
     confusion = xr.DataArray(counts, dims=("season", "guess"))
     return Results(arrays={f"confusion-{trial.name}": confusion}).add(
         [

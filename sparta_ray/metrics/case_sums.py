@@ -24,7 +24,7 @@ Form = Literal["mean", "root mean", "relative root mean", "decibel", "standard d
 
 
 @dataclass(frozen=True)
-class WindowSums:
+class CaseSums:
     """A score and, for every window, the sums it is made of.
 
     Attributes:
@@ -40,16 +40,16 @@ class WindowSums:
     sums: NDArray[np.float64]
 
 
-def on_common_windows(*sides: Sequence[WindowSums]) -> list[list[WindowSums]]:
+def on_common_windows(*sides: Sequence[CaseSums]) -> list[list[CaseSums]]:
     """Return every side's scores on the windows that all of them have, maybe none."""
     days = reduce(np.intersect1d, (found.days for side in sides for found in side))
     return [[_of_days(found, days) for found in side] for side in sides]
 
 
-def _of_days(found: WindowSums, days: NDArray[np.float64]) -> WindowSums:
+def _of_days(found: CaseSums, days: NDArray[np.float64]) -> CaseSums:
     sums = found.sums[:, np.isin(found.days, days)]
     value = float(combine(found.form, sums.sum(axis=1))) if len(days) else found.score.value
-    return WindowSums(replace(found.score, value=value), found.form, days, sums)
+    return CaseSums(replace(found.score, value=value), found.form, days, sums)
 
 
 def combine(form: Form, sums: Floats) -> NDArray[np.float64]:
@@ -78,7 +78,7 @@ def combine(form: Form, sums: Floats) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
-class Windows:
+class Cases:
     """Whose windows are scored: adds what a score is called to the sums.
 
     Attributes:
@@ -93,25 +93,25 @@ class Windows:
 
     def sums(
         self, metric: str, form: Form, *parts: Floats, units: str = "", variable: str | None = None
-    ) -> WindowSums:
+    ) -> CaseSums:
         """Return one score with its sums, each of shape (W,)."""
         sums = np.stack([np.asarray(part, dtype=np.float64) for part in parts])
         value = float(combine(form, sums.sum(axis=1)))
         score = self.subject.score(metric, value, units, self.lead_days, variable)
-        return WindowSums(score, form, self.days, sums)
+        return CaseSums(score, form, self.days, sums)
 
-    def mean(self, metric: str, values: Floats, units: str = "") -> WindowSums:
+    def mean(self, metric: str, values: Floats, units: str = "") -> CaseSums:
         """Return the mean of one value a window."""
         return self.sums(metric, "mean", values, np.ones(len(values)), units=units)
 
 
 def field_sums(
-    windows: Windows,
+    windows: Cases,
     fields: xr.DataArray,
     truth: xr.DataArray,
     limits: tuple[xr.DataArray, xr.DataArray],
     climatology: xr.DataArray | None = None,
-) -> Iterator[WindowSums]:
+) -> Iterator[CaseSums]:
     """Compare physical fields with the truth, window by window.
 
     Args:
@@ -144,8 +144,8 @@ def field_sums(
 
 
 def _variable_sums(
-    windows: Windows, truth: xr.DataArray, error: Floats, area_WVXY: Floats
-) -> Iterator[WindowSums]:
+    windows: Cases, truth: xr.DataArray, error: Floats, area_WVXY: Floats
+) -> Iterator[CaseSums]:
     covered_WV = area_WVXY.sum(axis=(2, 3))
     forms: tuple[tuple[str, Form, Floats], ...] = (
         ("rmse", "root mean", error**2),
@@ -160,8 +160,8 @@ def _variable_sums(
 
 
 def _anomaly_sums(
-    windows: Windows, fields: xr.DataArray, truth: xr.DataArray, climatology: xr.DataArray
-) -> Iterator[WindowSums]:
+    windows: Cases, fields: xr.DataArray, truth: xr.DataArray, climatology: xr.DataArray
+) -> Iterator[CaseSums]:
     by_window = acc_by_window(fields, truth, climatology)
     for label in map(str, truth["variable"].values):
         values = by_window.sel(variable=label).values

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparta_ray.base import variables
-from sparta_ray.metrics.case_sums import Windows, WindowSums
+from sparta_ray.metrics.case_sums import Cases, CaseSums
 
 Floats = NDArray[np.floating[Any]]
 
@@ -65,7 +65,7 @@ class EnsembleSums:
         weights = present * self._area_Y
         self._chunks.append(np.stack([(part * weights).sum(axis=(2, 3)) for part in parts]))
 
-    def sums(self, windows: Windows) -> Iterator[WindowSums]:
+    def sums(self, windows: Cases) -> Iterator[CaseSums]:
         """Yield CRPS and spread-skill ratio of each variable.
 
         The ratio is sqrt of (S + 1) / S times the mean variance of the samples, over the RMSE of

@@ -17,7 +17,7 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from sparta_ray.base.seeding import derive_seed
-from sparta_ray.metrics.case_sums import WindowSums, combine
+from sparta_ray.metrics.case_sums import CaseSums, combine
 from sparta_ray.metrics.config import BootstrapConfig
 from sparta_ray.metrics.records import Better, Score
 
@@ -62,7 +62,7 @@ class Comparison:
     reason: str
 
 
-def interval_of(replicas: Sequence[WindowSums], config: BootstrapConfig) -> Interval:
+def interval_of(replicas: Sequence[CaseSums], config: BootstrapConfig) -> Interval:
     """Return the interval over windows of the mean over replicas, such as seeds.
 
     Args:
@@ -76,8 +76,8 @@ def interval_of(replicas: Sequence[WindowSums], config: BootstrapConfig) -> Inte
 
 
 def compare(
-    ours: Sequence[WindowSums],
-    theirs: Sequence[WindowSums],
+    ours: Sequence[CaseSums],
+    theirs: Sequence[CaseSums],
     better: Better,
     config: BootstrapConfig,
 ) -> Comparison:
@@ -109,7 +109,7 @@ def compare(
 
 
 def compare_alike(
-    ours: Sequence[WindowSums], theirs: Sequence[WindowSums], margin: float, config: BootstrapConfig
+    ours: Sequence[CaseSums], theirs: Sequence[CaseSums], margin: float, config: BootstrapConfig
 ) -> Comparison:
     """Compare two models on the same windows: do they differ by less than a margin?
 
@@ -186,7 +186,7 @@ def _too_few(days: NDArray[np.float64], config: BootstrapConfig) -> str:
 
 
 def _drawn(
-    replicas: Sequence[WindowSums], config: BootstrapConfig, better: Better | None = None
+    replicas: Sequence[CaseSums], config: BootstrapConfig, better: Better | None = None
 ) -> NDArray[np.float64]:
     """Return the mean over replicas of the score of each draw, shape (R,)."""
     days = replicas[0].days
@@ -204,7 +204,7 @@ def _between(drawn_R: NDArray[np.float64], config: BootstrapConfig) -> Interval:
     return Interval(float(low), float(high))
 
 
-def _by_replicate(replicas: Sequence[WindowSums], better: Better) -> list[float]:
+def _by_replicate(replicas: Sequence[CaseSums], better: Better) -> list[float]:
     values = [replica.score.value for replica in replicas]
     if better == "nearer zero":
         values = [abs(value) for value in values]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from sparta_ray.base.distributed import stack_over_ranks, world
+from sparta_ray.base.distributed import all_gather_with_grad, world
 
 
 class GlobalBatchNorm1d(nn.BatchNorm1d):
@@ -44,7 +44,7 @@ def _over_ranks(norm: _BatchNorm, x: Tensor) -> Tensor:
     axes = [axis for axis in range(x.ndim) if axis != 1]
     variance_C, mean_C = torch.var_mean(values, axes, correction=0)
     count_C = torch.full_like(mean_C, values.numel() // values.shape[1])
-    parts = stack_over_ranks(torch.stack([mean_C, variance_C, count_C]))
+    parts = all_gather_with_grad(torch.stack([mean_C, variance_C, count_C]))
     mean_RC, variance_RC, count_RC = parts.unbind(1)
     count_C = count_RC.detach().sum(0)
     share_RC = count_RC.detach() / count_C

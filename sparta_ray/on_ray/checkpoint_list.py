@@ -11,7 +11,7 @@ from importlib.metadata import version
 
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.folder import RunFolder
-from sparta_ray.training.checkpoint import CARD, damage
+from sparta_ray.training.checkpoint import CARD, checkpoint_problem
 
 FOLDER = "checkpoints"
 _LIST = "checkpoint_manager_snapshot.json"
@@ -102,7 +102,7 @@ def _without_damaged(
 
 
 def _damage(folder: RunFolder, checkpoint: Listed) -> str | None:
-    return damage(RunFolder(folder.child(checkpoint.name)))
+    return checkpoint_problem(RunFolder(folder.child(checkpoint.name)))
 
 
 def _found(folder: RunFolder) -> list[Listed]:

@@ -15,7 +15,7 @@ from sparta_ray.on_ray.cluster_size import nodes_at_most, nodes_now
 from sparta_ray.on_ray.gauges import MetricsExport
 from sparta_ray.on_ray.progress_lines import Show, print_progress
 from sparta_ray.on_ray.queueing import wait_for_room
-from sparta_ray.on_ray.resources import fitting_trials, trial_ask
+from sparta_ray.on_ray.resources import fitting_trials, trial_request
 from sparta_ray.on_ray.session import own_interrupt
 from sparta_ray.on_ray.tune_trials import Failure, run_trials
 from sparta_ray.run.settings import Run
@@ -67,7 +67,7 @@ def train_trials(
     if not pending:
         return {}
     for run in runs:
-        wait_for_room(trial_ask(run))
+        wait_for_room(trial_request(run))
     with print_progress() as show, own_interrupt():
         failures = run_trials(
             _train,

@@ -97,5 +97,5 @@ def _board_of(node: str, job: str) -> "ray.actor.ActorHandle[MessageBoard]":
     return ray.remote(MessageBoard).options(**beside_driver(), **lasting).remote()
 
 
-class Turn:
+class NamedLock:
     """An actor whose name one job has at a time; ends with that job, however it ends."""

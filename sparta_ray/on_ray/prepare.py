@@ -26,7 +26,7 @@ from sparta_ray.data.preparation.shards import (
 )
 from sparta_ray.data.preparation.streaming import open_store
 from sparta_ray.data.sources import OnRead
-from sparta_ray.data.store.lock import held
+from sparta_ray.data.store.lock import exclusive_lock
 from sparta_ray.data.store.store import Store, read_meta
 from sparta_ray.on_ray.message_board import MessageBoard, open_topic
 
@@ -43,7 +43,7 @@ def prepare(config: DataConfig) -> Store:
     """
     if not _is_complete(config):
         recipe = plan_store(config)
-        with held(config.store):
+        with exclusive_lock(config.store):
             if not _is_complete(config):  # another process may have been faster
                 finished = lay_out(recipe)
                 pending = [n for n in range(recipe.layout.shards) if n not in finished]

@@ -1,4 +1,4 @@
-"""Sharing a cluster: waiting for room, for machines that are still to come, for one's turn.
+"""Sharing a cluster: waiting for room, for machines that are still to come, for one's lock.
 
 Training needs its workers and its builders at the same time. Two runs that each hold a part of what
 both need would wait for each other for ever; so a run begins to train only when all of it is free,
@@ -14,8 +14,8 @@ from ray.util.placement_group import placement_group, remove_placement_group
 
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.on_ray.cluster_size import joins_cluster, nodes_at_most, nodes_now, total
-from sparta_ray.on_ray.message_board import Turn, beside_driver
-from sparta_ray.on_ray.resources import Ask, Node, holds, training_ask
+from sparta_ray.on_ray.message_board import NamedLock, beside_driver
+from sparta_ray.on_ray.resources import Node, ResourceRequest, holds, training_request
 from sparta_ray.run.settings import Run
 
 _TURN = "sparta-ray-begins"
@@ -68,43 +68,47 @@ def turn_to_train(run: Run, every: float = 60.0) -> Iterator[Callable[[], None]]
     if not joins_cluster():  # a Ray of our own holds one run
         yield lambda: None
         return
-    give_back = _GiveBack(_wait_for_turn(training_ask(run), every))
+    give_back = _GiveBack(_wait_for_admission(training_request(run), every))
     try:
         yield give_back
     finally:
         give_back()
 
 
-def wait_for_room(ask: Ask, every: float = 60.0, patience: float = _PATIENCE) -> None:
+def wait_for_room(
+    request: ResourceRequest, every: float = 60.0, patience: float = _PATIENCE
+) -> None:
     """Wait until a joined cluster has what a link needs to begin with, and say so meanwhile.
 
     Raises:
         ConfigError: The machines that it needs do not come.
     """
     if joins_cluster():
-        with _room(ask, Waiting(ask, every, patience)):
+        with _room(request, Waiting(request, every, patience)):
             pass
 
 
 class _GiveBack:
-    """Gives a turn back, once, from any process of the cluster."""
+    """Releases the lock, once, from any process of the cluster."""
 
-    def __init__(self, turn: "ray.actor.ActorHandle[Turn]"):
-        self._turn: ray.actor.ActorHandle[Turn] | None = turn
+    def __init__(self, lock: "ray.actor.ActorHandle[NamedLock]"):
+        self._lock: ray.actor.ActorHandle[NamedLock] | None = lock
 
     def __call__(self) -> None:
-        if self._turn is not None:
-            ray.kill(self._turn)  # nothing happens if it is gone already
-            self._turn = None
+        if self._lock is not None:
+            ray.kill(self._lock)  # nothing happens if it is gone already
+            self._lock = None
 
 
-def _wait_for_turn(ask: Ask, every: float) -> "ray.actor.ActorHandle[Turn]":
-    waiting = Waiting(ask, every)
+def _wait_for_admission(
+    request: ResourceRequest, every: float
+) -> "ray.actor.ActorHandle[NamedLock]":
+    waiting = Waiting(request, every)
     while True:
         if _is_taken():
-            waiting.say(f"{ask.link} queued: another run is beginning")
+            waiting.say(f"{request.link} queued: another run is beginning")
         else:
-            with _room(ask, waiting):
+            with _room(request, waiting):
                 if turn := _take(_TURN):
                     return turn
         time.sleep(_GLANCE)
@@ -118,21 +122,21 @@ def _is_taken() -> bool:
     return True
 
 
-def _take(name: str) -> "ray.actor.ActorHandle[Turn] | None":
+def _take(name: str) -> "ray.actor.ActorHandle[NamedLock] | None":
     """Return what has a name that one job at a time may have, unless another has it."""
     try:
-        return ray.remote(Turn).options(name=name, namespace=_TURN, **beside_driver()).remote()
+        return ray.remote(NamedLock).options(name=name, namespace=_TURN, **beside_driver()).remote()
     except ValueError:  # the name is taken
         return None
 
 
 @contextmanager
-def _room(ask: Ask, waiting: "Waiting") -> Iterator[None]:
+def _room(request: ResourceRequest, waiting: "Waiting") -> Iterator[None]:
     """Hold all that a link asks for, once the cluster has it; asking is what makes it grow.
 
     Ray reserves all of it or nothing, so whoever waits here keeps nothing from others.
     """
-    bundles = [{"CPU": piece.cpus, "GPU": piece.gpus} for piece in ask.pieces]
+    bundles = [{"CPU": bundle.cpus, "GPU": bundle.gpus} for bundle in request.bundles]
     group = placement_group([{k: v for k, v in each.items() if v} for each in bundles])
     try:
         while not group.wait(_GLANCE):
@@ -145,8 +149,8 @@ def _room(ask: Ask, waiting: "Waiting") -> Iterator[None]:
 class Waiting:
     """Says now and then what a link waits for, and gives up on machines that do not come."""
 
-    def __init__(self, ask: Ask, every: float = 60.0, patience: float = _PATIENCE):
-        self._ask, self._every, self._patience = ask, every, patience
+    def __init__(self, request: ResourceRequest, every: float = 60.0, patience: float = _PATIENCE):
+        self._request, self._every, self._patience = request, every, patience
         self._said = float("-inf")
         self._nodes: list[Node] = []
         self._changed = time.monotonic()
@@ -166,11 +170,11 @@ class Waiting:
         nodes = nodes_now()
         if nodes != self._nodes:
             self._nodes, self._changed = nodes, time.monotonic()
-        if holds(nodes, self._ask.pieces):
+        if holds(nodes, self._request.bundles):
             self._changed = time.monotonic()
             self.say(f"{self._need()}, of which {_free()}; it begins when other runs end")
         elif time.monotonic() - self._changed < self._patience:
-            self.say(f"{self._ask.link} waits for machines: {self._lack()}")
+            self.say(f"{self._request.link} waits for machines: {self._lack()}")
         else:
             raise ConfigError(
                 f"no machine came for {self._patience / 60:.0f} minutes: {self._lack()}; raise the "
@@ -178,15 +182,14 @@ class Waiting:
             )
 
     def _need(self) -> str:
-        return (
-            f"{self._ask.link} queued: it needs {self._ask.cpus:g} CPUs and {self._ask.gpus:g} GPUs"
-        )
+        wanted = self._request
+        return f"{wanted.link} queued: it needs {wanted.cpus:g} CPUs and {wanted.gpus:g} GPUs"
 
     def _lack(self) -> str:
-        most = nodes_at_most()
+        most, wanted = nodes_at_most(), self._request
         may = "what its operator allows" if most is None else total(most)
         return (
-            f"{self._ask.link} needs {self._ask.cpus:g} CPUs and {self._ask.gpus:g} GPUs, the "
+            f"{wanted.link} needs {wanted.cpus:g} CPUs and {wanted.gpus:g} GPUs, the "
             f"cluster has {total(self._nodes)} and may grow to {may}; if nothing comes, the quota "
             "may be smaller than that: `ray status` on the head names launches that failed"
         )

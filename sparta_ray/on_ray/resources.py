@@ -25,41 +25,41 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Ask:
+class ResourceRequest:
     """What one link of the chain needs before it can work at all.
 
     Attributes:
         link: Name of the link.
-        pieces: What it needs at the same time; each piece is of one node.
-        made_of: The same in words.
+        bundles: What it needs at the same time; each bundle is of one node.
+        description: The same in words.
     """
 
     link: str
-    pieces: tuple[Node, ...]
-    made_of: str
+    bundles: tuple[Node, ...]
+    description: str
 
     @property
     def cpus(self) -> float:
-        """CPUs of all pieces."""
-        return sum(piece.cpus for piece in self.pieces)
+        """CPUs of all bundles."""
+        return sum(bundle.cpus for bundle in self.bundles)
 
     @property
     def gpus(self) -> float:
-        """GPUs of all pieces."""
-        return sum(piece.gpus for piece in self.pieces)
+        """GPUs of all bundles."""
+        return sum(bundle.gpus for bundle in self.bundles)
 
 
-def asks(run: Run) -> list[Ask]:
+def resource_requests(run: Run) -> list[ResourceRequest]:
     """Return what each link of a run needs; links run one after the other."""
-    return [shard_ask(), training_ask(run), trial_ask(run)]
+    return [shard_request(), training_request(run), trial_request(run)]
 
 
-def shard_ask() -> Ask:
+def shard_request() -> ResourceRequest:
     """Return what preparing needs: one CPU; it takes more as they come."""
-    return Ask("prepare", (Node(1),), "1 CPU a shard, as many at a time as there are")
+    return ResourceRequest("prepare", (Node(1),), "1 CPU a shard, as many at a time as there are")
 
 
-def training_ask(run: Run) -> Ask:
+def training_request(run: Run) -> ResourceRequest:
     """Return what training needs: all of it at the same time, or it waits for ever.
 
     Of an elastic run, what its fewest workers need.
@@ -68,14 +68,14 @@ def training_ask(run: Run) -> Ask:
     each = f"{scaling.cpus_per_worker:g} CPUs" + (" and 1 GPU" if scaling.use_gpu else "")
     workers = scaling.fewest_workers
     builders = workers * scaling.builders_per_worker
-    made_of = f"{workers} workers of {each}, {builders} builders of 1 CPU"
+    description = f"{workers} workers of {each}, {builders} builders of 1 CPU"
     if scaling.elastic:
-        made_of += f" beside them; where there is room, up to {scaling.most_workers} workers"
-    return Ask("train", _training_pieces(scaling, workers), made_of)
+        description += f" beside them; where there is room, up to {scaling.most_workers} workers"
+    return ResourceRequest("train", _training_pieces(scaling, workers), description)
 
 
 def _training_pieces(scaling: ScalingConfig, workers: int) -> tuple[Node, ...]:
-    """Return what some workers and their builders need, in pieces of one node each."""
+    """Return what some workers and their builders need, in bundles of one node each."""
     gpus = 1 if scaling.use_gpu else 0
     if scaling.elastic:  # the builders sit in what their worker reserves
         return (Node(scaling.cpus_with_builders, gpus),) * workers
@@ -83,10 +83,10 @@ def _training_pieces(scaling: ScalingConfig, workers: int) -> tuple[Node, ...]:
     return (Node(scaling.cpus_per_worker, gpus),) * workers + builders
 
 
-def trial_ask(run: Run) -> Ask:
+def trial_request(run: Run) -> ResourceRequest:
     """Return what downstream training needs: room for one trial; it takes more as they come."""
     trial = Node(run.downstream.cpus_per_trial, run.downstream.gpus_per_trial)
-    return Ask(
+    return ResourceRequest(
         "downstream",
         (trial,),
         f"{trial.cpus:g} CPUs and {trial.gpus:g} GPUs a trial, "
@@ -155,39 +155,40 @@ def fitting_trials(run: Run, nodes: Sequence[Node]) -> int:
 
 def fitting_trainings(run: Run, nodes: Sequence[Node]) -> int:
     """Return how many trainings such as this run's the nodes hold at a time, with their data."""
-    pieces, count = _training_pieces(run.scaling, run.scaling.most_workers), 0
-    while holds(nodes, pieces * (count + 1)):
+    bundles, count = _training_pieces(run.scaling, run.scaling.most_workers), 0
+    while holds(nodes, bundles * (count + 1)):
         count += 1
     return count
 
 
 def _check_places(run: Run, nodes: Sequence[Node]) -> None:
-    """Refuse a run whose totals are there, but not in pieces that its parts fit into."""
-    if holds(nodes, training_ask(run).pieces):
+    """Refuse a run whose totals are there, but not in bundles that its parts fit into."""
+    if holds(nodes, training_request(run).bundles):
         return
     sizes = ", ".join(f"{node.cpus:g} CPUs and {node.gpus:g} GPUs" for node in nodes)
     raise ConfigError(
-        f"scaling asks for {training_ask(run).made_of}; they do not fit into nodes of {sizes}; "
-        "lower scaling.num_workers, scaling.cpus_per_worker or scaling.builders_per_worker"
+        f"scaling asks for {training_request(run).description}; they do not fit into nodes "
+        f"of {sizes}; lower scaling.num_workers, scaling.cpus_per_worker or "
+        "scaling.builders_per_worker"
     )
 
 
-def holds(nodes: Sequence[Node], pieces: Sequence[Node]) -> bool:
-    """Return whether the nodes, if empty, have room for all pieces at the same time.
+def holds(nodes: Sequence[Node], bundles: Sequence[Node]) -> bool:
+    """Return whether the nodes, if empty, have room for all bundles at the same time.
 
-    The largest pieces go first, and GPU nodes are filled first, as Ray packs them.
+    The largest bundles go first, and GPU nodes are filled first, as Ray packs them.
 
     >>> holds([Node(3), Node(3)], [Node(2), Node(2), Node(2)])
     False
     """
     left = sorted(nodes, key=_size, reverse=True)
-    for piece in sorted(pieces, key=_size, reverse=True):
+    for bundle in sorted(bundles, key=_size, reverse=True):
         place = next(
-            (i for i, node in enumerate(left) if _fits(node, piece.cpus, piece.gpus)), None
+            (i for i, node in enumerate(left) if _fits(node, bundle.cpus, bundle.gpus)), None
         )
         if place is None:
             return False
-        left[place] = Node(left[place].cpus - piece.cpus, left[place].gpus - piece.gpus)
+        left[place] = Node(left[place].cpus - bundle.cpus, left[place].gpus - bundle.gpus)
     return True
 
 

@@ -9,7 +9,7 @@ import torch
 from ray.train import Checkpoint
 
 from sparta_ray.base.distributed import sum_over_ranks
-from sparta_ray.on_ray.stopping import StopWish
+from sparta_ray.on_ray.stopping import StopRequest
 from sparta_ray.training.checkpoint import capture, save_state
 from sparta_ray.training.config import TrainingConfig
 from sparta_ray.training.loop import EpochReport, IsLate, StageState
@@ -27,7 +27,7 @@ class Saver:
         training: TrainingConfig,
         rank: int,
         device: torch.device,
-        stop: StopWish,
+        stop: StopRequest,
         fingerprint: str,
         precision: Precision,
     ):
@@ -68,7 +68,7 @@ class Saver:
         """
         told = ask = False
         if self._rank == 0:
-            told = self._stop.expressed()
+            told = self._stop.is_set()
             ask = time.monotonic() - self._asked > _SECONDS_BETWEEN_QUESTIONS
         votes = torch.tensor([told, ask, late], device=self._device, dtype=torch.float32)
         stop, ask, waits = (sum_over_ranks(votes) > 0).tolist()

@@ -127,7 +127,7 @@ def check_local(run: Run, links: Collection[str] = DEMANDING) -> None:
     """Refuse what this machine cannot hold.
 
     Raises:
-        ConfigError: As of `check_resources`.
+        ConfigError: See `check_resources`.
     """
     check_resources(run, [Node(local_cpus(), torch.cuda.device_count())], links)
 

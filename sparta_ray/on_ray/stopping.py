@@ -9,14 +9,14 @@ import ray
 from sparta_ray.on_ray.message_board import MessageBoard, open_topic
 
 
-class StopWish:
+class StopRequest:
     """A wish that training stop, which any process of the cluster may look at."""
 
     def __init__(self, board: "ray.actor.ActorHandle[MessageBoard]", topic: str):
         self._board, self._topic = board, topic
         self._answer: ray.ObjectRef[None] | None = None
 
-    def expressed(self) -> bool:
+    def is_set(self) -> bool:
         """Return whether the wish has come; does not wait."""
         if self._answer is None:
             self._answer = self._board.wait_for_flag.remote(self._topic)
@@ -24,7 +24,7 @@ class StopWish:
 
 
 @contextmanager
-def stop_on_terminate() -> Iterator[StopWish]:
+def stop_on_terminate() -> Iterator[StopRequest]:
     """Turn the first SIGTERM into a wish to stop; a second one does what it did before."""
     board, topic = open_topic()
     before = signal.getsignal(signal.SIGTERM)
@@ -35,6 +35,6 @@ def stop_on_terminate() -> Iterator[StopWish]:
 
     signal.signal(signal.SIGTERM, express)
     try:
-        yield StopWish(board, topic)
+        yield StopRequest(board, topic)
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -26,9 +26,9 @@ from sparta_ray.on_ray.checkpoint_list import FOLDER, settle
 from sparta_ray.on_ray.cluster_size import nodes_now
 from sparta_ray.on_ray.progress_lines import Show, print_progress
 from sparta_ray.on_ray.queueing import turn_to_train
-from sparta_ray.on_ray.resources import check_object_store, training_ask
+from sparta_ray.on_ray.resources import check_object_store, training_request
 from sparta_ray.on_ray.session import adds_nodes, check_storage, own_interrupt, quieten
-from sparta_ray.on_ray.stopping import StopWish, stop_on_terminate
+from sparta_ray.on_ray.stopping import StopRequest, stop_on_terminate
 from sparta_ray.on_ray.train_worker import Worker, first_heartbeat
 from sparta_ray.on_ray.watchdog import Heartbeat, Watchdog
 from sparta_ray.run.ownership import NOTHING, Allowed, is_trained
@@ -68,7 +68,7 @@ def train(run: Run, allowed: Allowed = NOTHING) -> None:
 def train_watched(
     run: Run,
     show: Show,
-    stop: StopWish,
+    stop: StopRequest,
     allowed: Allowed = NOTHING,
     callbacks: Sequence["ray.train.UserCallback"] = (),
 ) -> None:
@@ -82,14 +82,14 @@ def train_watched(
         callbacks: Of Ray Train.
 
     Raises:
-        ConfigError: As of `train`.
+        ConfigError: See `train`.
         KeyboardInterrupt: It was told to stop.
     """
     folder, store = RunFolder(run.path), open_store(run.data.store, run.data.cache)
     settle(folder, allowed.older_checkpoint)
     row = row_bytes(len(store.variables), store.grid, run.views, run.mask, run.batches)
     check_object_store(run, row, nodes_now())
-    scaling, watchdog = run.scaling, Watchdog(run.training.stall_seconds, training_ask(run))
+    scaling, watchdog = run.scaling, Watchdog(run.training.stall_seconds, training_request(run))
     trainer = ray.train.torch.TorchTrainer(
         _train_worker,
         train_loop_config={

@@ -23,7 +23,7 @@ from sparta_ray.data.preparation.streaming import open_store
 from sparta_ray.models.sparta import Model
 from sparta_ray.on_ray.gauges import MetricsExport
 from sparta_ray.on_ray.saver import Saver
-from sparta_ray.on_ray.stopping import StopWish
+from sparta_ray.on_ray.stopping import StopRequest
 from sparta_ray.on_ray.stream import stream
 from sparta_ray.on_ray.watchdog import Heartbeat
 from sparta_ray.run.ownership import Allowed
@@ -55,7 +55,7 @@ def first_heartbeat() -> Heartbeat:
 class Worker:
     """One rank: its device, its share of the data, and the model in training."""
 
-    def __init__(self, run: Run, show: ShowProgress, stop: StopWish):
+    def __init__(self, run: Run, show: ShowProgress, stop: StopRequest):
         context = ray.train.get_context()
         self.run, self._show = run, show
         self.rank, self.ranks = context.get_world_rank(), context.get_world_size()
@@ -177,7 +177,7 @@ class Worker:
             operator=operator.to(self.device, weights_type(self.precision)),
             seed=recipe.seed,
             precision=self.precision,
-            watched=builder.build(recipe.schedule.train_steps),  # validation's first
+            probe_batch=builder.build(recipe.schedule.train_steps),  # validation's first
             on_step=reporter.step if self.rank == 0 else lambda _: None,
             on_epoch=lambda state, epoch: self._end_epoch(index, state, epoch, reporter),
             after_step=lambda state, is_late: self._saver.after_step(index, state, is_late),
@@ -243,7 +243,7 @@ class Worker:
     ) -> str:
         """Write a failed step, all ranks' rows, into the run folder; return what to tell."""
         recipe, position = builder.recipe, state.position
-        unit, parts = recipe.schedule.unit_at(position), gather_objects(error.batch)
+        unit, parts = recipe.schedule.batch_at(position), gather_objects(error.batch)
         days = self.store.days[builder.days(position)].astype(str).tolist()
         name = f"failures/{state.module.stage.kind}-step{position}.pt"
         message = (

@@ -19,7 +19,7 @@ from sparta_ray.base.errors import ConfigError
 from sparta_ray.on_ray.cluster_size import joins_cluster
 from sparta_ray.on_ray.message_board import LastMessage, MessageBoard, open_topic
 from sparta_ray.on_ray.queueing import Waiting
-from sparta_ray.on_ray.resources import Ask
+from sparta_ray.on_ray.resources import ResourceRequest
 from sparta_ray.training.timing import Part
 
 _PATIENCE = 5.0
@@ -148,18 +148,18 @@ class Watchdog:
         sender: What ranks send their heartbeats with.
     """
 
-    def __init__(self, limit: float, ask: Ask):
+    def __init__(self, limit: float, request: ResourceRequest):
         """End a run whose ranks finish no batch for `limit` seconds, or that cannot begin again.
 
         Args:
             limit: Seconds.
-            ask: What Train waits for when a node is lost.
+            request: What Train waits for when a node is lost.
         """
         self.verdict: str | None = None
         self._limit, self._every = limit, min(5.0, limit / 4)
         self._board, self._topic = open_topic()
         self.sender = HeartbeatSender(self._board, self._topic, self._every)
-        self._over, self._ask, self._began = threading.Event(), ask, time.monotonic()
+        self._over, self._request, self._began = threading.Event(), request, time.monotonic()
         self._waiting: Waiting | None = None
 
     @contextmanager
@@ -217,7 +217,7 @@ class Watchdog:
 
     def _wait_for_machines(self) -> str | None:
         """Say now and then what Train needs to begin again; return an error if it does not come."""
-        self._waiting = self._waiting or Waiting(self._ask)
+        self._waiting = self._waiting or Waiting(self._request)
         try:
             self._waiting.look()
         except ConfigError as error:

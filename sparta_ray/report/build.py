@@ -19,7 +19,7 @@ from sparta_ray.report.paper_tables import PAPER_TABLES, published_layout
 from sparta_ray.report.run_figures import lead_figures, page_figures
 from sparta_ray.report.study import Member, Study, read_study
 from sparta_ray.report.study_figures import confusion_table, robustness_table, study_figures
-from sparta_ray.report.study_scores import Evidence
+from sparta_ray.report.study_scores import StudyScores
 from sparta_ray.report.verdicts import judge_all
 from sparta_ray.run.history import training_machines
 from sparta_ray.run.settings import Run, downstream_splits, schedule, splits
@@ -54,7 +54,7 @@ def write_pages(paths: Sequence[str]) -> str:
 def _context(study: Study) -> tuple[RunFolder, ReportContext]:
     first = study.members[0]
     store = Store(first.run.data.store)
-    evidence = Evidence(study, first.run.evaluation.bootstrap)
+    evidence = StudyScores(study, first.run.evaluation.bootstrap)
     results = study.results
     alone, runs = len(study.members) == 1 and not study.empty, [m.run for m in study.members]
     figures, undrawn = study_figures(evidence)
@@ -64,7 +64,7 @@ def _context(study: Study) -> tuple[RunFolder, ReportContext]:
         figures += lead_figures(results, leads_apart=5)
     context = ReportContext(
         title=f"SPARTA {'run' if alone else 'study'} “{study.name}”",
-        judgements=judge_all(evidence),
+        verdicts=judge_all(evidence),
         summary=findings(results.scores),
         run=_facts(study, store),
         shortened=list(_shortened(study)),

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from sparta_ray.metrics.records import Better
 from sparta_ray.report.display import PUBLISHED_NAMES, in_sentence, setting_name
 from sparta_ray.report.paper_tables import LEADS, SETTINGS
-from sparta_ray.report.study_scores import Evidence, Question
+from sparta_ray.report.study_scores import Question, StudyScores
 
-Questions = Callable[[Evidence], list[Question]]
+Questions = Callable[[StudyScores], list[Question]]
 
 COMPARABLE = 0.1
 """Two errors are comparable if they differ by less than this part; the paper gives no number."""
@@ -39,7 +39,7 @@ class Claim:
     their_setting: str | None = None
 
 
-def claims(evidence: Evidence) -> Iterator[Claim]:
+def claims(evidence: StudyScores) -> Iterator[Claim]:
     """Yield the paper's claims, then what is asked of the study's own variants and forecasts."""
     yield from _BENCHMARK
     yield from _ABLATION
@@ -58,7 +58,7 @@ def _forecasts(*settings: str) -> Questions:
     ]
 
 
-def _all_forecasts(evidence: Evidence) -> list[Question]:
+def _all_forecasts(evidence: StudyScores) -> list[Question]:
     """Return the RRMSE at the published leads of each published setting, or of the others."""
     settings = [setting for setting in SETTINGS if evidence.leads(setting)]
     return _forecasts(*(settings or evidence.settings))(evidence)
@@ -181,7 +181,7 @@ _FUSION = (
 )  # fmt: skip
 
 
-def _own_variants(evidence: Evidence) -> Iterator[Claim]:
+def _own_variants(evidence: StudyScores) -> Iterator[Claim]:
     """Ask of each variant that the paper does not have whether it beats the first, or SPARTA."""
     variants = list(dict.fromkeys(member.variant for member in evidence.study.members))
     reference = _WHOLE if _WHOLE in variants else variants[0]
@@ -199,14 +199,14 @@ def _own_variants(evidence: Evidence) -> Iterator[Claim]:
             yield Claim(statement, "", own, reference, questions)
 
 
-def _baselines(evidence: Evidence) -> Iterator[Claim]:
+def _baselines(evidence: StudyScores) -> Iterator[Claim]:
     for model in _models(evidence):
         for baseline in ("persistence", "climatology"):
             statement = f"Forecasts of {in_sentence(model)} beat {baseline}"
             yield Claim(statement, "", model, baseline, _all_forecasts)
 
 
-def _own_forecasts(evidence: Evidence) -> Iterator[Claim]:
+def _own_forecasts(evidence: StudyScores) -> Iterator[Claim]:
     """Ask of forecasts in other forms than the published ones, at every lead of the tables."""
     published = [setting for setting in SETTINGS if evidence.leads(setting)]
     for setting in evidence.settings:
@@ -231,7 +231,7 @@ def _at_all_leads(setting: str) -> Questions:
     ]
 
 
-def _models(evidence: Evidence) -> list[str]:
+def _models(evidence: StudyScores) -> list[str]:
     """Return what the trained models of a study are called."""
     members = map(evidence.study.names, evidence.study.members)
     return list(dict.fromkeys(name for names in members for name in names.values()))

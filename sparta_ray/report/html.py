@@ -18,15 +18,15 @@ from sparta_ray.report.display import decimals_for, model_name, number
 from sparta_ray.report.figures.report_figure import ReportFigure
 from sparta_ray.report.figures.style import WIDTH
 from sparta_ray.report.paper_tables import PaperCell, PaperTable
-from sparta_ray.report.study_scores import Evidence
+from sparta_ray.report.study_scores import StudyScores
 from sparta_ray.report.table_files import (
     PlainTable,
-    of_judgements,
     of_paper_table,
     of_score_table,
+    of_verdicts,
 )
 from sparta_ray.report.tables import Table, score_tables
-from sparta_ray.report.verdicts import Judgement
+from sparta_ray.report.verdicts import ClaimVerdict
 
 MAP_DPI = 130
 
@@ -60,7 +60,7 @@ class ReportContext:
 
     Attributes:
         title: Title of the page.
-        judgements: The paper's claims and our verdicts, which come first.
+        verdicts: The paper's claims and our verdicts, which come first.
         summary: Plain sentences, the findings first.
         run: What was run on what data, by name.
         shortened: Settings that differ from the published ones: name, published, this run's.
@@ -86,13 +86,13 @@ class ReportContext:
     tabled: Sequence[Score]
     figures: Sequence[ReportFigure]
     simulated: bool
-    judgements: Sequence[Judgement] = ()
+    verdicts: Sequence[ClaimVerdict] = ()
     absent: Sequence[Absent] = ()
     paper_tables: Sequence[PaperTable] = ()
     published_layout: Mapping[str, Any] = field(default_factory=dict)
     files: Sequence[PlainTable] = ()
     cards: Mapping[str, str] = field(default_factory=dict)
-    evidence: Evidence | None = None
+    evidence: StudyScores | None = None
 
 
 @dataclass(frozen=True)
@@ -155,8 +155,8 @@ def _plain_tables(context: ReportContext, sections: Sequence["_Section"]) -> lis
     """Return every table of the page, and those that only stand beside it."""
     tables = [of_paper_table(table, not context.simulated) for table in context.paper_tables]
     tables += context.files
-    if context.judgements:
-        tables.append(of_judgements(context.judgements))
+    if context.verdicts:
+        tables.append(of_verdicts(context.verdicts))
     for section in sections:
         tables += [of_score_table(table, section.heading) for table in section.tables]
     return tables

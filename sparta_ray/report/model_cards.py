@@ -9,14 +9,14 @@ from sparta_ray.metrics.records import Score, metric_of
 from sparta_ray.metrics.uncertainty import Interval, interval_of
 from sparta_ray.report.display import model_name
 from sparta_ray.report.study import Member
-from sparta_ray.report.study_scores import WITHOUT_WINDOWS, Evidence, Question, question_of
+from sparta_ray.report.study_scores import WITHOUT_WINDOWS, Question, StudyScores, question_of
 from sparta_ray.run.history import training_machines
 from sparta_ray.run.settings import downstream_splits, splits
 from sparta_ray.run.tasks import Trial, task_config, trials
 from sparta_ray.training.stages import ModelKind, model_kind
 
 
-def model_cards(evidence: Evidence) -> Iterator[tuple[str, str]]:
+def model_cards(evidence: StudyScores) -> Iterator[tuple[str, str]]:
     """Yield file name and Markdown of every model of every run, tasks' models included."""
     for member in evidence.study.members:
         for kind in member.run.models:
@@ -26,7 +26,7 @@ def model_cards(evidence: Evidence) -> Iterator[tuple[str, str]]:
             yield name, "\n".join(_task_card(evidence, member, trial)) + "\n"
 
 
-def _card(evidence: Evidence, member: Member, kind: ModelKind) -> Iterator[str]:
+def _card(evidence: StudyScores, member: Member, kind: ModelKind) -> Iterator[str]:
     run, store = member.run, Store(member.run.data.store)
     variant = evidence.study.names(member)[kind]
     train = splits(run, len(store))["train"]
@@ -62,7 +62,7 @@ def _card(evidence: Evidence, member: Member, kind: ModelKind) -> Iterator[str]:
     yield from _limits_of_data(store)
 
 
-def _task_card(evidence: Evidence, member: Member, trial: Trial) -> Iterator[str]:
+def _task_card(evidence: StudyScores, member: Member, trial: Trial) -> Iterator[str]:
     run, store = member.run, Store(member.run.data.store)
     variant = evidence.study.names(member)[trial.model]
     train = downstream_splits(run, len(store))["train"]
@@ -105,7 +105,7 @@ def _limits_of_data(store: Store) -> Iterator[str]:
 
 
 def _score_lines(
-    evidence: Evidence, member: Member, is_ours: Callable[[Score], bool]
+    evidence: StudyScores, member: Member, is_ours: Callable[[Score], bool]
 ) -> Iterator[tuple[Question, str, str]]:
     """Yield question, value and interval of a run's own scores, at the first and last lead.
 

@@ -13,7 +13,7 @@ from sparta_ray.evaluation.published_results import (
     published_results,
     published_value,
 )
-from sparta_ray.report.study_scores import Answer, Evidence, Question
+from sparta_ray.report.study_scores import Answer, Question, StudyScores
 from sparta_ray.run.cost import Cost
 
 BENCHMARK = ("sparta_early_hn_cycle", "autoencoder")
@@ -110,95 +110,95 @@ class PaperTable:
         return all(cell.ours.value is None for row in self.rows for cell in row.cells)
 
 
-def table_1(evidence: Evidence) -> PaperTable:
+def table_1(evidence: StudyScores) -> PaperTable:
     """Forecasts of early fusion and the autoencoder, look-back 30."""
     return _forecasts(evidence, "1", "lookback30_stride1", BENCHMARK)
 
 
-def table_2(evidence: Evidence) -> PaperTable:
+def table_2(evidence: StudyScores) -> PaperTable:
     """The same, look-back 5, windows starting every 5 days."""
     return _forecasts(evidence, "2", "lookback5_stride5", BENCHMARK)
 
 
-def table_3(evidence: Evidence) -> PaperTable:
+def table_3(evidence: StudyScores) -> PaperTable:
     """The same, look-back 5, windows starting every 10 days."""
     return _forecasts(evidence, "3", "lookback5_stride10", BENCHMARK)
 
 
-def table_4(evidence: Evidence) -> PaperTable:
+def table_4(evidence: StudyScores) -> PaperTable:
     """Smoothness of the autoencoder and early fusion."""
     return _table(evidence, "4", "Smoothness", tuple(reversed(BENCHMARK)), SMOOTHNESS)
 
 
-def table_5(evidence: Evidence) -> PaperTable:
+def table_5(evidence: StudyScores) -> PaperTable:
     """Diffusion and classification of early fusion and the autoencoder."""
     return _table(evidence, "5", "Diffusion and classification", BENCHMARK, TASKS)
 
 
-def table_6(evidence: Evidence) -> PaperTable:
+def table_6(evidence: StudyScores) -> PaperTable:
     """Ablation: forecasts, look-back 30."""
     return _forecasts(evidence, "6", "lookback30_stride1", ABLATION)
 
 
-def table_7(evidence: Evidence) -> PaperTable:
+def table_7(evidence: StudyScores) -> PaperTable:
     """Ablation: forecasts, look-back 5, windows starting every 5 days."""
     return _forecasts(evidence, "7", "lookback5_stride5", ABLATION)
 
 
-def table_8(evidence: Evidence) -> PaperTable:
+def table_8(evidence: StudyScores) -> PaperTable:
     """Ablation: forecasts, look-back 5, windows starting every 10 days."""
     return _forecasts(evidence, "8", "lookback5_stride10", ABLATION)
 
 
-def table_9(evidence: Evidence) -> PaperTable:
+def table_9(evidence: StudyScores) -> PaperTable:
     """Ablation: diffusion and classification."""
     return _table(evidence, "9", "Ablation: diffusion and classification", ABLATION, TASKS)
 
 
-def table_10(evidence: Evidence) -> PaperTable:
+def table_10(evidence: StudyScores) -> PaperTable:
     """Ablation: smoothness."""
     return _table(evidence, "10", "Ablation: smoothness", ABLATION, SMOOTHNESS)
 
 
-def table_11(evidence: Evidence) -> PaperTable:
+def table_11(evidence: StudyScores) -> PaperTable:
     """Late fusion: forecasts, look-back 30."""
     return _forecasts(evidence, "11", "lookback30_stride1", FUSION)
 
 
-def table_12(evidence: Evidence) -> PaperTable:
+def table_12(evidence: StudyScores) -> PaperTable:
     """Late fusion: forecasts, look-back 5, windows starting every 5 days."""
     return _forecasts(evidence, "12", "lookback5_stride5", FUSION)
 
 
-def table_13(evidence: Evidence) -> PaperTable:
+def table_13(evidence: StudyScores) -> PaperTable:
     """Late fusion: forecasts, look-back 5, windows starting every 10 days."""
     return _forecasts(evidence, "13", "lookback5_stride10", FUSION)
 
 
-def table_14(evidence: Evidence) -> PaperTable:
+def table_14(evidence: StudyScores) -> PaperTable:
     """Late fusion: diffusion and classification."""
     return _table(evidence, "14", "Late fusion: diffusion and classification", FUSION, TASKS)
 
 
-def table_15(evidence: Evidence) -> PaperTable:
+def table_15(evidence: StudyScores) -> PaperTable:
     """Late fusion: smoothness of self-attention and graph."""
     return _table(evidence, "15", "Late fusion: smoothness", FUSION[1:], SMOOTHNESS)
 
 
-def table_3_1(evidence: Evidence) -> PaperTable:
+def table_3_1(evidence: StudyScores) -> PaperTable:
     """Contrastive methods of the background report: cosine similarity and variance."""
     table = _table(evidence, "3.1", "Cosine similarity and variance", METHODS, PAIRS)
     said = published_results()["contrastive_methods_table_3_1"]["note"]
     return replace(table, other_data=said.removeprefix("background report: "))
 
 
-PAPER_TABLES: tuple[Callable[[Evidence], PaperTable], ...] = (
+PAPER_TABLES: tuple[Callable[[StudyScores], PaperTable], ...] = (
     table_1, table_2, table_3, table_4, table_5, table_6, table_7, table_8, table_9, table_10,
     table_11, table_12, table_13, table_14, table_15, table_3_1,
 )  # fmt: skip
 
 
-def published_layout(evidence: Evidence) -> dict[str, Any]:
+def published_layout(evidence: StudyScores) -> dict[str, Any]:
     """Return ours beside the published, laid out row by row as the file of published numbers.
 
     Every number of its tables becomes ``ours``, ``published``, ``difference``, ``low``, ``high``,
@@ -248,7 +248,7 @@ def _columns_of(table: str) -> list[Question]:
 
 
 def _forecasts(
-    evidence: Evidence, number: str, setting: str, variants: Sequence[str]
+    evidence: StudyScores, number: str, setting: str, variants: Sequence[str]
 ) -> PaperTable:
     rows = [
         PaperRow(
@@ -263,12 +263,12 @@ def _forecasts(
     return PaperTable(number, caption, columns, tuple(rows))
 
 
-def _forecast_cell(evidence: Evidence, variant: str, setting: str, lead: int) -> PaperCell:
+def _forecast_cell(evidence: StudyScores, variant: str, setting: str, lead: int) -> PaperCell:
     return _cell(evidence, variant, Question("forecast", "rrmse", setting, lead))
 
 
 def _table(
-    evidence: Evidence,
+    evidence: StudyScores,
     number: str,
     caption: str,
     variants: Sequence[str],
@@ -285,7 +285,7 @@ def _table(
     return PaperTable(number, caption, tuple(columns), tuple(rows))
 
 
-def _cell(evidence: Evidence, variant: str, question: Question) -> PaperCell:
+def _cell(evidence: StudyScores, variant: str, question: Question) -> PaperCell:
     published = published_value(
         question.task, question.metric, variant, question.setting, question.lead_days
     )

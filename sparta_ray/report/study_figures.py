@@ -23,7 +23,7 @@ from sparta_ray.report.figures.paper import (
 )
 from sparta_ray.report.figures.report_figure import ReportFigure
 from sparta_ray.report.study import Member, Study
-from sparta_ray.report.study_scores import Evidence
+from sparta_ray.report.study_scores import StudyScores
 from sparta_ray.report.table_files import PlainTable, Value
 from sparta_ray.run.history import stage_history
 from sparta_ray.run.tasks import trials
@@ -36,7 +36,7 @@ SECTION = "The paper's figures"
 Figures = Iterator[ReportFigure]
 
 
-def study_figures(evidence: Evidence) -> tuple[list[ReportFigure], list[str]]:
+def study_figures(evidence: StudyScores) -> tuple[list[ReportFigure], list[str]]:
     """Return the numbered figures and the robustness curves, and a note on those not drawn."""
     figures, missing = [], []
     for number, draw in PAPER_FIGURES.items():

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from sparta_ray.metrics.case_sums import WindowSums, on_common_windows
+from sparta_ray.metrics.case_sums import CaseSums, on_common_windows
 from sparta_ray.metrics.config import BootstrapConfig
 from sparta_ray.metrics.records import Better, Score
 from sparta_ray.metrics.uncertainty import (
@@ -61,13 +61,13 @@ class Answer:
     reason: str = ""
 
 
-class Evidence:
+class StudyScores:
     """A study's scores, looked up by variant and question."""
 
     def __init__(self, study: Study, bootstrap: BootstrapConfig):
         self.study, self.bootstrap = study, bootstrap
         self._scores: dict[tuple[str, Question], list[Score]] = {}
-        self._windows: dict[tuple[str, Question], list[WindowSums]] = {}
+        self._windows: dict[tuple[str, Question], list[CaseSums]] = {}
         for score in study.results.scores:
             self._scores.setdefault((score.model, question_of(score)), []).append(score)
         for found in study.results.windows:

@@ -11,7 +11,7 @@ from typing import Any
 from sparta_ray.report.display import model_name
 from sparta_ray.report.paper_tables import PaperTable, cell_record
 from sparta_ray.report.tables import Table
-from sparta_ray.report.verdicts import Judgement
+from sparta_ray.report.verdicts import ClaimVerdict
 
 Value = str | float | int | None
 
@@ -100,10 +100,10 @@ def of_score_table(table: Table, section: str) -> PlainTable:
     return PlainTable(name, table.caption, tuple(header), tuple(rows))
 
 
-def of_judgements(judgements: Sequence[Judgement]) -> PlainTable:
+def of_verdicts(verdicts: Sequence[ClaimVerdict]) -> PlainTable:
     """Return the claims with their verdicts, one line for each comparison."""
     rows: list[tuple[Value, ...]] = []
-    for judgement in judgements:
+    for judgement in verdicts:
         claim = (judgement.claim.statement, judgement.claim.source, judgement.outcome)
         rows += [
             (*claim, words, c.difference, c.interval.low, c.interval.high, c.verdict, c.reason)

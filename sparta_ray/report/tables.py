@@ -17,7 +17,7 @@ from sparta_ray.report.display import (
     number,
     setting_name,
 )
-from sparta_ray.report.study_scores import Evidence, Question, question_of
+from sparta_ray.report.study_scores import Question, StudyScores, question_of
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class _Place:
     column: str
 
 
-def score_tables(scores: Iterable[Score], evidence: Evidence | None = None) -> list[Table]:
+def score_tables(scores: Iterable[Score], evidence: StudyScores | None = None) -> list[Table]:
     """Return the tables of one task's scores, with intervals and costs where there is evidence.
 
     Scores by lead time make a table for each metric, with a column for each lead; scores of single
@@ -122,7 +122,7 @@ def _table(
     caption: str,
     entries: Sequence[tuple[_Place, Score]],
     explanations: tuple[str, ...],
-    evidence: Evidence | None,
+    evidence: StudyScores | None,
 ) -> Table:
     labels = list(dict.fromkeys(place.column for place, _ in entries))
     groups = list(dict.fromkeys(place.group for place, _ in entries))
@@ -150,7 +150,7 @@ def _table(
     return Table(caption, tuple(columns), tuple(rows), explanations)
 
 
-def _empty(model: str, question: Question | None, evidence: Evidence | None) -> Cell:
+def _empty(model: str, question: Question | None, evidence: StudyScores | None) -> Cell:
     """Return the cell of a number that there is not."""
     if question is None or evidence is None:
         return Cell("–", "", False)
@@ -158,7 +158,7 @@ def _empty(model: str, question: Question | None, evidence: Evidence | None) -> 
 
 
 def _column_cells(
-    chosen: Sequence[tuple[str, Score]], evidence: Evidence | None
+    chosen: Sequence[tuple[str, Score]], evidence: StudyScores | None
 ) -> dict[tuple[str, str], Cell]:
     """Return the cells of one column by (group, model)."""
     values: dict[tuple[str, str], list[float]] = {}
@@ -182,7 +182,7 @@ def _column_cells(
     return cells
 
 
-def _interval(score: Score, decimals: int, evidence: Evidence | None) -> tuple[str, str]:
+def _interval(score: Score, decimals: int, evidence: StudyScores | None) -> tuple[str, str]:
     """Return a score's interval as text, or why it has none."""
     if evidence is None:
         return "", ""

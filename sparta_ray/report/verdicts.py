@@ -7,13 +7,13 @@ from typing import Any, Literal, get_args
 from sparta_ray.metrics.uncertainty import Comparison, Verdict
 from sparta_ray.report.claims import Claim, claims
 from sparta_ray.report.display import lead_name, setting_name
-from sparta_ray.report.study_scores import Evidence, Question
+from sparta_ray.report.study_scores import Question, StudyScores
 
 Outcome = Literal["holds", "holds in part", "mixed", "not separable", "does not hold", "not tested"]
 
 
 @dataclass(frozen=True)
-class Judgement:
+class ClaimVerdict:
     """A claim and what a study says of it.
 
     Attributes:
@@ -29,12 +29,12 @@ class Judgement:
     explanation: str
 
 
-def judge_all(evidence: Evidence) -> list[Judgement]:
+def judge_all(evidence: StudyScores) -> list[ClaimVerdict]:
     """Return the verdict on every claim."""
     return [judge(claim, evidence) for claim in claims(evidence)]
 
 
-def judge(claim: Claim, evidence: Evidence) -> Judgement:
+def judge(claim: Claim, evidence: StudyScores) -> ClaimVerdict:
     """Put one claim to the test.
 
     It holds if the one variant is better on every score that decides, in part if on some and worse
@@ -51,7 +51,7 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
     compared = [comparison for _, comparison in found if comparison.verdict != "not compared"]
     if not compared:
         why = found[0][1].reason if found else "no such forecast was scored"
-        return Judgement(claim, "not tested", tuple(found), _sentence(why))
+        return ClaimVerdict(claim, "not tested", tuple(found), _sentence(why))
     counts = Counter(comparison.verdict for comparison in compared)
     outcome = _outcome(counts)
     text = _counted(counts)
@@ -60,7 +60,7 @@ def judge(claim: Claim, evidence: Evidence) -> Judgement:
         text += f" {_sentence(reasons.pop())}"
     if len(compared) < len(found):
         text += f" {len(found) - len(compared)} could not be compared."
-    return Judgement(claim, outcome, tuple(found), text)
+    return ClaimVerdict(claim, outcome, tuple(found), text)
 
 
 def _outcome(counts: Counter[Verdict]) -> Outcome:

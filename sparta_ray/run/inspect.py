@@ -23,7 +23,7 @@ def check_before(
         Where data alone is prepared, what this run could not do with it.
 
     Raises:
-        ConfigError: As of `check_fits`.
+        ConfigError: See `check_fits`.
     """
     try:
         check_fits(run, layout, allowed)

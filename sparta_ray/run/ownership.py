@@ -65,7 +65,7 @@ def claim(folder: RunFolder, run: Run, fingerprint: str, allowed: Allowed = NOTH
     What is allowed to have changed is printed, and recorded beside the run's new settings.
 
     Raises:
-        ConfigError: As of `check_owner`.
+        ConfigError: See `check_owner`.
     """
     changes = check_owner(folder, run, fingerprint, allowed)
     if not folder.exists("run.yaml"):

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
 from sparta_ray.base.config import STRICT
-from sparta_ray.base.paths import absolute, kept
+from sparta_ray.base.paths import absolute, output_path
 from sparta_ray.data.batches.compact import BatchConfig
 from sparta_ray.data.plan.masking import MaskConfig
 from sparta_ray.data.plan.sampling import SamplingConfig, batches_per_epoch
@@ -77,7 +77,7 @@ class Run:
         return tuple(dict.fromkeys(model_kind(stage) for stage in self.training.stages))
 
 
-def located(run: Run) -> Run:
+def with_absolute_paths(run: Run) -> Run:
     """Return the run with absolute paths, so that it means the same in every process."""
     source = run.data.source
     if isinstance(source, NetCDFSource):
@@ -87,8 +87,8 @@ def located(run: Run) -> Run:
         source = replace(source, url=absolute(source.url))
     return replace(
         run,
-        folder=kept(run.folder),
-        data=replace(run.data, store=kept(run.data.store), source=source),
+        folder=output_path(run.folder),
+        data=replace(run.data, store=output_path(run.data.store), source=source),
     )
 
 

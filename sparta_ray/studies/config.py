@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from sparta_ray.base.config import STRICT, load
 from sparta_ray.base.errors import ConfigError
-from sparta_ray.base.paths import kept
+from sparta_ray.base.paths import output_path
 from sparta_ray.studies.sweep import SweepConfig
 
 Settings = dict[str, Any]
@@ -115,7 +115,7 @@ def load_study(path: str, overrides: tuple[str, ...] = ()) -> StudyConfig:
             f"{path}: seeds_of names {unknown[0]!r}, which is none of the variants "
             f"{list(study.variants)}"
         )
-    return replace(study, folder=kept(study.folder))
+    return replace(study, folder=output_path(study.folder))
 
 
 def beside(path: str, name: str) -> Path:

@@ -37,7 +37,7 @@ class Layouts:
         """Return the layout.
 
         Raises:
-            ConfigError: As of `layout_of`, each time that it is asked for.
+            ConfigError: See `layout_of`, each time that it is asked for.
         """
         key = json.dumps(to_tree(data), sort_keys=True)
         if key not in self._known:

@@ -36,9 +36,9 @@ def run_study(study: StudyConfig, trials: Sequence[StudyTrial]) -> None:
     check_study(study, trials)
     folder = StudyFolder(study.path)
     with ExitStack() as held:
-        held.enter_context(folder.held())
+        held.enter_context(folder.exclusive_lock())
         for trial in trials:
-            held.enter_context(RunFolder(trial.run.path).held())
+            held.enter_context(RunFolder(trial.run.path).exclusive_lock())
         folder.record(study, trials)
         failures = _do(study, trials, folder) if _is_left(study, trials) else {}
         for trial in trials:

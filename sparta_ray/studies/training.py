@@ -16,7 +16,7 @@ from sparta_ray.on_ray.progress_lines import Show, print_progress
 from sparta_ray.on_ray.queueing import turn_to_train
 from sparta_ray.on_ray.resources import fitting_trainings
 from sparta_ray.on_ray.session import adds_nodes, check_storage, own_interrupt
-from sparta_ray.on_ray.stopping import StopWish, stop_on_terminate
+from sparta_ray.on_ray.stopping import StopRequest, stop_on_terminate
 from sparta_ray.on_ray.train import train_watched
 from sparta_ray.on_ray.tune_trials import Failure, run_trials
 from sparta_ray.run.ownership import is_trained
@@ -97,7 +97,7 @@ def _train(
     parameters: Mapping[str, Any],
     runs: Mapping[str, dict[str, Any]],
     show: Show,
-    stop: StopWish,
+    stop: StopRequest,
     judged: str | None,
     grows: bool,
 ) -> None:
@@ -107,11 +107,11 @@ def _train(
     if judged is not None:
         for epoch in epochs_of(folder, judged):
             tune.report(epoch)
-    if _is_over(run) or stop.expressed():
+    if _is_over(run) or stop.is_set():
         return
     # Told to stop, it has made a checkpoint; the study's driver sees that the trial is not over.
     with turn_to_train(run) as begun, suppress(KeyboardInterrupt):
-        if stop.expressed():  # while it waited for its turn
+        if stop.is_set():  # while it waited for its turn
             return
         if grows:
             check_storage(run)

@@ -9,7 +9,7 @@ from typing import Any
 from sparta_ray.base.config import differences, from_tree, read_tree, to_tree, with_settings
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.run.ownership import FREE_TO_CHANGE
-from sparta_ray.run.settings import Run, located
+from sparta_ray.run.settings import Run, with_absolute_paths
 from sparta_ray.studies.config import Settings, StudyConfig, beside
 from sparta_ray.studies.sweep import sweep_variants
 
@@ -81,7 +81,7 @@ def trials_of(study: StudyConfig, path: str) -> list[StudyTrial]:
         for seed in study.seeds_of.get(variant, study.seeds):
             name = f"{variant}-seed{seed}"
             tree |= {"folder": study.path, "name": name, "seed": seed}
-            run = located(from_tree(Run, tree, f"{path}: variant {variant!r}"))
+            run = with_absolute_paths(from_tree(Run, tree, f"{path}: variant {variant!r}"))
             key = training_key(run)
             trainer = trainers.setdefault(key, name)
             shown = {} if isinstance(settings, str) else dict(settings)

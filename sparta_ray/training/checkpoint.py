@@ -70,7 +70,7 @@ def save_state(folder: Path, saved: SavedState) -> None:
     (folder / CARD).write_text(json.dumps(card))
 
 
-def damage(folder: RunFolder) -> str | None:
+def checkpoint_problem(folder: RunFolder) -> str | None:
     """Return what is wrong with a checkpoint's files, or None if they are as they were written."""
     missing = [name for name in (STATE, CARD) if not folder.exists(name)]
     if missing:
@@ -115,7 +115,7 @@ def load_state(folder: Path, fingerprint: str | None) -> SavedState:
     Raises:
         ConfigError: It is damaged, or was trained on another store.
     """
-    wrong = damage(RunFolder(str(folder)))
+    wrong = checkpoint_problem(RunFolder(str(folder)))
     if wrong is not None:
         raise ConfigError(f"the checkpoint {folder} is damaged: {wrong}")
     saved = SavedState(**torch.load(folder / STATE, map_location="cpu", weights_only=True))

@@ -13,7 +13,7 @@ from sparta_ray.base.seeding import derive_seed
 from sparta_ray.data.batches.compact import CompactBatch
 from sparta_ray.data.batches.expand import Views, expand, to_device
 from sparta_ray.data.batches.view_operator import ViewOperator
-from sparta_ray.data.plan.schedule import Schedule, Unit
+from sparta_ray.data.plan.schedule import Schedule, ScheduledBatch
 from sparta_ray.training.accumulate import accumulate
 from sparta_ray.training.health import Health, measure_health
 from sparta_ray.training.metrics import RowMeans
@@ -113,7 +113,7 @@ class StepReport:
         seconds: Time since the report before, by what it went into.
     """
 
-    unit: Unit
+    unit: ScheduledBatch
     position: int
     rows: int
     terms: Terms
@@ -149,7 +149,7 @@ class StageLoop:
         operator: Expands fields into views, on the training device.
         seed: Seed of the stage's dropout.
         precision: ``bfloat16`` for autocast.
-        watched: Compact batch whose embeddings are measured after every epoch.
+        probe_batch: Compact batch whose embeddings are measured after every epoch.
         on_step: Called after every batch.
         on_epoch: Called after every epoch, when the state is worth saving.
         after_step: Called last after every batch; may wait for the next one, may save the state,
@@ -161,7 +161,7 @@ class StageLoop:
     operator: ViewOperator
     seed: int
     precision: Precision
-    watched: CompactBatch
+    probe_batch: CompactBatch
     on_step: Callable[[StepReport], None]
     on_epoch: Callable[[StageState, EpochReport], None]
     after_step: Callable[[StageState, IsLate], bool] = lambda *_: False
@@ -173,7 +173,7 @@ class StageLoop:
         Args:
             state: Continues where it stands.
             forward: The state's module, or the same wrapped for several ranks.
-            batches: As of `stream`, starting at the state's position.
+            batches: See `stream`, starting at the state's position.
 
         Raises:
             NonFiniteError: On every rank alike.
@@ -191,7 +191,7 @@ class StageLoop:
 
         for batch, arrive in batches:
             self.clock.lap("wait")
-            unit = self.schedule.unit_at(state.position)
+            unit = self.schedule.batch_at(state.position)
             assert (batch["position"] == state.position).all(), "a batch out of order"
             rows = int(batch["global_rows"][0])
             views = expand(arrive(), self.operator)
@@ -211,7 +211,12 @@ class StageLoop:
                 return
 
     def _step(
-        self, state: StageState, forward: nn.Module, unit: Unit, batch: CompactBatch, views: Views
+        self,
+        state: StageState,
+        forward: nn.Module,
+        unit: ScheduledBatch,
+        batch: CompactBatch,
+        views: Views,
     ) -> tuple[Terms, Tensor | None]:
         """Train or validate on one batch; return its losses and the norm of its gradient."""
         training = unit.split == "train"
@@ -242,7 +247,7 @@ class StageLoop:
     def _check_finite(
         self,
         state: StageState,
-        unit: Unit,
+        unit: ScheduledBatch,
         batch: CompactBatch,
         loss: Tensor,
         gradient_norm: Tensor | None,
@@ -269,8 +274,8 @@ class StageLoop:
             for name, value in state.means[split].result().items()
         }
         gradient_norm = state.means["gradient"].result()["norm"]
-        views = batch_views(self.watched, self.operator)
-        health = measure_health(state.module.model, views, int(self.watched["global_rows"][0]))
+        views = batch_views(self.probe_batch, self.operator)
+        health = measure_health(state.module.model, views, int(self.probe_batch["global_rows"][0]))
         report = EpochReport(epoch, state.lr, losses, gradient_norm, health)
         state.means = no_means()
         state.scheduler.step(losses["validation_loss"])

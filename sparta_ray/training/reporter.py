@@ -34,7 +34,7 @@ class StageReporter:
 
     def start(self, position: int, precision: str, device: str, ranks: int) -> None:
         """Record where and how the stage is begun or continued."""
-        self._folder.mend_records(HISTORY)
+        self._folder.drop_torn_record(HISTORY)
         self._record(
             event="start", position=position, precision=precision, device=device, ranks=ranks
         )

@@ -191,7 +191,7 @@ def curve(kind, precision, lr, saved=None, stop_at=None):
         operator=ViewOperator(GRID, VIEWS).to(dtype),
         seed=3,
         precision="float32",
-        watched=compact_batch(10, precision),
+        probe_batch=compact_batch(10, precision),
         on_step=lambda report: steps.append(float(report.terms["loss"])),
         on_epoch=lambda _, report: epochs.append(report),
         after_step=lambda state, _: state.position == stop_at,

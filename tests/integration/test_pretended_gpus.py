@@ -27,7 +27,7 @@ from sparta_ray.on_ray.cluster_size import check_cluster
 from sparta_ray.on_ray.nodes import check_nodes
 from sparta_ray.on_ray.prepare import prepare
 from sparta_ray.on_ray.queueing import wait_for_room
-from sparta_ray.on_ray.resources import training_ask
+from sparta_ray.on_ray.resources import training_request
 from sparta_ray.run.settings import Run
 
 ROOT = Path(__file__).parents[2]
@@ -52,7 +52,7 @@ from sparta_ray.base.config import from_tree, load, to_tree
 from sparta_ray.data.batches.builder import BatchRecipe, stream
 from sparta_ray.data.store.store import Store
 from sparta_ray.on_ray.downstream import _concurrency
-from sparta_ray.on_ray.resources import trial_ask
+from sparta_ray.on_ray.resources import trial_request
 from sparta_ray.run.settings import Run, schedule, splits
 from sparta_ray.training.stages import needs
 from sparta_ray.on_ray.queueing import turn_to_train, wait_for_room
@@ -99,7 +99,7 @@ def trial(config):
     tune.report({"place": place()})
 
 with ray_session(run, ("downstream",)):
-    wait_for_room(trial_ask(run), every=1)
+    wait_for_room(trial_request(run), every=1)
     resources = {"cpu": run.downstream.cpus_per_trial, "gpu": run.downstream.gpus_per_trial}
     results = tune.Tuner(
         tune.with_resources(trial, resources),
@@ -193,17 +193,17 @@ def test_machines_that_do_not_come_are_waited_for_and_then_given_up(
     launched = {"head_node_type": "head", "available_node_types": kinds}
     (tmp_path / "ray_bootstrap_config.yaml").write_text(yaml.safe_dump(launched))
     monkeypatch.setenv("HOME", str(tmp_path))
-    ask = training_ask(run_of(folder, "scaling.num_workers=3"))
+    request = training_request(run_of(folder, "scaling.num_workers=3"))
     said = check_cluster(run_of(folder))
     assert "4 nodes, 9 CPUs, 2 GPUs, of the 5 nodes that its file wants at least" in said
     assert said.endswith("it may grow to 5 nodes, 12 CPUs, 3 GPUs")
     with pytest.raises(ConfigError, match=r"no machine came for .* quota") as error:
-        wait_for_room(ask, every=0, patience=5)
+        wait_for_room(request, every=0, patience=5)
     lack = "train needs 9 CPUs and 3 GPUs, the cluster has 4 nodes, 9 CPUs, 2 GPUs and may grow to"
     assert lack in str(error.value)
     assert f"train waits for machines: {lack}" in capfd.readouterr().out
 
-    waiting = threading.Thread(target=wait_for_room, args=(ask,), daemon=True)
+    waiting = threading.Thread(target=wait_for_room, args=(request,), daemon=True)
     waiting.start()
     waiting.join(timeout=3)
     assert waiting.is_alive()

@@ -10,7 +10,7 @@ from sparta_ray.base.config import load
 from sparta_ray.data.store.store import Store
 from sparta_ray.on_ray.prepare import prepare
 from sparta_ray.on_ray.session import quieten
-from sparta_ray.run.settings import Run, located
+from sparta_ray.run.settings import Run, with_absolute_paths
 
 TINY = Path(__file__).parents[2] / "conf" / "smoke.yaml"
 
@@ -33,7 +33,9 @@ def cluster() -> Iterator[None]:
 def tiny(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A tiny run whose store is prepared."""
     folder = tmp_path_factory.mktemp("tiny")
-    run = located(load(Run, TINY, [f"folder={folder}/runs", f"data.store={folder}/store.zarr"]))
+    run = with_absolute_paths(
+        load(Run, TINY, [f"folder={folder}/runs", f"data.store={folder}/store.zarr"])
+    )
     prepare(run.data)
     return run
 

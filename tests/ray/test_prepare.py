@@ -14,7 +14,7 @@ from sparta_ray.data.preparation.recipe import DataConfig
 from sparta_ray.data.preparation.shards import finish, lay_out, plan_store, write_shard
 from sparta_ray.data.retry import RetryConfig
 from sparta_ray.data.sources import SAMPLE, NetCDFSource, ZarrSource
-from sparta_ray.data.store.lock import held
+from sparta_ray.data.store.lock import exclusive_lock
 from sparta_ray.data.store.store import Store, read_meta
 from sparta_ray.on_ray.prepare import prepare
 from sparta_ray.run.inspect import check_before, layout_of
@@ -72,7 +72,10 @@ def test_a_store_of_other_settings_is_not_overwritten(tiny: Run, tiny_store: Sto
 
 def test_the_second_of_two_at_once_is_refused(tiny: Run, tmp_path: Path) -> None:
     config = replace(tiny.data, store=str(tmp_path / "store.zarr"))
-    with held(config.store), pytest.raises(ConfigError, match="is being prepared by process"):
+    with (
+        exclusive_lock(config.store),
+        pytest.raises(ConfigError, match="is being prepared by process"),
+    ):
         prepare(config)
     assert read_meta(config.store) is None
 

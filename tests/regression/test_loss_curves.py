@@ -92,7 +92,7 @@ def curve(path, stage):
         operator=ViewOperator(Store(path).grid, VIEWS).double(),
         seed=SEED,
         precision="float32",
-        watched=batch(SCHEDULE.train_steps),
+        probe_batch=batch(SCHEDULE.train_steps),
         on_step=lambda report: losses.append(float(report.terms["loss"])),
         on_epoch=lambda *_: None,
     )

@@ -64,7 +64,7 @@ def test_an_embedding_is_the_encoders_of_the_standardised_resized_field(embedder
         expected = model.encoder(view)
         decoded = model.decoder(expected).numpy()
     assert_allclose(embedder.encode(fields), expected, atol=CLOSE)
-    assert_allclose(embedder.encode_whole(x.numpy()), expected, atol=CLOSE)
+    assert_allclose(embedder.encode_unmasked(x.numpy()), expected, atol=CLOSE)
     assert_allclose(embedder.decode_physical(expected), store.to_physical(decoded), rtol=1e-5)
 
 
@@ -212,7 +212,7 @@ def test_missing_values_are_hidden_besides_the_masked_ones(embedder, store):
     assert not kept[1, 2].any()
     assert not kept[2].any()
     assert torch.equal(kept[1, :2], kept_of_whole[1, :2])
-    for encode in (embedder.encode_whole, embedder.encode_unresized):
+    for encode in (embedder.encode_unmasked, embedder.encode_native_grid):
         assert encode(gappy).isfinite().all()
         assert_allclose(encode(gappy)[others], encode(x)[others], atol=CLOSE)
 
@@ -221,7 +221,7 @@ def test_a_mask_that_hides_nothing_changes_nothing(embedder, store):
     days = np.arange(4)
     x = store.read_standardised(days)
     masked = embedder.encode_masked(x, MaskConfig(ratio=(0.0, 0.0)), 0, days)
-    assert_allclose(masked, embedder.encode_whole(x), atol=CLOSE)
+    assert_allclose(masked, embedder.encode_unmasked(x), atol=CLOSE)
 
 
 def test_the_share_hidden_is_the_masks(embedder, store):

@@ -116,7 +116,7 @@ def test_missing_is_no_longer_average(store):
     as_gap, as_mean = embedder.encode(gone), embedder.encode(average)
     assert np.abs(as_gap - as_mean).max() > 0.1
     gone_x, average_x = embedder._standardise(gone.values), embedder._standardise(average.values)
-    unresized = (embedder.encode_unresized(x) for x in (gone_x, average_x))
+    unresized = (embedder.encode_native_grid(x) for x in (gone_x, average_x))
     assert (next(unresized) - next(unresized)).abs().max() > 0.1
     published = ModelCard.describe("sparta", ModelConfig(width=0.1, embedding=12), VIEWS, store)
     blind = Embedder(published, published.build())

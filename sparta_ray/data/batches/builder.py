@@ -72,7 +72,7 @@ class BatchBuilder:
         Besides the parts of `build_batch`, every row carries ``position`` and ``global_rows``, the
         rows of all ranks together.
         """
-        unit = self.recipe.schedule.unit_at(position)
+        unit = self.recipe.schedule.batch_at(position)
         plan = self._plan(unit.split, unit.plan)
         whole = plan.batch_rows(unit.step)
         rows = rank_rows(whole, self.rank, self.ranks)
@@ -87,7 +87,7 @@ class BatchBuilder:
 
     def days(self, position: int) -> Days:
         """Return the day of every row at a position, those of all ranks."""
-        unit = self.recipe.schedule.unit_at(position)
+        unit = self.recipe.schedule.batch_at(position)
         plan = self._plan(unit.split, unit.plan)
         return plan.day[plan.batch_rows(unit.step)]
 

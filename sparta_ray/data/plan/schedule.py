@@ -14,7 +14,7 @@ from sparta_ray.data.plan.splits import SplitName
 
 
 @dataclass(frozen=True)
-class Unit:
+class ScheduledBatch:
     """One batch.
 
     Attributes:
@@ -56,13 +56,13 @@ class Schedule:
     def __len__(self) -> int:
         return self.epochs * self.epoch_length
 
-    def unit_at(self, position: int) -> Unit:
+    def batch_at(self, position: int) -> ScheduledBatch:
         """Return the batch at a position from 0 to the schedule's length - 1."""
         assert 0 <= position < len(self)
         epoch, offset = divmod(position, self.epoch_length)
         if offset < self.train_steps:
             taken = epoch * self.train_steps + offset
             plan, step = divmod(taken, self.plan_steps or self.train_steps)
-            return Unit("train", epoch, plan, step, offset == self.train_steps - 1)
+            return ScheduledBatch("train", epoch, plan, step, offset == self.train_steps - 1)
         step = offset - self.train_steps
-        return Unit("validation", epoch, epoch, step, step == self.validation_steps - 1)
+        return ScheduledBatch("validation", epoch, epoch, step, step == self.validation_steps - 1)

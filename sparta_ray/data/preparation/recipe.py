@@ -253,7 +253,7 @@ def check_settings(meta: dict[str, Any], config: DataConfig) -> None:
     Raises:
         ConfigError: Lists what differs.
     """
-    changed = differences(meta["provenance"]["recipe"], kept_settings(config), _INCIDENTAL)
+    changed = differences(meta["provenance"]["recipe"], recorded_settings(config), _INCIDENTAL)
     if changed:
         raise ConfigError(
             f"the store {config.store} was prepared from something else:\n  "
@@ -280,7 +280,7 @@ def check_source(provenance: dict[str, Any], recipe: Recipe) -> None:
         )
 
 
-def kept_settings(config: DataConfig) -> dict[str, Any]:
+def recorded_settings(config: DataConfig) -> dict[str, Any]:
     """Return the settings that are kept in a store."""
     settings = to_tree(config)
     del settings["store"], settings["memory_mb"], settings["cache"]
@@ -290,7 +290,7 @@ def kept_settings(config: DataConfig) -> dict[str, Any]:
 
 def _provenance(config: DataConfig, source: Source) -> dict[str, Any]:
     return {
-        "recipe": kept_settings(config),
+        "recipe": recorded_settings(config),
         "title": source.attributes.get("title", "untitled"),
         "source": source.attributes.get("source", "not stated"),
         "licence": licence_text(config.source) or _own_licence(source),

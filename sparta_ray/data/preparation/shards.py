@@ -19,8 +19,8 @@ from sparta_ray.data.preparation.recipe import (
     Recipe,
     check_settings,
     check_source,
-    kept_settings,
     read_recipe,
+    recorded_settings,
 )
 from sparta_ray.data.sources import OnRead
 from sparta_ray.data.sources.reach import check_reach
@@ -65,7 +65,7 @@ def plan_store(config: DataConfig) -> Recipe:
     """
     meta = read_meta(config.store)
     if meta is None:
-        store_writer.check_vacant(config.store)
+        store_writer.check_path_free(config.store)
     else:
         check_settings(meta, config)
     try:
@@ -78,7 +78,7 @@ def plan_store(config: DataConfig) -> Recipe:
         check_source(meta["provenance"], recipe)
         done = len(read_markers(config.store))
     if config.mode == "prepared":
-        store_writer.check_room(
+        store_writer.check_disk_space(
             config.store, recipe.layout.bytes * (1 - done / recipe.layout.shards)
         )
     return recipe
@@ -96,7 +96,7 @@ def lay_out(recipe: Recipe) -> dict[int, FinishedShard]:
     if read_meta(path) is None:
         store_writer.write_template(path, recipe.layout, with_fields)
     elif not finished:
-        store_writer.mend_template(path, recipe.layout, with_fields)
+        store_writer.rewrite_template(path, recipe.layout, with_fields)
     return finished
 
 
@@ -152,8 +152,8 @@ def record_settings(config: DataConfig) -> None:
     """Let a finished store stream as `config` now says, such as with other credentials."""
     meta = read_meta(config.store)
     assert meta is not None
-    if config.mode == "stream" and meta["provenance"]["recipe"] != kept_settings(config):
-        store_writer.record_recipe(config.store, kept_settings(config))
+    if config.mode == "stream" and meta["provenance"]["recipe"] != recorded_settings(config):
+        store_writer.record_recipe(config.store, recorded_settings(config))
 
 
 def _digest(fields: Fields, start: int) -> int:

@@ -11,7 +11,7 @@ from urllib.request import urlopen
 from fsspec.asyn import AsyncFileSystem
 
 from sparta_ray.base.errors import ReadError
-from sparta_ray.data.retry import gave_no_answer
+from sparta_ray.data.retry import is_unreachable
 from sparta_ray.data.sources.config import NetCDFSource, SampleSource, SourceConfig
 from sparta_ray.data.sources.opening import filesystem_of
 
@@ -45,7 +45,7 @@ def check_reach(config: SourceConfig) -> None:
         # In the file system's own loop; fsspec's `sync` would leave the request running.
         asyncio.run_coroutine_threadsafe(ask(), filesystem.loop).result()
     except Exception as error:
-        if gave_no_answer(error):
+        if is_unreachable(error):
             endpoint = str(config.options.get("endpoint_url", "")) or _endpoint(url)
             if _answers(endpoint, seconds):
                 return  # it is busy: the patient reads will wait for it

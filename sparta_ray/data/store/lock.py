@@ -26,7 +26,7 @@ _SILENCE_S = 60.0
 
 
 @contextmanager
-def held(path: str) -> Iterator[None]:
+def exclusive_lock(path: str) -> Iterator[None]:
     """Hold the store at `path` for writing.
 
     On a local disk the system frees the lock of a killed process. In a bucket the lock is an object

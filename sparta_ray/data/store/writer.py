@@ -28,7 +28,7 @@ from sparta_ray.data.store.store import EPOCH, META, read_meta
 COORDINATES = ("time", "variable", "longitude", "latitude")
 
 
-def check_vacant(path: str) -> None:
+def check_path_free(path: str) -> None:
     """Refuse a place where something lies that no preparation has begun.
 
     Raises:
@@ -42,7 +42,7 @@ def check_vacant(path: str) -> None:
         raise ConfigError(f"{path} holds something other than a store; choose another")
 
 
-def check_room(path: str, size: float) -> None:
+def check_disk_space(path: str, size: float) -> None:
     """Refuse to begin on a local disk that cannot hold `size` more bytes.
 
     Raises:
@@ -71,13 +71,13 @@ def write_template(path: str, layout: StoreLayout, fields: bool = True) -> None:
     Raises:
         ConfigError: Something else is there, or it cannot be written.
     """
-    check_vacant(path)
+    check_path_free(path)
     attributes = {META: {"complete": False, "provenance": layout.provenance}}
     with writing(path):
         _write_arrays(zarr.create_group(path, zarr_format=3, attributes=attributes), layout, fields)
 
 
-def mend_template(path: str, layout: StoreLayout, fields: bool = True) -> None:
+def rewrite_template(path: str, layout: StoreLayout, fields: bool = True) -> None:
     """Write again the arrays of a store of which no shard was finished."""
     filesystem, root = fsspec.core.url_to_fs(path)
     with writing(path):

@@ -80,7 +80,7 @@ class AnomalyRegression(nn.Module):
         """Return a seasonal cycle at phases of the year, shape (..., G)."""
         return waves(phase, self.harmonics).to(cycle_NG) @ cycle_NG
 
-    def strengths(self, h_TD: Tensor, phase_T: Tensor) -> Tensor:
+    def amplitudes(self, h_TD: Tensor, phase_T: Tensor) -> Tensor:
         """Return the components of embeddings' anomalies, shape (..., T, K)."""
         return (h_TD - self.at(phase_T, self.cycle_ND)) @ self.components_DK
 
@@ -95,7 +95,7 @@ class AnomalyRegression(nn.Module):
             past_BLD: Embeddings of consecutive days.
             phase_BL: Where in the year they are, as of `year_phase`.
         """
-        return self.strengths(past_BLD, phase_BL).flip(1).flatten(1)
+        return self.amplitudes(past_BLD, phase_BL).flip(1).flatten(1)
 
     def anomalies(self, x_BP: Tensor, lead: int) -> Tensor:
         """Return forecast anomalies of the target at a lead, counted from 1, shape (B, G)."""

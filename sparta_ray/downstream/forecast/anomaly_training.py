@@ -92,7 +92,7 @@ def train_anomaly_regression(
     with repeatable(derive_seed(seed, "patterns"), h_ETD.device):
         _find_patterns(h_ETD, phase_T, model.cycle_ND, model.components_DK)
         _find_patterns(target_ETG, phase_T, model.target_cycle_NG, model.patterns_GM)
-    x_ETK = model.strengths(h_ETD, phase_T)
+    x_ETK = model.amplitudes(h_ETD, phase_T)
     y_ETM = model.target_strengths(target_ETG, phase_T).expand(config.epochs, -1, -1)
     loss = _regress(model, x_ETK.double(), y_ETM.double(), config)
     validation_loss = _loss(model, validation_latents, validation_days, config)

@@ -53,7 +53,7 @@ def test_a_torn_last_line_is_left_out_and_spoils_nothing_after_it(tmp_path):
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(path.read_bytes()[:-4])
     assert folder.read_records("metrics.jsonl") == [{"step": 1}]
-    folder.mend_records("metrics.jsonl")
+    folder.drop_torn_record("metrics.jsonl")
     folder.append_records("metrics.jsonl", [{"step": 3}])
     assert folder.read_records("metrics.jsonl") == [{"step": 1}, {"step": 3}]
 
@@ -61,7 +61,7 @@ def test_a_torn_last_line_is_left_out_and_spoils_nothing_after_it(tmp_path):
 def test_a_file_that_is_one_torn_line(tmp_path):
     (tmp_path / "metrics.jsonl").write_text('{"st')
     folder = RunFolder(str(tmp_path))
-    folder.mend_records("metrics.jsonl")
+    folder.drop_torn_record("metrics.jsonl")
     folder.append_records("metrics.jsonl", [{"step": 1}])
     assert folder.read_records("metrics.jsonl") == [{"step": 1}]
 
@@ -169,14 +169,14 @@ def test_names_and_removal(folder):
 
 
 def test_a_held_folder_is_not_held_twice(tmp_path):
-    second = RunFolder(str(tmp_path)).held()
+    second = RunFolder(str(tmp_path)).exclusive_lock()
     with (
-        RunFolder(str(tmp_path)).held(),
+        RunFolder(str(tmp_path)).exclusive_lock(),
         pytest.raises(ConfigError, match="in use by another process"),
         second,
     ):
         pass
-    with RunFolder(str(tmp_path)).held():
+    with RunFolder(str(tmp_path)).exclusive_lock():
         pass
 
 

@@ -169,8 +169,8 @@ def changes(setup, model, start, lead):
     x = setup.store.read_standardised(days)
     h = embedder.encode_masked(x, setup.run.downstream.mask, seed, days)
     average = waves(year_phase(setup.store.days[days]), 1).float() @ model.cycle_ND
-    strengths = (h - average) @ model.components_DK
-    past = torch.cat([strengths[start + 1], strengths[start]])
+    amplitudes = (h - average) @ model.components_DK
+    past = torch.cat([amplitudes[start + 1], amplitudes[start]])
     anomaly = model.patterns_GM @ (past @ model.weights_FPM[lead - 1])
     if model.target == "fields":
         std = setup.store.statistics.std[:, None, None]

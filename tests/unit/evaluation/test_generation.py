@@ -36,7 +36,7 @@ def test_the_mean_sample_is_compared_with_the_day_it_was_conditioned_on(
     assert value_of(scores, "rrmse") == pytest.approx(expected, rel=1e-4)
 
     every = setup.store.read_standardised(setup.test_days)
-    real = latents.embedder.encode_unresized(every).numpy()
+    real = latents.embedder.encode_native_grid(every).numpy()
     density = densities(drawn.reshape(-1, 16).numpy(), real, run.evaluation.density_sigma)
     assert value_of(scores, "latent density") == pytest.approx(density.mean(), rel=1e-4)
     assert value_of(scores, "std") > value_of(scores, "std per condition") > 0

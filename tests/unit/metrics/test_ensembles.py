@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sparta_ray.metrics.case_sums import Windows, combine
+from sparta_ray.metrics.case_sums import Cases, combine
 from sparta_ray.metrics.ensembles import EnsembleSums, fair_crps
 from sparta_ray.metrics.records import Subject
 
@@ -43,7 +43,7 @@ def test_spread_skill_is_one_for_a_reliable_ensemble(spread, ratio):
     sums = EnsembleSums(LABELS, np.ones(5))
     for part in (slice(0, 50), slice(50, 60)):
         sums.update(samples[:, part], truth[part])
-    found = list(sums.sums(Windows(Subject("diffusion", "sparta"), np.arange(60.0))))
+    found = list(sums.sums(Cases(Subject("diffusion", "sparta"), np.arange(60.0))))
     assert [(f.score.metric, f.score.variable) for f in found] == [
         (metric, label) for label in LABELS for metric in ("crps", "spread-skill ratio")
     ]
@@ -61,5 +61,5 @@ def test_missing_truth_is_not_scored():
     samples[:, :, :, 0] = 99
     sums = EnsembleSums(LABELS[:1], np.ones(2))
     sums.update(samples, truth)
-    crps = next(sums.sums(Windows(Subject("diffusion", "sparta"), np.zeros(1))))
+    crps = next(sums.sums(Cases(Subject("diffusion", "sparta"), np.zeros(1))))
     assert crps.score.value == 1

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from sparta_ray.metrics.case_sums import Windows
+from sparta_ray.metrics.case_sums import Cases
 from sparta_ray.metrics.records import Score, Subject
 from sparta_ray.metrics.uncertainty import (
     BootstrapConfig,
@@ -18,7 +18,7 @@ CONFIG = BootstrapConfig(block_days=25, draws=400)
 
 def means(values, model="a", seed=0, run="", every=1):
     days = np.arange(len(values)) * float(every)
-    found = Windows(Subject("forecast", model, seed=seed), days).mean("rrmse", np.array(values))
+    found = Cases(Subject("forecast", model, seed=seed), days).mean("rrmse", np.array(values))
     score = Score(**{**vars(found.score), "run": run})
     return type(found)(score, found.form, found.days, found.sums)
 

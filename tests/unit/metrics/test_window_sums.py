@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from sparta_ray.metrics.case_sums import Windows, combine, field_sums
+from sparta_ray.metrics.case_sums import Cases, combine, field_sums
 from sparta_ray.metrics.records import Subject
 from sparta_ray.metrics.scores import acc, bias, psnr, rmse, rrmse, ssim
 
@@ -33,7 +33,7 @@ def test_sums_make_the_scores_of_whole_fields(truth):
         xr.DataArray(np.full(3, end), dims="variable", coords={"variable": LABELS})
         for end in (260.0, 280.0)
     )
-    windows = Windows(Subject("forecast", "sparta", "s"), np.arange(6.0), lead_days=3)
+    windows = Cases(Subject("forecast", "sparta", "s"), np.arange(6.0), lead_days=3)
     found = {
         (f.score.metric, f.score.variable): f
         for f in field_sums(windows, forecast, truth, limits, climatology)
@@ -68,7 +68,7 @@ def test_area_weights_make_poles_count_little():
         truth.min(("window", "longitude", "latitude")),
         truth.max(("window", "longitude", "latitude")),
     )
-    windows = Windows(Subject("forecast", "sparta"), np.arange(6.0))
+    windows = Cases(Subject("forecast", "sparta"), np.arange(6.0))
     values = {f.score.metric: f.score.value for f in field_sums(windows, at_pole, truth, limits)}
     assert 0 < values["area-weighted rrmse"] < 0.5 * values["rrmse"]
 

@@ -8,12 +8,12 @@ from sparta_ray.base.config import load
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.on_ray.resources import (
     Node,
-    asks,
     check_object_store,
     check_resources,
     fitting_trials,
     holds,
-    training_ask,
+    resource_requests,
+    training_request,
 )
 from sparta_ray.run.settings import Run
 from sparta_ray.run.tasks import trials
@@ -30,10 +30,10 @@ def test_what_training_asks_for_is_workers_and_builders_together():
         "scaling.num_workers=3", "scaling.cpus_per_worker=2", "scaling.builders_per_worker=4",
         "scaling.use_gpu=true",
     )  # fmt: skip
-    ask = training_ask(run)
-    assert (ask.cpus, ask.gpus) == (3 * 2 + 3 * 4, 3)
-    assert ask.made_of == "3 workers of 2 CPUs and 1 GPU, 12 builders of 1 CPU"
-    assert [each.link for each in asks(run)] == ["prepare", "train", "downstream"]
+    request = training_request(run)
+    assert (request.cpus, request.gpus) == (3 * 2 + 3 * 4, 3)
+    assert request.description == "3 workers of 2 CPUs and 1 GPU, 12 builders of 1 CPU"
+    assert [each.link for each in resource_requests(run)] == ["prepare", "train", "downstream"]
 
 
 @pytest.mark.parametrize(
@@ -78,9 +78,9 @@ def test_an_elastic_run_needs_room_for_its_fewest_workers(changes, nodes, messag
 
 
 def test_what_an_elastic_run_may_grow_to_is_said():
-    ask = training_ask(run_of("scaling.num_workers=[2, 8]"))
-    assert (ask.cpus, ask.gpus) == (4, 0)
-    assert ask.made_of == (
+    request = training_request(run_of("scaling.num_workers=[2, 8]"))
+    assert (request.cpus, request.gpus) == (4, 0)
+    assert request.description == (
         "2 workers of 1 CPUs, 2 builders of 1 CPU beside them; where there is room, up to 8 workers"
     )
 
@@ -101,7 +101,7 @@ def test_batches_that_the_object_store_cannot_hold_are_refused_with_both_sizes()
 
 
 @pytest.mark.parametrize(
-    ("nodes", "pieces", "fit"),
+    ("nodes", "bundles", "fit"),
     [
         ([Node(4, 1), Node(4)], [Node(2, 1), Node(2), Node(2), Node(2)], True),
         ([Node(3, 1), Node(3)], [Node(2, 1), Node(2), Node(2)], False),  # 6 CPUs, but 3 and 3
@@ -110,8 +110,8 @@ def test_batches_that_the_object_store_cannot_hold_are_refused_with_both_sizes()
         ([], [Node(1)], False),
     ],
 )
-def test_pieces_must_fit_into_nodes(nodes, pieces, fit):
-    assert holds(nodes, pieces) == fit
+def test_pieces_must_fit_into_nodes(nodes, bundles, fit):
+    assert holds(nodes, bundles) == fit
 
 
 def test_trials_fit_into_nodes_not_into_the_sum():
@@ -133,13 +133,13 @@ def test_the_documented_table_is_what_a_run_asks_for():
     for row in rows:
         workers, cpus, builders, together, machines, at_a_time = map(int, row)
         run = replace(published, scaling=replace(published.scaling, num_workers=workers))
-        assert training_ask(run).gpus == workers
+        assert training_request(run).gpus == workers
         assert workers * run.scaling.cpus_per_worker == cpus
         assert workers * run.scaling.builders_per_worker == builders
-        assert training_ask(run).cpus == together
+        assert training_request(run).cpus == together
         nodes = [Node(16, 1)] * machines  # g2-standard-16
-        assert holds(nodes, training_ask(run).pieces)
-        assert not holds(nodes[1:], training_ask(run).pieces)
+        assert holds(nodes, training_request(run).bundles)
+        assert not holds(nodes[1:], training_request(run).bundles)
         assert min(fitting_trials(run, nodes), len(list(trials(run)))) == at_a_time
 
 

@@ -6,7 +6,7 @@ import torch
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.on_ray.checkpoint_list import FOLDER, Listed, _write_list, read_list, settle
-from sparta_ray.training.checkpoint import SavedState, damage, save_state
+from sparta_ray.training.checkpoint import SavedState, checkpoint_problem, save_state
 
 LIST = "checkpoint_manager_snapshot.json"
 
@@ -136,4 +136,4 @@ def test_damage_is_seen_at_a_url_too():
     folder = RunFolder("memory://damage/checkpoint")
     folder.write("state.pt", b"abc")
     folder.write("state.json", json.dumps({"bytes": 4, "sha256": "x"}))
-    assert damage(folder) == "state.pt has 3 bytes, 4 were written"
+    assert checkpoint_problem(folder) == "state.pt has 3 bytes, 4 were written"

@@ -6,14 +6,14 @@ import numpy as np
 
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.evaluation.results import Results
-from sparta_ray.metrics.case_sums import Windows, on_common_windows
+from sparta_ray.metrics.case_sums import Cases, on_common_windows
 from sparta_ray.metrics.config import BootstrapConfig
 from sparta_ray.metrics.records import Subject
 from sparta_ray.metrics.uncertainty import compare
 from sparta_ray.report.display import setting_name
 from sparta_ray.report.study import Member, Study
-from sparta_ray.report.study_scores import Evidence
-from sparta_ray.report.table_files import of_judgements
+from sparta_ray.report.study_scores import StudyScores
+from sparta_ray.report.table_files import of_verdicts
 from sparta_ray.report.verdicts import judge_all
 from tests.published import SWITCHES, evidence_of, member, run_of
 
@@ -29,7 +29,7 @@ def test_claims_are_judged_by_the_published_numbers(evidence):
     untested = found["The graph forecasts better than self-attention"]
     assert untested.outcome == "not tested"
     assert "failed: no memory" in untested.explanation
-    lines = of_judgements(list(found.values())).rows
+    lines = of_verdicts(list(found.values())).rows
     assert sum(row[0] == forecasts.claim.statement for row in lines) == 12
 
 
@@ -62,7 +62,7 @@ def test_what_the_paper_says_in_its_text_is_what_its_tables_say():
 
 def test_another_form_of_forecast_is_judged_at_every_lead_beside_baselines_and_the_published():
     def scored(model, setting, days, by_lead):
-        windows = [Windows(Subject("forecast", model, setting, 0), days, lead) for lead in by_lead]
+        windows = [Cases(Subject("forecast", model, setting, 0), days, lead) for lead in by_lead]
         values = by_lead.values()
         return [
             each.mean("rrmse", np.full(len(days), v))
@@ -80,7 +80,7 @@ def test_another_form_of_forecast_is_judged_at_every_lead_beside_baselines_and_t
         "sparta_early", downstream={"forecast": {"anomalies": {"kind": "anomaly_regression"}}}
     )
     own = Member("sparta_early", run, RunFolder("runs/a"), "print", results)
-    study = Evidence(Study("own", "runs", (own,), {}), BootstrapConfig())
+    study = StudyScores(Study("own", "runs", (own,), {}), BootstrapConfig())
     found = {j.claim.statement: j for j in judge_all(study)}
     whose = "Forecasts of SPARTA early fusion, anomalies, beat"
     assert found[f"{whose} persistence"].explanation == "Of 3 comparisons, better in 2, worse in 1."
@@ -92,7 +92,7 @@ def test_another_form_of_forecast_is_judged_at_every_lead_beside_baselines_and_t
 
 def test_forms_of_forecast_without_common_windows_are_not_compared():
     sides = [
-        [Windows(Subject("forecast", "sparta", setting, 0), days, 1).mean("rrmse", np.ones(9))]
+        [Cases(Subject("forecast", "sparta", setting, 0), days, 1).mean("rrmse", np.ones(9))]
         for setting, days in (("a", np.arange(9.0)), ("b", np.arange(9.0) + 50))
     ]
     found = compare(*on_common_windows(*sides), "lower", BootstrapConfig())
@@ -109,7 +109,7 @@ def test_a_studys_own_variants_are_compared_with_sparta():
     ]
     wide = replace(wide, variant="wide", results=Results(scores=lower, windows=windows))
     study = Study("two", "runs", (member("sparta_early_hn_cycle"), wide), {})
-    found = {j.claim.statement: j.outcome for j in judge_all(Evidence(study, BootstrapConfig()))}
+    found = {j.claim.statement: j.outcome for j in judge_all(StudyScores(study, BootstrapConfig()))}
     assert found["wide forecasts better than SPARTA early fusion, HN + cycle"] == "holds"
     assert found["wide reconstructs better than SPARTA early fusion, HN + cycle"] == "not tested"
     assert found["Forecasts of wide beat climatology"] == "not tested"

@@ -16,7 +16,7 @@ from sparta_ray.metrics.config import BootstrapConfig
 from sparta_ray.report.display import PUBLISHED_NAMES
 from sparta_ray.report.paper_tables import PAPER_TABLES, published_layout
 from sparta_ray.report.study import Study, _checked, _variants, variant_name
-from sparta_ray.report.study_scores import Evidence, Question
+from sparta_ray.report.study_scores import Question, StudyScores
 from sparta_ray.report.table_files import of_paper_table
 from sparta_ray.run.settings import Run
 from tests.published import SHIFT, SWITCHES, member, run_of
@@ -140,7 +140,7 @@ def test_what_was_not_run_is_a_cell_that_says_why(evidence):
     assert graph.variant == "sparta_late_graph"
     assert {cell.ours.reason for cell in graph.cells} == {"failed: no memory"}
     study = Study("one", "runs", evidence.study.members[:1], {})
-    alone = Evidence(study, BootstrapConfig())
+    alone = StudyScores(study, BootstrapConfig())
     table = PAPER_TABLES[0](alone)
     assert [cell.ours.reason for cell in table.rows[1].cells] == ["not run"] * 4
     assert table.rows[0].cells[0].ours.value == pytest.approx(15.71 + SHIFT)
@@ -154,7 +154,7 @@ def test_reasons_tell_a_shortened_run():
     short = member("sparta_early_hn_cycle", downstream=shortened)
     short.results.windows = [w for w in short.results.windows if w.score.lead_days == 25][:1]
     short.results.scores = [w.score for w in short.results.windows]
-    found = Evidence(Study("one", "runs", (short,), {}), BootstrapConfig())
+    found = StudyScores(Study("one", "runs", (short,), {}), BootstrapConfig())
 
     def reason(task, metric, *more):
         return found.answer("sparta_early_hn_cycle", Question(task, metric, *more)).reason

@@ -12,7 +12,7 @@ from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.evaluation.results import Results, load_results, save_results
 from sparta_ray.evaluation.robustness import MEASURES, PLACES, SHAPES
-from sparta_ray.metrics.case_sums import Windows
+from sparta_ray.metrics.case_sums import Cases
 from sparta_ray.metrics.records import Subject
 from sparta_ray.report.build import write_pages
 from sparta_ray.report.study import read_study
@@ -27,14 +27,14 @@ def small_results(run):
     """
     results, days = Results(), np.arange(60.0)
     for model in ("sparta", "autoencoder", "persistence", "climatology"):
-        windows = Windows(Subject("forecast", model, "lookback30_stride1", 7), days, 25)
+        windows = Cases(Subject("forecast", model, "lookback30_stride1", 7), days, 25)
         value = 10.0 + (run.seed if model == "sparta" else 0)
         results.add([windows.mean("rrmse", np.full(60, value), "%")])
         parts = np.full(60, 0.25), np.ones(60)
         of_t2m = {"variable": "2m_temperature"}
         results.add([windows.sums("rmse", "root mean", *parts, units="K", **of_t2m)])
         results.add([windows.sums("acc", "mean", *parts, **of_t2m)])
-    results.add([Windows(Subject("classification", "majority"), days).mean("accuracy", days / 60)])
+    results.add([Cases(Subject("classification", "majority"), days).mean("accuracy", days / 60)])
     confusion = f"confusion-sparta-classification-seed{run.downstream.seeds[0]}"
     results.arrays[confusion] = xr.DataArray(np.arange(16).reshape(4, 4), dims=("true", "given"))
     for kind in run.models:

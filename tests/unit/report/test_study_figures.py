@@ -15,7 +15,7 @@ from sparta_ray.evaluation.results import Results
 from sparta_ray.metrics.config import BootstrapConfig
 from sparta_ray.report.study import Member, Study
 from sparta_ray.report.study_figures import PAPER_FIGURES, study_figures
-from sparta_ray.report.study_scores import Evidence
+from sparta_ray.report.study_scores import StudyScores
 from sparta_ray.run.settings import Run
 
 SPARTA, AUTOENCODER, PLAIN = "sparta_early_hn_cycle", "autoencoder", "sparta_early"
@@ -101,10 +101,10 @@ def test_distances_are_those_of_the_embeddings(study):
 
 def test_what_is_not_drawn_is_said(study):
     without = replace(study, members=study.members[:3])
-    drawn, notes = study_figures(Evidence(without, BootstrapConfig()))
+    drawn, notes = study_figures(StudyScores(without, BootstrapConfig()))
     assert len(drawn) == 16 - 5
     assert notes == [
         "Figures 3.3, 3.4, 3.5, 16, 17 of the documents are not drawn: the runs that they show "
         "are not here."
     ]
-    assert study_figures(Evidence(study, BootstrapConfig()))[1] == []
+    assert study_figures(StudyScores(study, BootstrapConfig()))[1] == []

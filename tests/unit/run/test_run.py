@@ -8,7 +8,7 @@ import pytest
 from sparta_ray.base.config import from_tree, load
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.run.checks import check_run
-from sparta_ray.run.settings import Run, downstream_splits, located, schedule, splits
+from sparta_ray.run.settings import Run, downstream_splits, schedule, splits, with_absolute_paths
 
 DAYS, GRID = 23_386, (64, 32)
 DATES = np.datetime64("1959-01-01") + np.arange(DAYS)
@@ -49,7 +49,7 @@ def test_runs_with_and_without_negatives_of_equal_steps():
         assert published.epochs == ours.epochs == stage.epochs
         assert published.train_steps == ours.train_steps == 334
         assert (ours.plan_steps, published.plan_steps) == (334, 110)
-        ends = [positions.unit_at(333).ends_split for positions in (ours, published)]
+        ends = [positions.batch_at(333).ends_split for positions in (ours, published)]
         assert ends == [True, True]
     rows = [run.sampling.rows_per_full_batch for run in runs]
     assert rows == [126, 128]
@@ -135,11 +135,13 @@ def test_models_in_the_order_of_the_stages():
 
 
 def test_located_paths_are_absolute_and_urls_stay():
-    run = located(run_of("folder=my/runs", "data.store=gs://bucket/store.zarr"))
+    run = with_absolute_paths(run_of("folder=my/runs", "data.store=gs://bucket/store.zarr"))
     assert run.folder == str(Path.cwd() / "my/runs")
     assert run.data.store == "gs://bucket/store.zarr"
-    assert located(run) == run
-    source = located(run_of("data.source={kind: netcdf, paths: 'era5/*.nc'}")).data.source
+    assert with_absolute_paths(run) == run
+    source = with_absolute_paths(
+        run_of("data.source={kind: netcdf, paths: 'era5/*.nc'}")
+    ).data.source
     assert source.paths == str(Path.cwd() / "era5/*.nc")
 
 

@@ -67,7 +67,7 @@ class Training:
             operator=ViewOperator(Store(path).grid, VIEWS).to(dtype),
             seed=5,
             precision=precision,
-            watched=BatchBuilder(self.recipe).build(schedule.train_steps),
+            probe_batch=BatchBuilder(self.recipe).build(schedule.train_steps),
             on_step=self.steps.append,
             on_epoch=self._end_epoch,
         )

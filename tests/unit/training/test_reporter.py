@@ -23,7 +23,7 @@ def reported(tmp_path):
         )  # fmt: skip
         for position in range(8):
             terms = {"loss": torch.tensor(2.5 - position), "cycle": torch.tensor(0.25)}
-            unit = SCHEDULE.unit_at(position)
+            unit = SCHEDULE.batch_at(position)
             norm = torch.tensor(1.5) if unit.split == "train" else None
             seconds = {"wait": 0.5, "forward": 0.75, "backward": 0.75}
             reporter.step(StepReport(unit, position + 1, 12, terms, norm, seconds))

@@ -23,7 +23,7 @@ from sparta_ray.data.preparation.shards import (
     write_shard,
 )
 from sparta_ray.data.sources import NetCDFSource
-from sparta_ray.data.store.lock import held
+from sparta_ray.data.store.lock import exclusive_lock
 from sparta_ray.data.store.store import Store, read_meta
 from tests.gcs import FakeGCS
 
@@ -207,7 +207,7 @@ def test_two_preparations_at_once(tmp_path):
     path = f"{tmp_path}/a.zarr"
     who = rf"{path} is being prepared by process {os.getpid()} on .* since 20.*; wait for it"
     for _ in range(2):  # the first leaves nothing behind that would stop the next
-        with held(path), pytest.raises(ConfigError, match=who), held(path):
+        with exclusive_lock(path), pytest.raises(ConfigError, match=who), exclusive_lock(path):
             pass
 
 
@@ -231,7 +231,11 @@ def bucket_store(tmp_path, monkeypatch):
 def test_two_preparations_at_once_in_a_bucket(hasty, bucket_store, tmp_path):
     who = rf"{bucket_store} is being prepared by process {os.getpid()} on .* since 20.*; wait"
     for _ in range(2):
-        with held(bucket_store), pytest.raises(ConfigError, match=who), held(bucket_store):
+        with (
+            exclusive_lock(bucket_store),
+            pytest.raises(ConfigError, match=who),
+            exclusive_lock(bucket_store),
+        ):
             pass
     assert not (tmp_path / "bucket/a.zarr/.lock").exists()
 
@@ -241,16 +245,19 @@ def test_the_lock_of_a_killed_process_in_a_bucket_is_taken_over(
 ):
     program = f"""
 import os
-from sparta_ray.data.store.lock import held
+from sparta_ray.data.store.lock import exclusive_lock
 from tests.gcs import FakeGCS
-with held({bucket_store!r}):
+with exclusive_lock({bucket_store!r}):
     os.kill(os.getpid(), 9)
 """
     subprocess.run([sys.executable, "-c", program], check=False, timeout=60)
     assert (tmp_path / "bucket/a.zarr/.lock").exists()
-    with held(bucket_store):
+    with exclusive_lock(bucket_store):
         assert "it does not: its lock is taken over" in capsys.readouterr().out
-        with pytest.raises(ConfigError, match=f"process {os.getpid()} "), held(bucket_store):
+        with (
+            pytest.raises(ConfigError, match=f"process {os.getpid()} "),
+            exclusive_lock(bucket_store),
+        ):
             pass
     assert not (tmp_path / "bucket/a.zarr/.lock").exists()
 

@@ -15,7 +15,7 @@ from sparta_ray.data.store.readers import MappedReader
 from sparta_ray.data.store.statistics import Statistics
 from sparta_ray.data.store.store import Store, read_meta
 from sparta_ray.data.store.writer import (
-    check_room,
+    check_disk_space,
     mark_complete,
     write_file,
     write_shard,
@@ -305,7 +305,7 @@ def test_a_later_shard_that_was_cut_short_is_named_when_it_is_read(make_store, t
 
 
 def test_a_disk_that_is_too_small_is_refused_beforehand(tmp_path):
-    check_room(str(tmp_path / "new/folder/a.zarr"), 1000)
+    check_disk_space(str(tmp_path / "new/folder/a.zarr"), 1000)
     with pytest.raises(ConfigError, match=r"needs 1,000,000,000,000 MB more, but its disk has"):
-        check_room(str(tmp_path / "new/folder/a.zarr"), 1e18)
-    check_room("memory://bucket/a.zarr", 1e18)
+        check_disk_space(str(tmp_path / "new/folder/a.zarr"), 1e18)
+    check_disk_space("memory://bucket/a.zarr", 1e18)
