@@ -23,11 +23,11 @@ _ALLOWANCES = {
     "changed-data": "continue a run on another store",
     "older-checkpoint": "if the last checkpoint is damaged, continue from the one before",
 }
-"""What a user may say of a run that is continued, in the order of `Allowed`."""
+"""What a user may allow when a run is continued, in the order of `Allowed`."""
 
 
 def main(description: str, links: Sequence[str] = LINKS) -> None:
-    """Read a run from the command line and do some links of its chain."""
+    """Read a run from the command line and do some links of its chain, or describe them."""
     parser = job_parser(description, DEMO)
     if len(links) > 1:
         parser.add_argument("--until", choices=links, default=links[-1], help="the last link to do")
@@ -47,7 +47,7 @@ def main(description: str, links: Sequence[str] = LINKS) -> None:
 
 
 def study_main(description: str) -> None:
-    """Read a study from the command line and do it, or say what it would cost."""
+    """Read a study from the command line and do it, or describe what it would cost."""
     arguments = job_parser(description, SMALL).parse_args()
     with errors_in_words():
         study = load_study(arguments.config, tuple(arguments.overrides))
@@ -60,7 +60,7 @@ def study_main(description: str) -> None:
 
 
 def job_parser(description: str, default: str) -> argparse.ArgumentParser:
-    """Return a parser of what every job is told; without ``--config``, it reads `default`."""
+    """Return a parser of the arguments that every job takes; `default` is the config file."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--config", default=default, help=f"a YAML file; without it, {default}")
     parser.add_argument(
@@ -79,12 +79,13 @@ def job_parser(description: str, default: str) -> argparse.ArgumentParser:
 
 @contextmanager
 def errors_in_words(continues: bool = True) -> Iterator[None]:
-    """Exit after a few clear lines: with 2 if it cannot be done as configured, 1 if it failed.
+    """Print a user's error in a few lines instead of a traceback, and exit.
 
-    An interruption exits with 130.
+    The exit code is 2 for what cannot be done as configured, 1 for what failed, and 130 for an
+    interruption.
 
     Args:
-        continues: Whether the same command goes on where it was interrupted.
+        continues: Whether the same command continues where it was interrupted.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""What a run will cost, counted on tensors that hold no values."""
+"""What a run will cost: operations are counted on tensors that hold no values."""
 
 from dataclasses import dataclass, replace
 from functools import cache
@@ -23,7 +23,7 @@ from sparta_ray.training.stages import (
 
 @dataclass(frozen=True)
 class StageCost:
-    """What one stage of a run trains, and what that takes; validation is left out.
+    """What one stage of a run trains, and what that costs without validation.
 
     Attributes:
         stage: Its kind.
@@ -89,21 +89,21 @@ def step_flop(run: Run, stage: StageConfig, grid: tuple[int, int], rows: int | N
         grid: Longitudes and latitudes.
         rows: Of the batch; None for a full one.
     """
-    alike = replace(stage, epochs=1, lr=1.0)  # of which a step's operations know nothing
+    alike = replace(stage, epochs=1, lr=1.0)  # a step's operations do not depend on these
     return _flop(_Step.of(run, alike, grid), rows or run.sampling.rows_per_full_batch)
 
 
 def example_step(
     run: Run, stage: StageConfig, grid: tuple[int, int], rows: int
 ) -> tuple[StageModule, Views]:
-    """Return what a training step works on: the stage's module, fresh, and a batch of noise."""
+    """Return what a training step works on: the stage's untrained module and a batch of noise."""
     step = _Step.of(run, stage, grid)
     return step.module(), step.batch(rows)
 
 
 @dataclass(frozen=True)
 class _Step:
-    """What the operations of a step depend on; many trials of a study have the same."""
+    """All that the operations of a step depend on; many trials of a study share it."""
 
     stage: StageConfig
     variables: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""A run: everything one YAML file decides, and whether it fits its data before anything starts."""
+"""A run: everything that one YAML file decides, and the splits and schedules it leads to."""
 
 import re
 from dataclasses import replace
@@ -25,7 +25,7 @@ from sparta_ray.training.stages import ModelKind, StageConfig, model_kind
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Run:
-    """One run of the method; every job reads the same file and does its part.
+    """One run of the method; every job reads the same file and does its part of it.
 
     Attributes:
         name: Names the run folder.
@@ -40,7 +40,7 @@ class Run:
         training: Stages and optimisation.
         scaling: Workers and their resources.
         downstream: Tasks on the frozen models.
-        evaluation: Sizes of the evaluation.
+        evaluation: What is scored, and on how much data.
     """
 
     name: str = "sparta"
@@ -78,7 +78,7 @@ class Run:
 
 
 def with_absolute_paths(run: Run) -> Run:
-    """Return the run with absolute paths, so that it means the same in every process."""
+    """Return the run with absolute paths, so that every process understands them alike."""
     source = run.data.source
     if isinstance(source, NetCDFSource):
         paths = tuple(map(absolute, source.patterns))
@@ -93,17 +93,17 @@ def with_absolute_paths(run: Run) -> Run:
 
 
 def splits(run: Run, days: int) -> dict[SplitName, Split]:
-    """Return the run's splits of a store of `days` days."""
+    """Return how a run splits the days of its store, of which there are `days`."""
     return split_days(Split(0, days), run.data.split)
 
 
 def downstream_splits(run: Run, days: int) -> dict[SplitName, Split]:
-    """Return how the test part is split again for the downstream tasks."""
+    """Return how the test split is split again for the downstream tasks."""
     return split_days(splits(run, days)["test"], run.downstream.split)
 
 
 def schedule(run: Run, stage: StageConfig, days: int) -> Schedule:
-    """Return the positions of a stage."""
+    """Return the epochs and steps of a stage on a store of `days` days."""
     parts = splits(run, days)
     plan_steps = batches_per_epoch(parts["train"], run.sampling)
     return Schedule(

@@ -114,7 +114,7 @@ def _train(
         if stop.is_set():  # while it waited for its turn
             return
         if grows:
-            check_storage(run)
+            check_storage(run, prepared=True)
         reports = _EpochReports(run, judged)
         train_watched(run, show.within(run.name, begun), stop, callbacks=[reports])
 
