@@ -81,7 +81,7 @@ class PretrainStage(_WholeBatch):
 
     kind: Literal["pretrain"] = "pretrain"
     epochs: int = Field(default=100, ge=1, le=1_000_000)
-    lr: float = Field(default=1e-4, gt=0, le=1000)
+    lr: float = Field(default=1e-4, gt=0)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -94,7 +94,7 @@ class JointStage(_WholeBatch):
 
     kind: Literal["joint"] = "joint"
     epochs: int = Field(default=250, ge=1, le=1_000_000)
-    lr: float = Field(default=1e-4, gt=0, le=1000)
+    lr: float = Field(default=1e-4, gt=0)
     alpha_decay: float = Field(default=0.01, ge=0)
 
 
@@ -109,7 +109,7 @@ class DecodeStage:
 
     kind: Literal["decode"] = "decode"
     epochs: int = Field(default=200, ge=1, le=1_000_000)
-    lr: float = Field(default=1e-4, gt=0, le=1000)
+    lr: float = Field(default=1e-4, gt=0)
     accumulate: int = Field(default=1, ge=1)
 
 
@@ -119,7 +119,7 @@ class AutoencoderStage(_WholeBatch):
 
     kind: Literal["autoencoder"] = "autoencoder"
     epochs: int = Field(default=180, ge=1, le=1_000_000)
-    lr: float = Field(default=1e-3, gt=0, le=1000)
+    lr: float = Field(default=1e-3, gt=0)
 
 
 StageConfig = Annotated[

@@ -54,7 +54,7 @@ class LSTMForecastConfig(WindowConfig):
     dropout: float = Field(default=0.0, ge=0, lt=1)
     epochs: int = Field(default=100, ge=1, le=1_000_000)
     batch_size: int = Field(default=64, ge=1)
-    lr: float = Field(default=1e-2, gt=0, le=1000)
+    lr: float = Field(default=1e-2, gt=0)
     weight_decay: float = Field(default=1e-6, ge=0)
     teacher_forcing: tuple[Probability, Probability] = (1.0, 0.1)
     target_days: int = Field(default=1, ge=1)

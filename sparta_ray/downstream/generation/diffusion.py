@@ -61,7 +61,7 @@ class DiffusionConfig:
     standardise: bool = False
     epochs: int = Field(default=300, ge=1, le=1_000_000)
     batch_size: int = Field(default=64, ge=1)
-    lr: float = Field(default=1e-3, gt=0, le=1000)
+    lr: float = Field(default=1e-3, gt=0)
     samples: int = Field(default=20, ge=2)
 
     @model_validator(mode="after")
