@@ -39,7 +39,7 @@ class ClassificationConfig:
 
     hidden: tuple[int, ...] = Field(default=(250, 62), min_length=1)
     dropout: float = Field(default=0.5, ge=0, lt=1)
-    epochs: int = Field(default=100, ge=1)
+    epochs: int = Field(default=100, ge=1, le=1_000_000)
     batch_size: int = Field(default=64, ge=2)
     lr: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)

@@ -8,6 +8,7 @@ from pydantic.dataclasses import dataclass
 from sparta_ray.base.config import STRICT
 
 Ratio = Annotated[float, Field(ge=0, lt=1)]
+Lead = Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -44,7 +45,7 @@ class EvaluationConfig:
         bootstrap: How intervals over windows are drawn.
     """
 
-    report_leads: tuple[int, ...] = (1, 25, 50, 75, 100)
+    report_leads: tuple[Lead, ...] = Field(default=(1, 25, 50, 75, 100), min_length=1)
     smoothness_days: int = Field(default=256, ge=3)
     diffusion_days: int | None = Field(default=None, ge=1)
     density_sigma: float = Field(default=20.0, gt=0)

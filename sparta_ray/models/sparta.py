@@ -37,10 +37,10 @@ class ModelConfig:
     """
 
     fusion: FusionConfig = Field(default_factory=EarlyFusionConfig)
-    width: float = Field(default=1.0, gt=0)
-    decoder_width: float | None = Field(default=None, gt=0)
-    embedding: int = Field(default=1000, ge=2)
-    projection: int = Field(default=128, ge=2)
+    width: float = Field(default=1.0, gt=0, le=64)
+    decoder_width: float | None = Field(default=None, gt=0, le=64)
+    embedding: int = Field(default=1000, ge=2, le=65_536)
+    projection: int = Field(default=128, ge=2, le=65_536)
     decoder_dropout: float = Field(default=0.1, ge=0, lt=1)
     autoencoder_decoder: Literal["smaller", "same"] = "smaller"
     mask_channels: bool = False

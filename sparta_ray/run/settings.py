@@ -22,6 +22,9 @@ from sparta_ray.models.sparta import ModelConfig
 from sparta_ray.training.config import ScalingConfig, TrainingConfig
 from sparta_ray.training.stages import ModelKind, StageConfig, model_kind
 
+LONGEST_NAME = 100
+"""Most characters of a run's name; file systems allow 255, of which suffixes take some."""
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Run:
@@ -60,6 +63,8 @@ class Run:
     @field_validator("name")
     @classmethod
     def _check_name(cls, name: str) -> str:
+        if len(name) > LONGEST_NAME:
+            raise ValueError(f"use at most {LONGEST_NAME} characters: it names a folder")
         if not re.fullmatch(r"\w[\w.-]*", name):
             raise ValueError(
                 "use letters, digits, '.', '_' and '-', not '.' or '-' first: it names a folder"

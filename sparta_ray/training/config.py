@@ -107,7 +107,7 @@ class ScalingConfig:
     threads_per_worker: int | None = Field(default=None, ge=1)
     builders_per_worker: int = Field(default=1, ge=1)
     max_failures: int = Field(default=3, ge=0)
-    object_store_gb: float = Field(default=1.0, ge=0.1)
+    object_store_gb: float = Field(default=1.0, ge=0.1, le=65_536)
     resize_seconds: float = Field(default=60.0, ge=1)
 
     @field_validator("num_workers")

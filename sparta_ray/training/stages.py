@@ -80,7 +80,7 @@ class PretrainStage(_WholeBatch):
     """Stage 1: encoder and projection head on the contrastive loss."""
 
     kind: Literal["pretrain"] = "pretrain"
-    epochs: int = Field(default=100, ge=1)
+    epochs: int = Field(default=100, ge=1, le=1_000_000)
     lr: float = Field(default=1e-4, gt=0)
 
 
@@ -93,7 +93,7 @@ class JointStage(_WholeBatch):
     """
 
     kind: Literal["joint"] = "joint"
-    epochs: int = Field(default=250, ge=1)
+    epochs: int = Field(default=250, ge=1, le=1_000_000)
     lr: float = Field(default=1e-4, gt=0)
     alpha_decay: float = Field(default=0.01, ge=0)
 
@@ -108,7 +108,7 @@ class DecodeStage:
     """
 
     kind: Literal["decode"] = "decode"
-    epochs: int = Field(default=200, ge=1)
+    epochs: int = Field(default=200, ge=1, le=1_000_000)
     lr: float = Field(default=1e-4, gt=0)
     accumulate: int = Field(default=1, ge=1)
 
@@ -118,7 +118,7 @@ class AutoencoderStage(_WholeBatch):
     """The baseline: its own encoder and decoder on the reconstruction loss."""
 
     kind: Literal["autoencoder"] = "autoencoder"
-    epochs: int = Field(default=180, ge=1)
+    epochs: int = Field(default=180, ge=1, le=1_000_000)
     lr: float = Field(default=1e-3, gt=0)
 
 

@@ -45,7 +45,7 @@ class SamplingConfig:
         locality: None shuffles the anchors of the whole split, as published.
     """
 
-    rows_per_batch: int = Field(default=128, ge=4)
+    rows_per_batch: int = Field(default=128, ge=4, le=65_536)
     negatives: bool = True
     max_neighbour_days: int = Field(default=5, ge=0)
     neighbour_decay: float = Field(default=0.1, ge=0)

@@ -43,7 +43,7 @@ class AnomalyRegressionConfig(WindowConfig):
         default=tuple(10 ** (half / 2) for half in range(-6, 9)), min_length=1
     )
     folds: int = Field(default=5, ge=2)
-    epochs: int = Field(default=4, ge=1)
+    epochs: int = Field(default=4, ge=1, le=1_000_000)
 
     @property
     def training_horizon(self) -> int:

@@ -49,10 +49,10 @@ class LSTMForecastConfig(WindowConfig):
     """
 
     kind: Literal["lstm"] = "lstm"
-    hidden: int = Field(default=128, ge=1)
+    hidden: int = Field(default=128, ge=1, le=65_536)
     layers: int = Field(default=1, ge=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    epochs: int = Field(default=100, ge=1)
+    epochs: int = Field(default=100, ge=1, le=1_000_000)
     batch_size: int = Field(default=64, ge=1)
     lr: float = Field(default=1e-2, gt=0)
     weight_decay: float = Field(default=1e-6, ge=0)

@@ -28,7 +28,7 @@ from sparta_ray.downstream.training import (
 )
 
 Beta = Annotated[float, Field(gt=0, lt=1)]
-Width = Annotated[int, Field(ge=1)]
+Width = Annotated[int, Field(ge=1, le=65_536)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -59,7 +59,7 @@ class DiffusionConfig:
     time_features: int = Field(default=128, ge=2, multiple_of=2)
     condition_tokens: int = Field(default=1, ge=1)
     standardise: bool = False
-    epochs: int = Field(default=300, ge=1)
+    epochs: int = Field(default=300, ge=1, le=1_000_000)
     batch_size: int = Field(default=64, ge=1)
     lr: float = Field(default=1e-3, gt=0)
     samples: int = Field(default=20, ge=2)
