@@ -24,8 +24,15 @@ PUBLISHED_NAMES = {
 
 _VARIANT = re.compile("sparta(_(early|late)(_[a-z]+)*)?|barlow_twins|simclr|supcon")
 
-_UNITS = {"K": "K", "m s-1": "m s⁻¹", "m2 s-2": "m² s⁻²", "kg kg-1": "g kg⁻¹"}
-_FACTORS = {"kg kg-1": 1000.0}
+_SCALED = {
+    "kg kg-1": (1e3, "g kg⁻¹"),
+    "Pa": (1e-2, "hPa"),
+    "s-1": (1e5, "10⁻⁵ s⁻¹"),
+    "1": (100.0, "%"),
+}
+"""By SI units: what values are multiplied by for readers, and the units that they are then in."""
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclass(frozen=True)
@@ -51,13 +58,19 @@ def display_of(label: str) -> Display:
     """Return how the variable of a label such as ``geopotential@850`` is shown."""
     variable = parse(label)
     definition = variable.definition
+    factor, units = _SCALED.get(definition.units, (1.0, _typeset(definition.units)))
     return Display(
         symbol=variable.symbol,
         name=definition.long_name + (f", {variable.level} hPa" if variable.level else ""),
-        units=_UNITS[definition.units],
-        factor=_FACTORS.get(definition.units, 1.0),
-        signed=definition.symbol in ("u", "v"),
+        units=units,
+        factor=factor,
+        signed=definition.signed,
     )
+
+
+def _typeset(units: str) -> str:
+    """Return SI units with raised exponents: ``m2 s-2`` becomes ``m² s⁻²``."""
+    return re.sub(r"(?<=[A-Za-z])-?\d+", lambda found: found[0].translate(_RAISED), units)
 
 
 def model_name(model: str) -> str:
@@ -102,9 +115,6 @@ def decimals_for(values: Iterable[float]) -> int:
     if not sizes:
         return 0
     return max(0, min(2 - min(sizes), 3 - max(sizes)))
-
-
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def number(value: float, decimals: int) -> str:

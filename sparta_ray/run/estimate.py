@@ -139,3 +139,46 @@ def _flop(step: _Step, rows: int) -> int:
         with FlopCounterMode(display=False) as counter:
             module.train()(views, epoch=0, rows=rows)["loss"].backward()
     return int(counter.get_total_flops())
+
+
+def step_bytes(run: Run, stage: StageConfig, grid: tuple[int, int], rows: int) -> int:
+    """Return the memory that a training step of one worker takes at its peak, in bytes.
+
+    Weights, their gradients and Adam's two moments, the batch's views, and all that the forward
+    pass keeps for the backward pass. What kernels use in passing, and the process itself, come on
+    top.
+
+    Args:
+        run: The run.
+        stage: One of its stages.
+        grid: Longitudes and latitudes.
+        rows: Of this worker's part of the batch.
+    """
+    alike = replace(stage, epochs=1, lr=1.0)
+    return _bytes(_Step.of(run, alike, grid), rows)
+
+
+@cache
+def _bytes(step: _Step, rows: int) -> int:
+    kept: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage._cdata] = storage.nbytes()
+        return tensor
+
+    with FakeTensorMode():
+        module, views = step.module(), step.batch(rows)
+        weights = [*module.parameters(), *module.buffers()]
+        for weight in weights:
+            note(weight)
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            terms = module.train()(views, epoch=0, rows=rows)
+        fields = views.fields
+        seen = (views.anchor, views.after, views.before, views.input)
+        for tensor in (*seen, fields.day, fields.after, fields.before):
+            if tensor is not None:
+                note(tensor)
+        trained = sum(w.numel() * w.element_size() for w in weights if w.requires_grad)
+        del terms
+    return sum(kept.values()) + 3 * trained

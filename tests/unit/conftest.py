@@ -38,7 +38,7 @@ TREE = {
         },
         "diffusion": {
             "steps": 5,
-            "widths": [16, 8],
+            "widths": [16, 8, 4],
             "heads": 2,
             "time_features": 8,
             "samples": 3,
