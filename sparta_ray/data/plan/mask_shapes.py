@@ -44,8 +44,8 @@ class Swath:
     neither sees is hidden. Both start at longitudes of their own.
 
     Attributes:
-        width: Width of a swath, in degrees of longitude.
-        tilt: How far a swath moves in longitude between the poles, in degrees.
+        width: Width of a swath [degrees of longitude].
+        tilt: How far a swath moves in longitude from pole to pole [degrees].
     """
 
     kind: Literal["swath"] = "swath"
@@ -73,7 +73,7 @@ class Block:
     the blocks along the poles may be cut.
 
     Attributes:
-        size: Side of a block in degrees, rounded so that whole blocks span the map.
+        size: Side of a block, rounded so that a whole number of blocks spans the map [degrees].
     """
 
     kind: Literal["block"] = "block"
@@ -99,7 +99,7 @@ class Stations:
     what is masked: on the grid, or on the view wherever that was cropped.
 
     Attributes:
-        seed: Chooses the network.
+        seed: Seed that chooses the network.
     """
 
     kind: Literal["stations"] = "stations"
