@@ -8,7 +8,7 @@ from mkdocs.config import load_config
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
-from scripts.docs_site import INDEX, index_of_decisions, on_files, with_page_links
+from scripts.docs_site import INDEX, index_of_decisions, with_page_links
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,7 +17,7 @@ def site_files(tmp_path):
     config = load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path))
     uris = ["index.md", "guides/cluster.md", "study/README.md"]
     files = [File(uri, str(ROOT / "docs"), str(tmp_path), use_directory_urls=False) for uri in uris]
-    return on_files(Files(files), config)
+    return config.plugins.on_files(Files(files), config=config)
 
 
 @pytest.mark.parametrize(
