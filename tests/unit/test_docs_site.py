@@ -1,5 +1,7 @@
 """Links in documents lead to what is there: on the site to pages, in the repository to files."""
 
+import ast
+import importlib
 import re
 from pathlib import Path
 
@@ -58,3 +60,16 @@ def test_the_documents_at_the_root_link_to_what_is_there(name):
     links = re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / name).read_text())
     assert links or name == "CHANGELOG.md"
     assert not [link for link in links if not (ROOT / link).exists()]
+
+
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS += sorted((ROOT / "docs/guides").glob("*.md"))
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
+def test_what_the_examples_import_is_there(path):
+    blocks = re.findall(r"^```python$(.*?)^```$", path.read_text(), re.MULTILINE | re.DOTALL)
+    for node in (node for block in blocks for node in ast.walk(ast.parse(block))):
+        if isinstance(node, ast.ImportFrom) and node.module.startswith("sparta_ray"):
+            module = importlib.import_module(node.module)
+            assert all(hasattr(module, alias.name) for alias in node.names), ast.unparse(node)
