@@ -82,5 +82,5 @@ def site_uri(path: str, files: Files) -> str | None:
     inside = path.removeprefix("docs/")
     candidates = [ROOT_PAGES.get(path, inside if path != inside else "")]
     candidates += [f"{inside}/{name}" for name in ("README.md", "index.md")]
-    kept = {file.src_uri for file in files if file.inclusion.is_included()}
+    kept = {file.src_uri for file in files.documentation_pages()}
     return next((uri for uri in candidates if uri in kept), None)
