@@ -101,7 +101,7 @@ class GaussianGrid:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class OwnGrid:
-    """Any centres.
+    """Any centres of cells.
 
     Attributes:
         longitude: Longitudes, ascending within 0 to 360 [degrees east].

@@ -43,7 +43,7 @@ WITHOUT_CREDENTIALS = frozenset({"NoCredentialsError", "DefaultCredentialsError"
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class RetryConfig:
-    """How patiently a remote source is read.
+    """Timeouts and retries of remote reads.
 
     Attributes:
         attempts: How often a read is attempted in all.

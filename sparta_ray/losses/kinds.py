@@ -117,7 +117,7 @@ class SoftContrastive:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class AdjacentPositives:
-    """Both neighbours are positives in one term, and no part of the negatives (Eq. 2.7).
+    """Both neighbours are positives in one term, and left out of the negatives (Eq. 2.7).
 
     Attributes:
         temperature: Temperature τ.

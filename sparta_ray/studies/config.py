@@ -30,7 +30,7 @@ Seeds = Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_check_se
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ExpectedData:
-    """What the data are like, for an estimate where they cannot be reached.
+    """Properties of the data, for an estimate where the source cannot be reached.
 
     Attributes:
         first_day: The first day, such as ``1959-01-01``.
@@ -45,7 +45,7 @@ class ExpectedData:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class StudyConfig:
-    """What one study file decides. Each trial, a variant with a seed, is an ordinary run.
+    """What a study's file holds. Each trial, a variant with a seed, is an ordinary run.
 
     Attributes:
         name: Name of the study, and of the folder with its trials' run folders.

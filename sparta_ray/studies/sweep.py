@@ -27,7 +27,7 @@ class Grid:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Choice:
-    """One of the values for each sample, all as likely.
+    """One of the values for each sample, with equal probability.
 
     Attributes:
         values: The values to draw from.
@@ -43,7 +43,7 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class LogUniform:
-    """A number for each sample, its logarithm evenly spread; rounded to three digits.
+    """A number for each sample, uniform in its logarithm; rounded to three digits.
 
     Attributes:
         low: Lower end.
@@ -71,7 +71,7 @@ Values = Annotated[Grid | Choice | LogUniform, Discriminator("kind")]
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class AshaConfig:
-    """Asynchronous successive halving: a trial goes on while it is among the best so far.
+    """Asynchronous successive halving: a trial continues while it is among the best so far.
 
     Attributes:
         grace_epochs: Epochs that every trial may train [epochs].

@@ -21,8 +21,8 @@ class MaskConfig:
     Attributes:
         ratio: Range from which the hidden share of values is drawn, upper end excluded; equal ends
             fix it.
-        on: ``view`` hides points of the view, after interpolation: as those kept are interpolated
-            from the hidden ones too, they nearly determine the field. ``grid`` hides the data's own
+        on: ``view`` hides points of the view, after the field was interpolated to it; so many
+            points remain that the field can nearly be solved for. ``grid`` hides the data's own
             cells before interpolation, as missing observations do.
         shape: Shape of the hidden regions.
     """

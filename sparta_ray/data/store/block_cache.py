@@ -26,10 +26,10 @@ HEADER_BYTES = 128
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class CacheConfig:
-    """What a node keeps of the fields it has read, where they lie elsewhere.
+    """What a node keeps of the fields that it has read from elsewhere.
 
-    That is the source, with ``data.mode: stream``; or a prepared store in a bucket, of which all or
-    nothing is kept.
+    They come from the source, with ``data.mode: stream``, or from a prepared store in a bucket, of
+    which all or nothing is kept.
 
     Attributes:
         mb: Size limit of the cache on each node, shared by all its processes [MiB].
