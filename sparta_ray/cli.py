@@ -1,16 +1,19 @@
-"""The command line that all jobs share."""
+"""The command line that all jobs share, and the command ``sparta-ray``."""
 
 import argparse
+import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from sparta_ray.base.config import load
 from sparta_ray.base.errors import ConfigError, FailedError
+from sparta_ray.base.schema import json_schema
 from sparta_ray.chain import LINKS, describe, run_chain
 from sparta_ray.run.ownership import Allowed
 from sparta_ray.run.settings import Run, with_absolute_paths
-from sparta_ray.studies.config import load_study
+from sparta_ray.studies.config import StudyConfig, load_study
 from sparta_ray.studies.estimate import describe_study
 from sparta_ray.studies.run_study import run_study
 from sparta_ray.studies.trial import trials_of
@@ -98,3 +101,48 @@ def errors_in_words(continues: bool = True) -> Iterator[None]:
     except KeyboardInterrupt:
         print(f"interrupted{'; the same command continues' * continues}", file=sys.stderr)
         sys.exit(130)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A subcommand of ``sparta-ray``.
+
+    Attributes:
+        help: What it does, in one line.
+        add_arguments: Adds its arguments to its parser.
+        run: Does it.
+    """
+
+    help: str
+    add_arguments: Callable[[argparse.ArgumentParser], None]
+    run: Callable[[argparse.Namespace], None]
+
+
+def _add_schema_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--study", action="store_true", help="the schema of a study's file instead")
+
+
+def _print_schema(arguments: argparse.Namespace) -> None:
+    schema = json_schema(StudyConfig if arguments.study else Run)
+    print(json.dumps(schema, indent=2, ensure_ascii=False))
+
+
+COMMANDS = {
+    "schema": Command(
+        "print the JSON schema of a run's YAML file, for editors",
+        _add_schema_arguments,
+        _print_schema,
+    ),
+}
+"""The subcommands of ``sparta-ray``, by name."""
+
+
+def app(arguments: Sequence[str] | None = None) -> None:
+    """Run a subcommand of ``sparta-ray``; None takes the arguments from the command line."""
+    parser = argparse.ArgumentParser(prog="sparta-ray", description="SPARTA weather embeddings")
+    subparsers = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for name, command in COMMANDS.items():
+        command.add_arguments(subparsers.add_parser(name, help=command.help))
+    chosen = parser.parse_args(arguments)
+    with errors_in_words():
+        COMMANDS[chosen.command].run(chosen)

@@ -31,19 +31,19 @@ class Run:
     """One run of the method; every job reads the same file and does its part of it.
 
     Attributes:
-        name: Names the run folder.
-        folder: Where run folders lie: a path or fsspec URL.
-        seed: Base of every random draw.
+        name: Name of the run, and of its folder.
+        folder: Where run folders are kept: a path or an fsspec URL.
+        seed: Seed from which every random draw of the run is derived.
         data: Source, store, variables and split.
-        sampling: Anchors, neighbours and negatives.
-        views: Sizes of views.
+        sampling: How anchors, neighbours and negatives are drawn.
+        views: Sizes of the views that the encoder sees.
         mask: What is hidden in training.
         batches: How batches travel to the training device.
-        model: Sizes of the models.
-        training: Stages and optimisation.
+        model: Sizes of the models, and how variables are fused.
+        training: Stages, losses and optimisation.
         scaling: Workers and their resources.
         downstream: Tasks on the frozen models.
-        evaluation: What is scored, and on how much data.
+        evaluation: What is measured, and on how many days.
     """
 
     name: str = "sparta"

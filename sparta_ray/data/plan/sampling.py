@@ -36,18 +36,21 @@ class SamplingConfig:
     """How anchors, neighbours and negatives are drawn.
 
     Attributes:
-        rows_per_batch: Most rows in a batch; with negatives every anchor takes three of them.
-        negatives: Whether each anchor brings one hard and one soft negative.
-        max_neighbour_days: Largest distance of a neighbour, in days; 0 makes it the day itself, in
-            another view.
-        neighbour_decay: P(delta) is proportional to exp(-neighbour_decay * delta).
-        hard_days: Least and greatest distance of a hard negative, in days.
-        min_soft_days: Least distance of a soft negative, in days; an earlier day must be one
-            farther away, as in the published runs.
-        validation_order: Order of the validation anchors. ``time``, as published, makes batches of
-            consecutive days, whose neighbours are hard to tell apart; ``shuffled`` makes them like
-            training batches. The same model has a higher contrastive loss in time order.
-        locality: None shuffles the anchors of the whole split, as published.
+        rows_per_batch: Largest number of rows in a batch. With negatives, every anchor takes three
+            of them.
+        negatives: Whether every anchor comes with one hard and one soft negative.
+        max_neighbour_days: Largest distance Δ of a neighbour. With 0 the neighbour is the day
+            itself, in another view [days].
+        neighbour_decay: Rate λ of the distances' distribution: P(Δ) is proportional to exp(-λΔ)
+            [1/day].
+        hard_days: Smallest and largest distance of a hard negative [days].
+        min_soft_days: Smallest distance of a soft negative; an earlier day must be one farther away,
+            as in the published runs [days].
+        validation_order: Order of the validation anchors. With ``time``, as published, a batch holds
+            consecutive days, whose neighbours are hard to tell apart; with ``shuffled`` it is like a
+            training batch. The same model has a higher contrastive loss in time order.
+        locality: Draws the anchors of a batch from a few blocks of days, so that streaming reads
+            less. None shuffles the anchors of the whole split, as published.
     """
 
     rows_per_batch: int = Field(default=128, ge=4, le=65_536)

@@ -47,20 +47,21 @@ class DataConfig:
         source: Where the fields come from.
         store: Path or fsspec URL of the prepared store.
         variables: Labels of the channels, in order, such as ``geopotential@850``.
-        first_day: First day to take, such as ``1979-01-01``; None for the source's first.
-        last_day: Last day to take; None for the source's last.
-        step: Length of a step, whose samples are averaged, such as ``6h``, ``1d`` or ``5d``.
-        incomplete_steps: What to do with a step that lacks some of its samples: an ``error``, or
-            the ``average`` of what is there.
-        grid: The grid of the store; fields on another grid are regridded conservatively.
-        max_missing: Largest share of missing values (NaN) in any variable of any step.
-        split: Shares of days for training, validation and (the rest) testing.
-        mode: Whether fields are ``prepared``, copied into the store once, or ``stream`` from the
-            source whenever they are needed, for sources one would not copy.
-        cache: What a node keeps of fields that it streams, or reads of a store in a bucket.
-        memory_mb: MiB of step means that a task holds on the source's grid at a time; averaging
-            takes as much again. Where fields without gaps are regridded, it holds none of them:
-            samples are regridded one by one.
+        first_day: First day to use, such as ``1979-01-01``; None for the source's first.
+        last_day: Last day to use; None for the source's last.
+        step: Length of a time step, such as ``6h``, ``1d`` or ``5d``. A step's field is the mean of
+            the source's samples within it.
+        incomplete_steps: What to do with a step that lacks some of its samples: raise an ``error``,
+            or take the ``average`` of those that are there.
+        grid: The grid of the store; fields are regridded to it conservatively.
+        max_missing: Largest accepted share of missing values (NaN) in any variable of any step.
+        split: Shares of the days for training and validation; the rest is for testing.
+        mode: With ``prepared``, fields are copied into the store once. With ``stream``, they are
+            read from the source whenever they are needed, which suits sources too large to copy.
+        cache: What each node keeps of the fields it streams, or reads from a store in a bucket.
+        memory_mb: Memory for averaged steps on the source's grid, per task; averaging needs as much
+            again. Fields without missing values are regridded one sample at a time and need none of
+            it [MiB].
     """
 
     source: SourceConfig = Field(default_factory=SampleSource)

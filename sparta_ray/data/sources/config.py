@@ -43,13 +43,14 @@ class _Gridded:
     """What sources by path or URL have in common.
 
     Attributes:
-        simulated: Whether the fields come from a free-running model; the report says so.
-        names: What the source calls a quantity, where the lexicon does not know it, such as
+        simulated: Whether the fields come from a free-running model; the report then says so.
+        names: The source's own names of quantities that are not recognised by name, such as
             ``{2m_temperature: TEMP_2M}``.
-        anonymous: Read a bucket without credentials; False takes those of the environment.
-        options: Passed to the fsspec file system, such as ``endpoint_url``. No secrets: they would
-            stand in the run folder.
-        retry: How patiently a remote source is read.
+        anonymous: Whether to read a bucket without credentials; False uses those of the
+            environment.
+        options: Options of the fsspec file system, such as ``endpoint_url``. They are recorded in
+            the run folder, so they must not hold secrets.
+        retry: Timeouts and retries of remote reads.
     """
 
     simulated: bool = False
@@ -64,7 +65,7 @@ class NetCDFSource(_Gridded):
     """NetCDF files that together cover a time range, and together hold the variables.
 
     Attributes:
-        paths: A path, glob pattern or fsspec URL, or a list of these.
+        paths: A path, a glob pattern or an fsspec URL, or a list of these.
     """
 
     kind: Literal["netcdf"]
@@ -81,9 +82,10 @@ class ZarrSource(_Gridded):
     """A Zarr store, format 2 or 3, by path or any fsspec URL, such as ``gs://weatherbench2/…``.
 
     Attributes:
-        url: Where the store is.
-        missing_chunks: What a chunk is that the store does not have: an ``error``, or full of the
-            array's ``fill`` value. Some writers leave such chunks out; but so does a broken copy.
+        url: Path or fsspec URL of the store.
+        missing_chunks: How to treat a chunk that the store lacks: as an ``error``, or as full of
+            the array's ``fill`` value. Some writers leave such chunks out, but they are also
+            missing from an incomplete copy.
     """
 
     kind: Literal["zarr"]

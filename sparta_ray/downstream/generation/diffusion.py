@@ -37,25 +37,26 @@ class DiffusionConfig:
     """The diffusion model, its training and its sampling; the defaults are the published ones.
 
     Attributes:
-        network: The noise predictor. ``published`` has the published runs' layers, 44,783,312
-            parameters at these sizes (see `PublishedNetwork`), and their noise schedule of
-            `steps` + 1 variances. ``compact`` is a smaller network with fewer layers a block,
-            layer norms, and as many variances as steps (see `LinearUNet`).
-        steps: Diffusion steps.
+        network: The noise predictor. ``published`` has the layers of the published runs, 44,783,312
+            parameters at these sizes, and their noise schedule of `steps` + 1 variances.
+            ``compact`` is smaller: fewer layers in a block, layer norms, and as many variances as
+            steps.
+        steps: Number of diffusion steps.
         beta: Noise variance of the first and of the last step; linear in between.
-        widths: Block widths of the U-Net going down. The published network takes three, each half
-            of the one before.
-        heads: Attention heads; divides every width.
+        widths: Widths of the U-Net's blocks on the way down. The published network takes three,
+            each half of the one before.
+        heads: Number of attention heads; it must divide every width.
         time_features: Size of the time embedding.
-        condition_tokens: Tokens the condition is projected to. With 1, as published, attention
-            is a constant weight. More need the compact network.
-        standardise: Diffuse embeddings less the training targets' mean, over their standard
-            deviation, and undo it after sampling. Published runs do not: their embeddings have
-            a standard deviation near 0.07, so most of a sample is left-over unit noise.
+        condition_tokens: Number of tokens that the condition is projected to. With 1, as published,
+            attention weights are constant. More than one needs the compact network.
+        standardise: Whether to subtract the training targets' mean and divide by their standard
+            deviation before diffusion, and undo it after sampling. Published runs do not: their
+            embeddings have a standard deviation near 0.07, so that most of a sample is left-over
+            unit noise.
         epochs: Passes over the training days.
-        batch_size: Days a batch.
-        lr: Adam's learning rate; constant.
-        samples: Samples a condition in an evaluation.
+        batch_size: Days per batch.
+        lr: Adam's learning rate, constant.
+        samples: Samples drawn for each condition in the evaluation.
     """
 
     network: Literal["published", "compact"] = "published"
