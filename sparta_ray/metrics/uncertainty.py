@@ -17,11 +17,15 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from sparta_ray.base.seeding import derive_seed
-from sparta_ray.metrics.case_sums import CaseSums, combine
+from sparta_ray.metrics.case_sums import CaseSums
 from sparta_ray.metrics.config import BootstrapConfig
-from sparta_ray.metrics.records import Better, Score
+from sparta_ray.metrics.metric import Better
+from sparta_ray.metrics.records import Score
 
 Verdict = Literal["better", "worse", "alike", "unlike", "not separable", "not compared"]
+
+WITHOUT_VALUE = "the score has no value for some of the windows drawn"
+"""Why a score that most cases together have has no interval."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +73,8 @@ def interval_of(replicas: Sequence[CaseSums], config: BootstrapConfig) -> Interv
         replicas: The same score of the same windows, from one training each.
         config: How it is drawn.
     """
-    days = replicas[0].days
-    if reason := _too_few(days, config):
+    undefined = next(filter(None, (found.why_undefined for found in replicas)), "")
+    if reason := undefined or _too_few(replicas[0].days, config):
         return Interval(None, None, reason)
     return _between(_drawn(replicas, config), config)
 
@@ -95,12 +99,16 @@ def compare(
     nothing = Interval(None, None)
     if not len(ours[0].days) or not np.array_equal(ours[0].days, theirs[0].days):
         return Comparison(None, nothing, "not compared", "they were scored on other windows")
+    if undefined := next(filter(None, (found.why_undefined for found in (*ours, *theirs))), ""):
+        return Comparison(None, nothing, "not compared", undefined)
     our_seeds, their_seeds = _by_replicate(ours, better), _by_replicate(theirs, better)
     difference = float(np.mean(our_seeds) - np.mean(their_seeds))
     if reason := _too_few(ours[0].days, config):
         return Comparison(difference, Interval(None, None, reason), "not separable", reason)
     drawn = _drawn(ours, config, better) - _drawn(theirs, config, better)
     found = _between(drawn, config)
+    if found.reason:
+        return Comparison(difference, found, "not separable", found.reason)
     reason = "the interval of the difference holds 0" if found.holds(0) else ""
     reason = reason or _seeds_overlap(our_seeds, their_seeds, config.level)
     is_better = (difference > 0) == (better == "higher")
@@ -192,13 +200,15 @@ def _drawn(
     days = replicas[0].days
     assert all(np.array_equal(replica.days, days) for replica in replicas)
     counts_RW = _cached_draws(len(days), _block(days, config), config.draws)
-    values = [combine(replica.form, counts_RW @ replica.sums.T) for replica in replicas]
+    values = [replica.result(counts_RW @ replica.sums.T) for replica in replicas]
     if better == "nearer zero":
         values = [np.abs(value) for value in values]
     return np.asarray(np.mean(values, axis=0))
 
 
 def _between(drawn_R: NDArray[np.float64], config: BootstrapConfig) -> Interval:
+    if not np.isfinite(drawn_R).all():
+        return Interval(None, None, WITHOUT_VALUE)
     tail = (1 - config.level) / 2
     low, high = np.quantile(drawn_R, [tail, 1 - tail])
     return Interval(float(low), float(high))
