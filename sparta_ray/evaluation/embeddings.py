@@ -3,7 +3,7 @@
 Legend: T days, D embedding.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import xarray as xr
@@ -14,17 +14,18 @@ from sparta_ray.data.plan.seasons import season_of
 from sparta_ray.data.plan.splits import Split, SplitName
 from sparta_ray.evaluation.results import Results
 from sparta_ray.evaluation.setup import Setup
-from sparta_ray.metrics.case_sums import Cases
+from sparta_ray.metrics.case_sums import Cases, CaseSums
 from sparta_ray.metrics.classification import SEASON_CLUSTERS
-from sparta_ray.metrics.embeddings import (
-    SEQUENCE_METRICS,
-    MaskAgreement,
-    NegativeCosine,
-    PositiveCosine,
+from sparta_ray.metrics.embeddings import MaskAgreement, NegativeCosine, PositiveCosine
+from sparta_ray.metrics.latent_space import (
+    cycle_distances,
+    effective_rank,
+    temporal_distances,
+    total_variance,
 )
-from sparta_ray.metrics.latent_space import effective_rank, smoothness
 from sparta_ray.metrics.probes import cluster_agreement, knn_probe, linear_probe
-from sparta_ray.metrics.records import Absent, Subject
+from sparta_ray.metrics.records import Absent, Score, Subject
+from sparta_ray.metrics.sequences import SEQUENCE_METRICS, why_not_smooth
 from sparta_ray.run.settings import splits
 from sparta_ray.training.stages import ModelKind
 
@@ -41,19 +42,9 @@ def evaluate_embeddings(setup: Setup, kind: ModelKind) -> Results:
     part = Split(test.start, test.start + count)
     h_TD = setup.masked(kind)[:count].numpy()
     subject = Subject(TASK, kind)
-    raw = smoothness(h_TD)
-    results = Results(
-        [
-            subject.score("temporal distance std", raw.temporal_std),
-            subject.score("cycle distance std", raw.cycle_std),
-            subject.score("total variance", raw.total_variance),
-            subject.score("effective rank", effective_rank(h_TD)),
-        ]
-    )
     indices = np.arange(part.start, part.stop)
     days = setup.since_1970(indices)
-    for metric in SEQUENCE_METRICS:
-        results.add([Cases(subject, metric.days(days)).score(metric, metric.statistics(h_TD))])
+    results = Results().add(_smoothness(subject, h_TD, days))
     agreement, whole_TD = MaskAgreement(), setup.latents(kind).whole(part).numpy()
     results.add([Cases(subject, days).score(agreement, agreement.statistics(h_TD, whole_TD))])
     times = setup.store.days[indices].astype("datetime64[ns]")
@@ -61,6 +52,26 @@ def evaluate_embeddings(setup: Setup, kind: ModelKind) -> Results:
         h_TD, dims=("time", "component"), coords={"time": times}
     )
     return results
+
+
+def _smoothness(
+    subject: Subject, h_TD: NDArray[np.float32], days: NDArray[np.float64]
+) -> Iterator[CaseSums | Score | Absent]:
+    """Yield how far embeddings move from day to day, and how large and full their space is."""
+    values: dict[str, Callable[[], float]] = {
+        "temporal distance std": lambda: float(temporal_distances(h_TD).std()),
+        "cycle distance std": lambda: float(cycle_distances(h_TD).std()),
+        "total variance": lambda: total_variance(h_TD),
+        "effective rank": lambda: effective_rank(h_TD),
+    }
+    if reason := why_not_smooth(h_TD):
+        for key in (*values, *(metric.key for metric in SEQUENCE_METRICS)):
+            yield Absent(subject.task, subject.model, key, reason)
+        return
+    for key, value in values.items():
+        yield subject.score(key, value())
+    for metric in SEQUENCE_METRICS:
+        yield Cases(subject, metric.days(days)).score(metric, metric.statistics(h_TD))
 
 
 def evaluate_probes(setup: Setup, kind: ModelKind) -> Results:

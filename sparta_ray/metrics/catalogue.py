@@ -5,12 +5,14 @@ from sparta_ray.metrics.embeddings import EMBEDDING_METRICS
 from sparta_ray.metrics.ensembles import ENSEMBLE_METRICS
 from sparta_ray.metrics.fields import FIELD_METRICS
 from sparta_ray.metrics.metric import FORMS, CaseMetric, Metric, UnlistedMetric
+from sparta_ray.metrics.sequences import SEQUENCE_METRICS
 
 METRICS: dict[str, Metric] = {
     metric.key: metric
     for metric in (
         *FIELD_METRICS,
         *ENSEMBLE_METRICS,
+        *SEQUENCE_METRICS,
         *EMBEDDING_METRICS,
         *CLASSIFICATION_METRICS,
     )

@@ -1,8 +1,9 @@
-"""Physical fields beside the truth: what every metric of fields is computed from.
+"""Physical fields beside the truth, and what every metric of them is.
 
-Legend: W cases, V variables, X × Y grid.
+Legend: P sums, W cases, V variables, X × Y grid.
 """
 
+from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,7 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from sparta_ray.base.grids import area_weights
-from sparta_ray.metrics.metric import UndefinedError
+from sparta_ray.metrics.metric import CaseMetric, UndefinedError
 
 Floats = NDArray[np.floating[Any]]
 
@@ -119,6 +120,31 @@ class FieldComparison:
                 f"{int(wrong_WVXY.sum())} of {wrong_WVXY.size} values of {', '.join(names)} are "
                 "NaN or infinite"
             )
+
+
+class FieldMetric(CaseMetric):
+    """A metric of fields beside the truth.
+
+    Attributes:
+        needs: Optional parts of a `FieldComparison` without which it is left out.
+        of_each_variable: Whether each variable has a score of its own.
+        at_every_lead: Whether it is also computed at forecast leads that only curves show.
+    """
+
+    needs: tuple[str, ...] = ()
+    of_each_variable: bool = False
+    at_every_lead: bool = False
+
+    @abstractmethod
+    def statistics(self, fields: FieldComparison) -> NDArray[np.float64]:
+        """Return the sums that the score is made of, for each case.
+
+        Returns:
+            Shape (P, W), or (P, W, V) with a score of each variable.
+
+        Raises:
+            UndefinedError: The metric has no value for these fields.
+        """
 
 
 def _values(fields: xr.DataArray) -> Floats:

@@ -6,22 +6,20 @@ every reconstruction, forecast and generated sample, and shown with an interval 
 Legend: P sums, W cases, V variables, X × Y grid.
 """
 
-from abc import abstractmethod
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from sparta_ray.metrics.field_comparison import FieldComparison
+from sparta_ray.metrics.field_comparison import FieldComparison, FieldMetric
 from sparta_ray.metrics.metric import (
-    CaseMetric,
     Decibel,
     Floats,
     Mean,
     RelativeRootMean,
     RootMean,
     UndefinedError,
+    mean_of_cases,
 )
 
 IMAGES_AT_ONCE = 256
@@ -29,31 +27,6 @@ IMAGES_AT_ONCE = 256
 
 SSIM_WINDOW = 11
 """Points on a side of SSIM's Gaussian window (σ = 1.5)."""
-
-
-class FieldMetric(CaseMetric):
-    """A metric of fields beside the truth.
-
-    Attributes:
-        needs: Optional parts of a `FieldComparison` without which it is left out.
-        of_each_variable: Whether each variable has a score of its own.
-        at_every_lead: Whether it is also computed at forecast leads that only curves show.
-    """
-
-    needs: tuple[str, ...] = ()
-    of_each_variable: bool = False
-    at_every_lead: bool = False
-
-    @abstractmethod
-    def statistics(self, fields: FieldComparison) -> NDArray[np.float64]:
-        """Return the sums that the score is made of, for each case.
-
-        Returns:
-            Shape (P, W), or (P, W, V) with a score of each variable.
-
-        Raises:
-            UndefinedError: The metric has no value for these fields.
-        """
 
 
 class RRMSE(RelativeRootMean, FieldMetric):
@@ -180,8 +153,7 @@ class SSIM(Mean, FieldMetric):
             _similarity(fields, slice(start, start + IMAGES_AT_ONCE))
             for start in range(0, len(fields.true_values), IMAGES_AT_ONCE)
         ]
-        each_W = np.concatenate(parts)
-        return np.stack([each_W, np.ones_like(each_W)])
+        return mean_of_cases(np.concatenate(parts))
 
 
 class PSNR(Decibel, FieldMetric):

@@ -155,6 +155,11 @@ FORMS: dict[str, CaseMetric] = {
 """The rules by which scores follow from sums, by the name under which they are stored."""
 
 
+def mean_of_cases(values: Floats) -> NDArray[np.float64]:
+    """Return the sums of a plain mean over cases, of one value for each, shape (2, cases)."""
+    return np.stack([np.asarray(values, dtype=np.float64), np.ones(len(values))])
+
+
 def best(values: list[float], better: Better) -> float:
     """Return the best of some values."""
     if better == "nearer zero":

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from sparta_ray.metrics.case_sums import Cases, CaseSums
 from sparta_ray.metrics.ensembles import ENSEMBLE_METRICS
-from sparta_ray.metrics.field_comparison import FieldComparison
-from sparta_ray.metrics.fields import FIELD_METRICS, FieldMetric
+from sparta_ray.metrics.field_comparison import FieldComparison, FieldMetric
+from sparta_ray.metrics.fields import FIELD_METRICS
 from sparta_ray.metrics.metric import UndefinedError
 from sparta_ray.metrics.records import Absent, Score, Subject
 

@@ -52,9 +52,12 @@ def test_baselines_are_summed_a_few_training_days_at_a_time(setup, monkeypatch):
     monkeypatch.setattr(truth_module, "DAYS_AT_ONCE", most)
     whole = truth_module.Truth(setup.run, setup.store)
     fields = truth_module.Truth.fields
-    monkeypatch.setattr(
-        truth_module.Truth, "fields", lambda self, days: read.append(days) or fields(self, days)
-    )
+
+    def fields_of(self, days):
+        read.append(days)
+        return fields(self, days)
+
+    monkeypatch.setattr(truth_module.Truth, "fields", fields_of)
     days = np.array([460, 499])
     np.testing.assert_allclose(whole.climatology(days), setup.truth.climatology(days), rtol=1e-7)
     np.testing.assert_allclose(whole.mean(days), setup.truth.mean(days), rtol=1e-7)
