@@ -76,7 +76,9 @@ class Cases:
     days: NDArray[np.float64]
     lead_days: int | None = None
 
-    def sums(self, metric: str, form: str, *parts: Floats, units: str = "") -> CaseSums:
+    def sums(
+        self, metric: str, form: str, *parts: Floats, units: str = "", variable: str | None = None
+    ) -> CaseSums:
         """Return one score with its sums, each of shape (W,).
 
         Args:
@@ -84,10 +86,11 @@ class Cases:
             form: The rule by which the score follows; see `catalogue.rule_of`.
             parts: The sums.
             units: Units of the score.
+            variable: For a score of one variable.
         """
         sums = np.stack([np.asarray(part, dtype=np.float64) for part in parts])
         value = float(rule_of(form).result(sums.sum(axis=1)))
-        score = self.subject.score(metric, value, units, self.lead_days)
+        score = self.subject.score(metric, value, units, self.lead_days, variable)
         return CaseSums(score, form, self.days, sums)
 
     def mean(self, metric: str, values: Floats, units: str = "") -> CaseSums:
