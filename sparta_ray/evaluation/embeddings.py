@@ -83,7 +83,7 @@ def evaluate_probes(setup: Setup, kind: ModelKind) -> Results:
         for name, part in setup.parts.items()
     }
     train, validation = ((h[name], seasons[name]) for name in ("train", "validation"))
-    windows = Cases(subject, setup.since_1970(setup.test_days))
+    cases = Cases(subject, setup.since_1970(setup.test_days))
     guesses: dict[str, Callable[[], NDArray[np.int64]]] = {
         "linear probe accuracy": lambda: linear_probe(train, validation, h["test"]),
         "knn probe accuracy": lambda: knn_probe(train, h["test"]),
@@ -94,7 +94,7 @@ def evaluate_probes(setup: Setup, kind: ModelKind) -> Results:
         except ValueError as error:
             results.absent.append(Absent(TASK, kind, metric, str(error)))
         else:
-            results.add([windows.mean(metric, right.astype(np.float64))])
+            results.add([cases.mean(metric, right.astype(np.float64))])
     seed = derive_seed(setup.run.seed, "clusters")
     for clusters in SEASON_CLUSTERS:
         metric = f"season nmi k={clusters}"

@@ -24,7 +24,7 @@ class Truth:
     """True fields of a store, and the baselines of its training split.
 
     Attributes:
-        run: Tells the training split.
+        run: Whose training split the baselines are computed from.
         store: The fields.
     """
 

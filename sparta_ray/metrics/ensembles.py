@@ -76,7 +76,9 @@ class SpreadSkillRatio(RootMean, EnsembleMetric):
 
     def why_undefined(self, sums_P: Floats) -> str:
         """See `CaseMetric.why_undefined`."""
-        return "the mean of the samples equals the truth" if sums_P[1] == 0 else ""
+        if sums_P[1] == 0:
+            return "the mean of the samples equals the truth wherever there is one"
+        return super().why_undefined(sums_P)
 
 
 ENSEMBLE_METRICS: tuple[EnsembleMetric, ...] = (CRPS(), SpreadSkillRatio())

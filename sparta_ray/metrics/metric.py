@@ -17,6 +17,7 @@ Floats = NDArray[np.floating[Any]]
 Better = Literal["lower", "higher", "nearer zero"]
 
 NOTHING_TO_SCORE = "there is no true value to compare with"
+NOT_FINITE = "its sums over cases are too large for a number, or not defined"
 
 
 class UndefinedError(ValueError):
@@ -67,7 +68,9 @@ class CaseMetric(Metric, ABC):
 
     def why_undefined(self, sums_P: Floats) -> str:
         """Return why these sums have no score; empty if they have one."""
-        return "" if np.isfinite(self.result(sums_P)) else NOTHING_TO_SCORE
+        if np.isfinite(self.result(sums_P)):
+            return ""
+        return NOTHING_TO_SCORE if np.isfinite(sums_P).all() else NOT_FINITE
 
 
 class Mean(CaseMetric):

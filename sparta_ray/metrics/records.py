@@ -100,9 +100,9 @@ class Absent:
 
     Attributes:
         task: One of `TASKS`.
-        model: Whose score it would be.
-        metric: Which score.
-        reason: Why there is none, in words.
+        model: Whose.
+        metric: Which.
+        reason: Why, in words.
     """
 
     task: str
@@ -112,11 +112,7 @@ class Absent:
 
 
 def floor_of(model: str) -> str:
-    """Return the name of the bound on a model's scores that its decoder sets.
-
-    It is scored on the fields decoded from the true days' own embeddings: what a model would
-    score if every embedding that it predicts were right.
-    """
+    """Return the name of what a model's decoder makes of the true days' own embeddings."""
     return f"{_FLOOR}{model}"
 
 
@@ -126,5 +122,5 @@ def is_floor(model: str) -> bool:
 
 
 def is_baseline(model: str) -> bool:
-    """Return whether a name is that of a baseline or of a model's `floor_of`, not of a model."""
+    """Return whether a name is no model's own: a baseline, or the floor of a model."""
     return model in BASELINES or is_floor(model)
