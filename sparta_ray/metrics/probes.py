@@ -13,6 +13,7 @@ from sklearn.metrics import normalized_mutual_info_score
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 Floats = NDArray[np.floating[Any]]
 Labels = NDArray[np.int64]
@@ -81,7 +82,8 @@ def cluster_agreement(h_TD: Floats, labels: Labels, clusters: int, seed: int) ->
         raise ValueError(f"{len(h_TD)} days cannot make {clusters} clusters")
     random_state = np.random.RandomState(np.random.PCG64(seed))
     kmeans = KMeans(clusters, n_init=KMEANS_STARTS, random_state=random_state)
-    assigned = kmeans.fit_predict(h_TD.astype(np.float64))
+    with threadpool_limits(1):  # its threads wait for each other far longer than they compute
+        assigned = kmeans.fit_predict(h_TD.astype(np.float64))
     return normalised_mutual_information(assigned, labels)
 
 
