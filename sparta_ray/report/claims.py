@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from sparta_ray.metrics.records import Better
+from sparta_ray.metrics.metric import Better
 from sparta_ray.report.display import PUBLISHED_NAMES, in_sentence, setting_name
 from sparta_ray.report.paper_tables import LEADS, SETTINGS
 from sparta_ray.report.study_scores import Question, StudyScores

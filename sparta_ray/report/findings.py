@@ -40,16 +40,18 @@ class _Means:
         return [name for name in names if name is not None]
 
     def by_lead(self, setting: str) -> dict[int, dict[str, float]]:
-        """Return the RRMSE of each model at each lead of a forecast setting."""
+        """Return the RRMSE of each model at each lead of a forecast setting that all have it at."""
         found: dict[int, dict[str, list[float]]] = {}
         for score in self.scores:
             if (score.task, score.metric, score.setting) == ("forecast", "rrmse", setting):
                 assert score.lead_days is not None
                 models = found.setdefault(score.lead_days, {})
                 models.setdefault(score.model, []).append(score.value)
+        everyone = {model for models in found.values() for model in models}
         return {
             lead: {model: fmean(values) for model, values in models.items()}
             for lead, models in sorted(found.items())
+            if models.keys() == everyone
         }
 
 
@@ -82,6 +84,12 @@ def _reconstruction(table: _Means) -> Iterator[str]:
 def _forecast(table: _Means) -> Iterator[str]:
     for setting in table.settings():
         leads = table.by_lead(setting)
+        if not leads:
+            yield (
+                f"Forecast ({setting_name(setting)}): there is no RRMSE to compare; look at the "
+                "RMSE of each variable."
+            )
+            continue
         first, last = min(leads), max(leads)
         models = [m for m in leads[last] if not is_baseline(m)]
         if len(models) > 2:

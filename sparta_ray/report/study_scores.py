@@ -7,7 +7,8 @@ import numpy as np
 
 from sparta_ray.metrics.case_sums import CaseSums, on_common_windows
 from sparta_ray.metrics.config import BootstrapConfig
-from sparta_ray.metrics.records import Better, Score
+from sparta_ray.metrics.metric import Better
+from sparta_ray.metrics.records import Score
 from sparta_ray.metrics.uncertainty import (
     Comparison,
     Interval,

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparta_ray.base.variables import parse
-from sparta_ray.metrics.records import Metric, Score, best, is_baseline, metric_of
+from sparta_ray.metrics.catalogue import metric_of
+from sparta_ray.metrics.metric import Metric, best
+from sparta_ray.metrics.records import Score, is_baseline
 from sparta_ray.metrics.uncertainty import spread_over_seeds
 from sparta_ray.report.display import (
     decimals_for,

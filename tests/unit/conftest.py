@@ -59,7 +59,7 @@ TREE = {
 def write_linear_store(path):
     offsets = np.array(list(OFFSETS.values()))
     values = np.arange(DAYS)[:, None] + offsets
-    fields = np.broadcast_to(values[:, :, None, None], (DAYS, 3, *GRID)).astype(np.float32)
+    fields = np.broadcast_to(values[:, :, None, None], (*values.shape, *GRID)).astype(np.float32)
     layout = StoreLayout(
         days=np.datetime64("1979-01-01") + np.arange(DAYS),
         variables=tuple(OFFSETS),

@@ -44,11 +44,11 @@ class SamplingConfig:
         neighbour_decay: Rate λ of the distances' distribution: P(Δ) is proportional to exp(-λΔ)
             [1/day].
         hard_days: Smallest and largest distance of a hard negative [days].
-        min_soft_days: Smallest distance of a soft negative; an earlier day must be one farther away,
-            as in the published runs [days].
-        validation_order: Order of the validation anchors. With ``time``, as published, a batch holds
-            consecutive days, whose neighbours are hard to tell apart; with ``shuffled`` it is like a
-            training batch. The same model has a higher contrastive loss in time order.
+        min_soft_days: Smallest distance of a soft negative; an earlier day must be one farther
+            away, as in the published runs [days].
+        validation_order: Order of the validation anchors. With ``time``, as published, a batch
+            holds consecutive days, whose neighbours are hard to tell apart; with ``shuffled`` it is
+            like a training batch. The same model has a higher contrastive loss in time order.
         locality: Draws the anchors of a batch from a few blocks of days, so that streaming reads
             less. None shuffles the anchors of the whole split, as published.
     """

@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from sparta_ray.metrics.records import best, metric_of
+from sparta_ray.metrics.catalogue import metric_of
+from sparta_ray.metrics.metric import best
 from sparta_ray.report.display import (
     decimals_for,
     display_of,
