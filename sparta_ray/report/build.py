@@ -15,12 +15,15 @@ from sparta_ray.report.display import in_sentence, model_name
 from sparta_ray.report.findings import findings
 from sparta_ray.report.html import ReportContext, write_report
 from sparta_ray.report.model_cards import model_cards
-from sparta_ray.report.paper_tables import PAPER_TABLES, published_layout
+from sparta_ray.report.paper_tables import PAPER_TABLES, paper_table
+from sparta_ray.report.published_layout import published_layout
+from sparta_ray.report.robustness import robustness_table
 from sparta_ray.report.run_figures import lead_figures, page_figures
 from sparta_ray.report.study import Member, Study, read_study
-from sparta_ray.report.study_figures import confusion_table, robustness_table, study_figures
+from sparta_ray.report.study_figures import study_figures
 from sparta_ray.report.study_scores import StudyScores
-from sparta_ray.report.verdicts import judge_all
+from sparta_ray.report.table_files import of_confusions
+from sparta_ray.report.verdicts import all_verdicts
 from sparta_ray.run.history import training_machines
 from sparta_ray.run.settings import Run, downstream_splits, schedule, splits
 
@@ -54,17 +57,17 @@ def write_pages(paths: Sequence[str]) -> str:
 def _context(study: Study) -> tuple[RunFolder, ReportContext]:
     first = study.members[0]
     store = Store(first.run.data.store)
-    evidence = StudyScores(study, first.run.evaluation.bootstrap)
+    scores = StudyScores(study, first.run.evaluation.bootstrap)
     results = study.results
     alone, runs = len(study.members) == 1 and not study.empty, [m.run for m in study.members]
-    figures, undrawn = study_figures(evidence)
+    figures, undrawn = study_figures(study)
     if alone:
         figures += page_figures(first.run, first.folder, first.results)
     else:
         figures += lead_figures(results, leads_apart=5)
     context = ReportContext(
         title=f"SPARTA {'run' if alone else 'study'} “{study.name}”",
-        verdicts=judge_all(evidence),
+        verdicts=all_verdicts(scores),
         summary=findings(results.scores),
         run=_facts(study, store),
         shortened=list(_shortened(study)),
@@ -73,11 +76,11 @@ def _context(study: Study) -> tuple[RunFolder, ReportContext]:
         tabled=[score for score in results.scores if _in_tables(runs, score)],
         absent=results.absent,
         figures=figures,
-        paper_tables=[table(evidence) for table in PAPER_TABLES],
-        published_layout=published_layout(evidence),
-        files=[robustness_table(study), confusion_table(study)],
-        cards=dict(model_cards(evidence)),
-        evidence=evidence,
+        paper_tables=[paper_table(spec, scores) for spec in PAPER_TABLES],
+        published_layout=published_layout(scores),
+        files=[robustness_table(study), of_confusions(study)],
+        cards=dict(model_cards(scores)),
+        study_scores=scores,
         simulated=bool(store.provenance["simulated"]),
     )
     return RunFolder(study.path), context

@@ -73,7 +73,7 @@ class ReportContext:
         published_layout: The same, laid out as the file of published numbers.
         files: Tables that are only written beside the page.
         cards: Model cards, Markdown by file name.
-        evidence: Intervals and costs; None leaves them out.
+        study_scores: Intervals and costs; None leaves them out.
         simulated: Whether the data are simulated, so that the paper's numbers are no yardstick.
     """
 
@@ -92,7 +92,7 @@ class ReportContext:
     published_layout: Mapping[str, Any] = field(default_factory=dict)
     files: Sequence[PlainTable] = ()
     cards: Mapping[str, str] = field(default_factory=dict)
-    evidence: StudyScores | None = None
+    study_scores: StudyScores | None = None
 
 
 @dataclass(frozen=True)
@@ -181,8 +181,8 @@ def _render(context: ReportContext, sections: Sequence["_Section"]) -> str:
         run_tables=[table for table in context.paper_tables if not table.is_empty],
         empty_tables=[table for table in context.paper_tables if table.is_empty],
         model_name=model_name,
-        shown=_shown,
-        ends=_ends,
+        format_value=_format_value,
+        format_interval=_format_interval,
         verdict_class=_VERDICT_CLASSES,
         published_note=SIMULATED_NOTE if context.simulated else PUBLISHED_NOTE,
     )
@@ -194,7 +194,7 @@ def _sections(context: ReportContext) -> list[_Section]:
     sections: list[_Section] = []
     for name in (*own, *TASKS):
         mine = (score for score in context.tabled if score.task == name)
-        tables = score_tables(mine, context.evidence)
+        tables = score_tables(mine, context.study_scores)
         images = [_image(figure) for figure in context.figures if figure.section == name]
         if tables or images:
             heading, question = HEADINGS.get(name, (name[:1].upper() + name[1:], ""))
@@ -204,12 +204,12 @@ def _sections(context: ReportContext) -> list[_Section]:
     return sections
 
 
-def _shown(value: float) -> str:
+def _format_value(value: float) -> str:
     """Return a number with useful digits."""
     return number(value, decimals_for([value]))
 
 
-def _ends(cell: PaperCell) -> str:
+def _format_interval(cell: PaperCell) -> str:
     """Return a cell's interval as text, or nothing."""
     interval, value = cell.ours.interval, cell.ours.value
     if value is None or interval.low is None or interval.high is None:

@@ -82,8 +82,8 @@ class _Place:
     column: str
 
 
-def score_tables(scores: Iterable[Score], evidence: StudyScores | None = None) -> list[Table]:
-    """Return the tables of one task's scores, with intervals and costs where there is evidence.
+def score_tables(scores: Iterable[Score], study_scores: StudyScores | None = None) -> list[Table]:
+    """Return the tables of one task's scores, with intervals and costs where there is study_scores.
 
     Scores by lead time make a table for each metric, with a column for each lead; scores of single
     variables a table for each metric, with a column for each variable and a group of rows for each
@@ -100,7 +100,7 @@ def score_tables(scores: Iterable[Score], evidence: StudyScores | None = None) -
         said = {sentence for table in tables for sentence in table.explanations}
         sentences = _explanations([score for _, score in entries])
         new = tuple(sentence for sentence in sentences if sentence not in said)
-        tables.append(_table(caption, entries, new, evidence))
+        tables.append(_table(caption, entries, new, study_scores))
     return tables
 
 
@@ -122,7 +122,7 @@ def _table(
     caption: str,
     entries: Sequence[tuple[_Place, Score]],
     explanations: tuple[str, ...],
-    evidence: StudyScores | None,
+    study_scores: StudyScores | None,
 ) -> Table:
     labels = list(dict.fromkeys(place.column for place, _ in entries))
     groups = list(dict.fromkeys(place.group for place, _ in entries))
@@ -130,35 +130,35 @@ def _table(
     for label in labels:
         chosen = [(place.group, score) for place, score in entries if place.column == label]
         columns.append(Column(label, any(s.published is not None for _, s in chosen)))
-        for key, cell in _column_cells(chosen, evidence).items():
+        for key, cell in _column_cells(chosen, study_scores).items():
             cells[(*key, label)] = cell
     asked = {(place.group, place.column): question_of(score) for place, score in entries}
-    failed = evidence.study.empty if evidence is not None else ()
+    failed = study_scores.study.empty if study_scores is not None else ()
     rows = []
     for group in groups:
         models = model_order(score.model for place, score in entries if place.group == group)
         for i, model in enumerate([*models, *failed]):
             row = tuple(
                 cells.get((group, model, label))
-                or _empty(model, asked.get((group, label)), evidence)
+                or _empty(model, asked.get((group, label)), study_scores)
                 for label in labels
             )
-            cost = evidence.cost(model) if evidence is not None else None
+            cost = study_scores.cost(model) if study_scores is not None else None
             first = group if i == 0 else ""
             name = model_name(model)
             rows.append(Row(name, is_baseline(model), first, row, cost.words if cost else ""))
     return Table(caption, tuple(columns), tuple(rows), explanations)
 
 
-def _empty(model: str, question: Question | None, evidence: StudyScores | None) -> Cell:
+def _empty(model: str, question: Question | None, study_scores: StudyScores | None) -> Cell:
     """Return the cell of a number that there is not."""
-    if question is None or evidence is None:
+    if question is None or study_scores is None:
         return Cell("–", "", False)
-    return Cell("–", "", False, why=evidence.why_none(model, question))
+    return Cell("–", "", False, why=study_scores.why_none(model, question))
 
 
 def _column_cells(
-    chosen: Sequence[tuple[str, Score]], evidence: StudyScores | None
+    chosen: Sequence[tuple[str, Score]], study_scores: StudyScores | None
 ) -> dict[tuple[str, str], Cell]:
     """Return the cells of one column by (group, model)."""
     values: dict[tuple[str, str], list[float]] = {}
@@ -177,16 +177,16 @@ def _column_cells(
     for key in means:
         text = _with_spread(scores[key], _factor(scores[key][0]), decimals)
         paper = number(published[key], decimals) if key in published else ""
-        interval = _interval(scores[key][0], decimals, evidence)
+        interval = _interval(scores[key][0], decimals, study_scores)
         cells[key] = Cell(text, paper, key in winners, *interval)
     return cells
 
 
-def _interval(score: Score, decimals: int, evidence: StudyScores | None) -> tuple[str, str]:
+def _interval(score: Score, decimals: int, study_scores: StudyScores | None) -> tuple[str, str]:
     """Return a score's interval as text, or why it has none."""
-    if evidence is None:
+    if study_scores is None:
         return "", ""
-    found = evidence.answer(score.model, question_of(score)).interval
+    found = study_scores.answer(score.model, question_of(score)).interval
     if found.low is None or found.high is None:
         return "", found.reason
     ends = (number(end * _factor(score), decimals) for end in (found.low, found.high))

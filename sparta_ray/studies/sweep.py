@@ -35,7 +35,7 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class LogUniform:
-    """A number for each sample, its logarithm evenly spread; rounded to three digits."""
+    """A number for each sample, drawn uniformly on a logarithmic scale, with three digits."""
 
     kind: Literal["loguniform"] = "loguniform"
     low: float = Field(gt=0)
