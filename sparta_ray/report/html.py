@@ -1,4 +1,4 @@
-"""The report: one self-contained page, with every number beside it as JSON and CSV."""
+"""Writes the report: a page that needs no other file, and its numbers as JSON, CSV, Markdown."""
 
 import base64
 import csv
@@ -39,8 +39,8 @@ _VERDICT_CLASSES = {
 }
 
 SIMULATED_NOTE = (
-    "Simulated weather: its numbers can only be compared between models on the same data, not with "
-    "the paper's, which are on ERA5."
+    "Simulated weather: compare these numbers only between models on the same data, not with the "
+    "paper's, which are on ERA5."
 )
 PUBLISHED_NOTE = "Paper: the published number, on ERA5 from 1959 to 2023."
 
@@ -56,25 +56,25 @@ HEADINGS = {
 
 @dataclass(frozen=True, kw_only=True)
 class ReportContext:
-    """Everything a report says.
+    """The content of a report.
 
     Attributes:
         title: Title of the page.
-        verdicts: The paper's claims and our verdicts, which come first.
-        summary: Plain sentences, the findings first.
-        run: What was run on what data, by name.
+        verdicts: The claims and our verdicts on them, which come first.
+        summary: The findings, in sentences.
+        run: What was run and on which data, by name.
         shortened: Settings that differ from the published ones: name, published, this run's.
-        notes: Limits a reader must know.
+        notes: Limits that a reader must know.
         scores: Every score; all are in the files beside the page.
-        tabled: Those in the page's tables, which show some lead times only.
-        absent: Scores that could not be given.
-        figures: Every figure, in the order within its section.
+        tabled: The scores in the page's tables, which show some lead times only.
+        absent: Scores that could not be computed.
+        figures: Every figure, in order within each section.
         paper_tables: The published tables.
         published_layout: The same, laid out as the file of published numbers.
-        files: Tables that are only written beside the page.
+        files: Tables that are only written as files.
         cards: Model cards, Markdown by file name.
         study_scores: Intervals and costs; None leaves them out.
-        simulated: Whether the data are simulated, so that the paper's numbers are no yardstick.
+        simulated: Whether the data are simulated, and so not comparable with the paper's.
     """
 
     title: str
@@ -120,7 +120,11 @@ class _Section:
 
 
 def write_report(folder: Path, context: ReportContext) -> Path:
-    """Write the page, its numbers, a twin of every table and the model cards; return its path."""
+    """Write the page, the files of its numbers and tables, and the model cards.
+
+    Returns:
+        The path of the page.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     sections = _sections(context)
     tables = _plain_tables(context, sections)
@@ -152,7 +156,7 @@ def write_report(folder: Path, context: ReportContext) -> Path:
 
 
 def _plain_tables(context: ReportContext, sections: Sequence["_Section"]) -> list[PlainTable]:
-    """Return every table of the page, and those that only stand beside it."""
+    """Return every table of the page, and those that are only written as files."""
     tables = [of_paper_table(table, not context.simulated) for table in context.paper_tables]
     tables += context.files
     if context.verdicts:
@@ -189,7 +193,7 @@ def _render(context: ReportContext, sections: Sequence["_Section"]) -> str:
 
 
 def _sections(context: ReportContext) -> list[_Section]:
-    """Return the sections that have content: the figures' own ones, then the tasks in order."""
+    """Return the sections that have content: first those of figures alone, then the tasks."""
     own = dict.fromkeys(f.section for f in context.figures if f.section not in TASKS)
     sections: list[_Section] = []
     for name in (*own, *TASKS):
@@ -205,12 +209,12 @@ def _sections(context: ReportContext) -> list[_Section]:
 
 
 def _format_value(value: float) -> str:
-    """Return a number with useful digits."""
+    """Return a number with as many digits as are useful."""
     return number(value, decimals_for([value]))
 
 
 def _format_interval(cell: PaperCell) -> str:
-    """Return a cell's interval as text, or nothing."""
+    """Return a cell's interval as text, or an empty text if it has none."""
     interval, value = cell.ours.interval, cell.ours.value
     if value is None or interval.low is None or interval.high is None:
         return ""

@@ -1,4 +1,4 @@
-"""Scores as tables: a row for each model, this run's number beside the paper's, the best marked."""
+"""Scores as tables: a row for each model, with the paper's numbers and the best marked."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -27,8 +27,8 @@ class Cell:
     Attributes:
         text: The number, ± its standard deviation over trainings where there are several.
         published: The paper's.
-        best: Whether it is the best of its column.
-        interval: Where it lies with 95 % confidence, over windows; empty if that is not known.
+        best: Whether it is the best in its column.
+        interval: Its 95 % interval over test windows; empty if unknown.
         why: Why there is no interval, or no number.
     """
 
@@ -60,7 +60,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table ready to be written: nothing in it needs computing."""
+    """A table with all of its texts ready to be written."""
 
     caption: str
     columns: tuple[Column, ...]
@@ -83,13 +83,13 @@ class _Place:
 
 
 def score_tables(scores: Iterable[Score], study_scores: StudyScores | None = None) -> list[Table]:
-    """Return the tables of one task's scores, with intervals and costs where there is study_scores.
+    """Return the tables of one task's scores, with intervals and costs if `study_scores` is given.
 
-    Scores by lead time make a table for each metric, with a column for each lead; scores of single
-    variables a table for each metric, with a column for each variable and a group of rows for each
-    lead; the rest one table with a column for each metric. Settings have tables of their own.
-    Several seeds become their mean ± standard deviation. A metric is explained under its first
-    table.
+    Scores by lead time make one table for each metric, with a column for each lead time. Scores of
+    single variables make one table for each metric, with a column for each variable and a group of
+    rows for each lead time. All other scores make one table with a column for each metric. Each
+    forecast setting has its own tables. Several seeds become their mean ± standard deviation. A
+    metric is explained under the first table that has it.
     """
     by_table: dict[str, list[tuple[_Place, Score]]] = {}
     for score in sorted(scores, key=lambda score: score.lead_days or 0):
@@ -151,7 +151,7 @@ def _table(
 
 
 def _empty(model: str, question: Question | None, study_scores: StudyScores | None) -> Cell:
-    """Return the cell of a number that there is not."""
+    """Return the cell of a missing number, which says why it is missing if that is known."""
     if question is None or study_scores is None:
         return Cell("–", "", False)
     return Cell("–", "", False, why=study_scores.why_none(model, question))
@@ -183,7 +183,7 @@ def _column_cells(
 
 
 def _interval(score: Score, decimals: int, study_scores: StudyScores | None) -> tuple[str, str]:
-    """Return a score's interval as text, or why it has none."""
+    """Return a score's interval as text, and the reason if it has none."""
     if study_scores is None:
         return "", ""
     found = study_scores.answer(score.model, question_of(score)).interval
@@ -194,7 +194,7 @@ def _interval(score: Score, decimals: int, study_scores: StudyScores | None) -> 
 
 
 def _winners(means: dict[tuple[str, str], float], metric: Metric) -> set[tuple[str, str]]:
-    """Return the best of each group of two models or more."""
+    """Return the best model of each group that has at least two."""
     won: set[tuple[str, str]] = set()
     for group in {group for group, _ in means}:
         rivals = {key: value for key, value in means.items() if key[0] == group}
@@ -225,7 +225,7 @@ def _in_si_units(score: Score) -> bool:
 
 
 def _factor(score: Score) -> float:
-    """Return what a value is multiplied by to be shown in the reader's units."""
+    """Return the factor that converts a value to the units in which it is shown."""
     if score.variable is None or not _in_si_units(score):
         return 1.0
     return display_of(score.variable).factor

@@ -33,7 +33,7 @@ _RESULTS = (
     "score/rrmse", "score/accuracy", "score/cross-entropy", "score/realism", "score/latent_density",
     "last/validation_loss", "last/validation_accuracy", "last/loss",
 )  # fmt: skip
-"""Columns of the HPARAMS table. They must be the same for every trial, or TensorBoard drops some."""
+"""Columns of the HPARAMS table, the same for every trial, because TensorBoard drops others."""
 
 Record = Mapping[str, Any]
 

@@ -216,7 +216,7 @@ def test_mixed_data_or_splits_are_refused():
     with pytest.raises(ConfigError, match=r"evaluation\.smoothness_days is 256 and 100"):
         _checked(Study("mixed", "runs", (first, other), {}))
     with pytest.raises(ConfigError, match="no evaluated run"):
-        _checked(Study("none", "runs", (), {"early": "not begun"}))
+        _checked(Study("none", "runs", (), {"early": "not started"}))
 
 
 def test_files_hold_every_number_and_no_difference_from_other_data(study_scores):
