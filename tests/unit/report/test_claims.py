@@ -8,9 +8,10 @@ from sparta_ray.base.folder import RunFolder
 from sparta_ray.evaluation.results import Results
 from sparta_ray.metrics.case_sums import Cases, on_common_windows
 from sparta_ray.metrics.config import BootstrapConfig
-from sparta_ray.metrics.records import Subject
+from sparta_ray.metrics.records import BASELINES, Subject
 from sparta_ray.metrics.uncertainty import compare
-from sparta_ray.report.display import setting_name
+from sparta_ray.report.claims import read_claims
+from sparta_ray.report.display import PUBLISHED_NAMES, setting_name
 from sparta_ray.report.study import Member, Study
 from sparta_ray.report.study_scores import StudyScores
 from sparta_ray.report.table_files import of_verdicts
@@ -91,6 +92,22 @@ def test_another_form_of_forecast_is_judged_at_every_lead_beside_baselines_and_t
     published = found[f"{whose} those with {setting_name('lookback30_stride1')}"]
     assert published.outcome == "holds"
     assert [round(c.difference, 6) for _, c in published.comparisons] == [-0.5, -1.5, -0.5]
+
+
+def test_every_claim_of_the_file_names_scores_that_are_defined():
+    file = read_claims()
+    single = (
+        file.beside_baselines,
+        file.own_setting_beside_baselines,
+        file.own_setting_beside_published,
+    )
+    named = {claim.scores for claim in (*file.paper, *file.own_variants, *single)}
+    assert named == set(file.scores)
+    for claim in file.paper:
+        assert {claim.ours, claim.theirs} <= set(PUBLISHED_NAMES), claim.statement
+        assert claim.source.startswith("Table")
+    assert file.reference in PUBLISHED_NAMES
+    assert set(file.baselines) <= set(BASELINES)
 
 
 def test_forms_of_forecast_without_common_windows_are_not_compared():
