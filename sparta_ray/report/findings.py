@@ -138,8 +138,9 @@ def _where_below(leads: dict[int, dict[str, float]], model: str) -> str:
 
 def _generation(table: _Means) -> Iterator[str]:
     errors = table.models("diffusion", "rrmse")
-    if errors:
-        shown = ", ".join(f"{v:.2f} % for {in_sentence(m)}" for m, v in errors.items())
+    generated = {model: v for model, v in errors.items() if not is_baseline(model)}
+    if generated:
+        shown = ", ".join(f"{v:.2f} % for {in_sentence(m)}" for m, v in generated.items())
         yield f"Generation from masked days: the RRMSE of the decoded mean sample is {shown}."
 
 

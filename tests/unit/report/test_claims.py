@@ -86,7 +86,7 @@ def test_another_form_of_forecast_is_judged_at_every_lead_beside_baselines_and_t
     own = Member("sparta_early", run, RunFolder("runs/a"), "print", results)
     study = StudyScores(Study("own", "runs", (own,), {}), BootstrapConfig())
     found = {j.claim.statement: j for j in all_verdicts(study)}
-    whose = "Forecasts of SPARTA early fusion, anomalies, beat"
+    whose = "Forecasts of SPARTA early fusion (anomalies) beat"
     assert found[f"{whose} persistence"].explanation == "Of 3 comparisons, better in 2, worse in 1."
     assert found[f"{whose} climatology"].outcome == "mixed"
     published = found[f"{whose} those with {setting_name('lookback30_stride1')}"]

@@ -80,7 +80,11 @@ def test_generation_seasons_and_smoothness():
         yield Score("latent space", model, "temporal distance", raw)
         yield Score("latent space", model, "relative temporal distance", relative)
 
-    assert findings([Score("diffusion", "sparta", "rrmse", 4.321, "%")]) == [
+    generated = [
+        Score("diffusion", model, "rrmse", value, "%")
+        for model, value in (("sparta", 4.321), ("climatology", 3.0))
+    ]
+    assert findings(generated) == [
         "Generation from masked days: the RRMSE of the decoded mean sample is 4.32 % for SPARTA."
     ]
     seasons = [
