@@ -9,20 +9,22 @@ from torch import Tensor, nn
 
 from sparta_ray.base.config import STRICT
 from sparta_ray.models.decoder import Decoder
+from sparta_ray.models.encoder import EncoderConfig
 from sparta_ray.models.fusion import EarlyFusionConfig, FusionConfig, build_encoder
 from sparta_ray.models.projection import ProjectionHead
-from sparta_ray.models.resnet import ResNetEncoder
+from sparta_ray.models.resnet import ResNet18Config
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ModelConfig:
-    """Sizes of both models, and where SPARTA's variables meet.
+    """Both models: their encoder, their sizes, and where SPARTA's variables meet.
 
     Attributes:
+        encoder: Network from a view to its embedding, of both models; ``resnet18`` is published.
         fusion: ``early``, or after an encoder for each variable, by ``attention`` or a ``graph``;
             the autoencoder's is always early.
-        width: Factor on the channels of the encoder; 1.0 is published.
-        decoder_width: The same for the decoder; None takes `width`.
+        width: Factor on the channels inside encoder and decoder; 1.0 is published.
+        decoder_width: Factor for the decoder alone; None takes `width`.
         embedding: Size D of h.
         projection: Size P of z.
         decoder_dropout: Dropout in SPARTA's decoder; the autoencoder's has none.
@@ -36,6 +38,7 @@ class ModelConfig:
             the input view goes round; crops meet their own far end, 36 degrees away.
     """
 
+    encoder: EncoderConfig = Field(default_factory=ResNet18Config)
     fusion: FusionConfig = Field(default_factory=EarlyFusionConfig)
     width: float = Field(default=1.0, gt=0)
     decoder_width: float | None = Field(default=None, gt=0)
@@ -50,10 +53,10 @@ class ModelConfig:
         """Return how many channels some variables enter an encoder by."""
         return 2 * variables if self.mask_channels else variables
 
-    def encoder(self, variables: int) -> ResNetEncoder:
-        """Return an encoder of some variables."""
+    def encoder_of(self, variables: int) -> nn.Module:
+        """Return a fresh encoder that sees some variables together."""
         channels, periodic = self.channels(variables), self.periodic == "both"
-        return ResNetEncoder(channels, self.embedding, self.width, periodic)
+        return self.encoder.build(channels, self.embedding, self.width, periodic)
 
     def decoder(self, variables: int, grid: tuple[int, int]) -> Decoder:
         """Return SPARTA's decoder."""
@@ -78,7 +81,7 @@ class Sparta(nn.Module):
 
     def __init__(self, variables: Sequence[str], grid: tuple[int, int], config: ModelConfig):
         super().__init__()
-        self.encoder = build_encoder(config.fusion, variables, config.embedding, config.encoder)
+        self.encoder = build_encoder(config.fusion, variables, config.embedding, config.encoder_of)
         self.projector = ProjectionHead(config.embedding, config.projection)
         self.decoder = config.decoder(len(variables), grid)
 
@@ -93,7 +96,7 @@ class Autoencoder(nn.Module):
 
     def __init__(self, variables: Sequence[str], grid: tuple[int, int], config: ModelConfig):
         super().__init__()
-        self.encoder = config.encoder(len(variables))
+        self.encoder = config.encoder_of(len(variables))
         self.decoder = config.decoder_of_autoencoder(len(variables), grid)
 
 
