@@ -3,11 +3,34 @@
 Legend: N rows, P projection.
 """
 
+from typing import ClassVar, Literal
+
 import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
+from sparta_ray.base.config import STRICT
 from sparta_ray.losses.precision import at_least_float32
+from sparta_ray.losses.projected_rows import ProjectedRows
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class AdjacentPositives:
+    """Both neighbours are positives in one term, and no part of the negatives (Eq. 2.7).
+
+    Attributes:
+        temperature: τ.
+    """
+
+    kind: Literal["adjacent"] = "adjacent"
+    needs_labels: ClassVar[bool] = False
+    temperature: float = Field(default=0.3, gt=0)
+
+    def __call__(self, rows: ProjectedRows) -> Tensor:
+        """Return the one term."""
+        return adjacent_positives(rows.before, rows.day, rows.after, self.temperature)
 
 
 def adjacent_positives(

@@ -8,16 +8,12 @@ import pytest
 import torch
 
 from sparta_ray.data.batches.expand import Fields, Views
+from sparta_ray.models.compile import compile_networks
 from sparta_ray.models.graph_fusion import GraphFusionConfig
 from sparta_ray.models.sparta import ModelConfig
 from sparta_ray.training.loop import seeded_losses
-from sparta_ray.training.stages import (
-    ContrastiveConfig,
-    JointStage,
-    StageModule,
-    build_model,
-    compile_networks,
-)
+from sparta_ray.training.stage_module import StageModule
+from sparta_ray.training.stages import ContrastiveConfig, JointStage, build_model
 
 GRID, ROWS = (64, 32), 5
 MODEL = ModelConfig(width=0.04, embedding=8, projection=4, decoder_dropout=0.3)

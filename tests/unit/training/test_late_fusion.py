@@ -25,12 +25,12 @@ from sparta_ray.training.checkpoint import capture, load_state, restore, save_st
 from sparta_ray.training.loop import StageState
 from sparta_ray.training.model_card import ModelCard, load_model, save_model
 from sparta_ray.training.plateau import PlateauConfig
+from sparta_ray.training.stage_module import StageModule
 from sparta_ray.training.stages import (
     ContrastiveConfig,
     DecodeStage,
     JointStage,
     PretrainStage,
-    StageModule,
     build_model,
 )
 
