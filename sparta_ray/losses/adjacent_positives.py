@@ -18,7 +18,7 @@ from sparta_ray.losses.projected_rows import ProjectedRows
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class AdjacentPositives:
-    """Both neighbours are positives in one term, and no part of the negatives (Eq. 2.7).
+    """Both neighbours are positives in one term, and are not among the negatives (Eq. 2.7).
 
     Attributes:
         temperature: τ.
@@ -36,12 +36,12 @@ class AdjacentPositives:
 def adjacent_positives(
     z_before_NP: Tensor, z_NP: Tensor, z_after_NP: Tensor, temperature: float
 ) -> Tensor:
-    """Return the mean over rows of -log(positives / negatives), similarity the cosine over τ.
+    """Return the mean over rows of -log(positives / negatives); similarity is the cosine over τ.
 
-    Positives of a row are its day with its two neighbours. Negatives are its day with the later
-    neighbours of other rows, and its earlier neighbour with the days of other rows: the two
-    denominators of a SimCLR loss each, without their positives. Rows that are all alike score
-    log(N - 1); well-parted rows score below 0.
+    A row's positives are the pairs of its day with each of its neighbours. Its negatives are the
+    pairs of its day with the later neighbours of other rows, and of its earlier neighbour with the
+    days of other rows: the denominators of two SimCLR losses without their positives. Rows that are
+    all alike score log(N - 1); well-separated rows score below 0.
 
     Args:
         z_before_NP: Projections of the earlier neighbours.

@@ -1,4 +1,4 @@
-"""Barlow Twins: two views agree in every component, and no component repeats another.
+"""Barlow Twins: two views agree in every component, and no two components are redundant.
 
 Legend: N rows, P projection.
 """
@@ -36,8 +36,8 @@ class BarlowTwins:
 def barlow_twins(z_a_NP: Tensor, z_b_NP: Tensor, redundancy_weight: float) -> Tensor:
     """Return Σᵢ (1 - cᵢᵢ)² + λ Σᵢ≠ⱼ cᵢⱼ² (Zbontar et al. 2021).
 
-    c is the correlation over rows of component i of one view with component j of the other. Two
-    equal views of uncorrelated components score 0; views that have nothing in common, P.
+    cᵢⱼ is the correlation over rows of component i of one view with component j of the other. Two
+    equal views of uncorrelated components score 0; views that have nothing in common score P.
 
     Args:
         z_a_NP: Projections of one view.

@@ -1,4 +1,4 @@
-"""Soft contrastive: a row recognises its partner, and the nearer in time the others, them too.
+"""Soft contrastive: a row recognises its partner, and other rows the more the nearer in time.
 
 Legend: N rows, P projection, M = 2N projections of two views.
 """
@@ -17,7 +17,7 @@ from sparta_ray.losses.projected_rows import ProjectedRows
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class SoftContrastive:
-    """Every row is a positive of every other, the more the nearer in time (Eq. 2.4 to 2.6).
+    """Every row is a positive of every other, more so the nearer in time (Eq. 2.4 to 2.6).
 
     Attributes:
         temperature: τ.
@@ -44,7 +44,7 @@ def soft_contrastive(
 
     The weight falls with the distance in time as w = 2 sigmoid(-sharpness |t - t'|): 1 for the
     partner, whose row is the same, and for any row of the same time. Similarity is the cosine over
-    τ, as in NT-Xent; as the sharpness grows, NT-Xent is what remains.
+    τ, as in NT-Xent, which is the limit of a large sharpness.
 
     Args:
         z_a_NP: Projections of one view.

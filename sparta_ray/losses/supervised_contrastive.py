@@ -38,8 +38,8 @@ def supervised_contrastive(
 ) -> Tensor:
     """Return the mean over 2N projections of -1/|P| Σ log shares of their positives P.
 
-    Positives are the partner and whatever else has the same label; a share is of all other 2N - 1.
-    Where every label is another, this is NT-Xent.
+    A row's positives are its partner and all rows with the same label; shares are among all other
+    2N - 1 projections. If all labels differ, this is NT-Xent.
 
     Args:
         z_a_NP: Projections of one view.

@@ -1,11 +1,11 @@
-"""Compiled networks, which dropout has to be kept out of."""
+"""Compiling networks with ``torch.compile``, all but their dropout."""
 
 from sparta_ray.models.dropout import RowDropout
 from sparta_ray.models.sparta import Model
 
 
 def compile_networks(model: Model, backend: str = "inductor") -> None:
-    """Let ``torch.compile`` make a model's encoder and decoder; their losses agree up to rounding.
+    """Compile a model's encoder and decoder; losses agree with uncompiled ones up to rounding.
 
     Args:
         model: Changed in place.

@@ -56,14 +56,7 @@ def build_layer(
     """
     layer = _layer_class(name)
     known = inspect.signature(layer).parameters
-    options = [key for key in [*known, "aggr"] if key not in _DECIDED and key != "kwargs"]
-    for key in arguments:
-        if key in _DECIDED:
-            raise ConfigError(f"model.fusion.arguments.{key}: leave it out; {_DECIDED[key]}")
-        if key not in options:
-            raise ConfigError(
-                f"model.fusion.arguments.{key}: {name} takes no such argument{_near(key, options)}"
-            )
+    _check_arguments(name, arguments, [key for key in known if key != "kwargs"])
     if heads > 1 and "heads" not in known:
         raise ConfigError(f"model.fusion.heads {heads}: {name} has no heads; leave it at 1")
     if embedding % heads:
@@ -118,6 +111,18 @@ def check_layer(name: str, layer: nn.Module, edges_2E: Tensor, nodes_VD: Tensor)
             "returns, and several workers would wait for their gradients; choose another layer or "
             "arguments"
         )
+
+
+def _check_arguments(name: str, arguments: Iterable[str], known: Iterable[str]) -> None:
+    """Refuse arguments that a layer does not take, or that are not the user's to give."""
+    options = [key for key in [*known, "aggr"] if key not in _DECIDED]
+    for key in arguments:
+        if key in _DECIDED:
+            raise ConfigError(f"model.fusion.arguments.{key}: leave it out; {_DECIDED[key]}")
+        if key not in options:
+            raise ConfigError(
+                f"model.fusion.arguments.{key}: {name} takes no such argument{_near(key, options)}"
+            )
 
 
 def _layer_class(name: str) -> type[nn.Module]:

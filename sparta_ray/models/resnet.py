@@ -59,7 +59,7 @@ def scaled(channels: int, width: float) -> int:
 
 
 def channel_norm(channels: int) -> nn.GroupNorm:
-    """Return a group norm with one channel a group: independent of the batch."""
+    """Return a group norm with one channel per group, which does not depend on the batch."""
     return nn.GroupNorm(channels, channels)
 
 
@@ -90,15 +90,15 @@ class BasicBlock(nn.Module):
 
 
 class ResNetEncoder(nn.Module):
-    """Views in, embeddings h out; fully convolutional up to the global average pool.
+    """From views to embeddings h; fully convolutional up to the global average pool.
 
-    The stem keeps batch norm, every other norm is a group norm with one channel a group.
+    The stem keeps its batch norm; every other norm is a group norm with one channel per group.
     """
 
     def __init__(
         self, channels: int, embedding: int = 1000, width: float = 1.0, periodic: bool = False
     ):
-        """Size the encoder; a `periodic` one joins the ends of a view's longitude."""
+        """Build the encoder; if `periodic`, it joins the two ends of a view's longitude."""
         super().__init__()
         widths = [scaled(stage, width) for stage in STAGE_WIDTHS]
         pool = PeriodicMaxPool2d if periodic else nn.MaxPool2d

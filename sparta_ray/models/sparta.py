@@ -1,4 +1,4 @@
-"""The two models of the paper: SPARTA, and the autoencoder it is judged by."""
+"""The two models of the paper: SPARTA, and the autoencoder it is compared with."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -21,8 +21,8 @@ class ModelConfig:
 
     Attributes:
         encoder: Network from a view to its embedding, of both models; ``resnet18`` is published.
-        fusion: ``early``, or after an encoder for each variable, by ``attention`` or a ``graph``;
-            the autoencoder's is always early.
+        fusion: ``early`` in the encoder's first layer; or late, with an encoder for each variable,
+            by ``attention`` or by a ``graph``. The autoencoder's is always early.
         width: Factor on the channels inside encoder and decoder; 1.0 is published.
         decoder_width: Factor for the decoder alone; None takes `width`.
         embedding: Size D of h.
@@ -30,12 +30,12 @@ class ModelConfig:
         decoder_dropout: Dropout in SPARTA's decoder; the autoencoder's has none.
         autoencoder_decoder: The autoencoder's decoder is ``smaller``, as published, or the ``same``
             as SPARTA's.
-        mask_channels: Whether the encoders also see, as a further channel for each variable, which
-            of its values are there. As published they do not, and a missing value looks like the
+        mask_channels: Whether each variable has a further channel that tells the encoder which of
+            its values are present. As published it has none, and a missing value looks like the
             mean.
-        periodic: Whose convolutions join the ends of longitude: of ``none``, as published, of the
-            ``decoder``, whose maps go round the globe, or of ``both``. Of the encoder's views only
-            the input view goes round; crops meet their own far end, 36 degrees away.
+        periodic: Whose convolutions join the two ends of longitude: ``none``, as published; those
+            of the ``decoder``, whose maps span the globe; or those of ``both``. Of the encoder's
+            views only the input view spans the globe; the ends of a crop lie 36 degrees apart.
     """
 
     encoder: EncoderConfig = Field(default_factory=ResNet18Config)
@@ -50,7 +50,7 @@ class ModelConfig:
     periodic: Literal["none", "decoder", "both"] = "none"
 
     def channels(self, variables: int) -> int:
-        """Return how many channels some variables enter an encoder by."""
+        """Return the number of input channels of an encoder of so many variables."""
         return 2 * variables if self.mask_channels else variables
 
     def encoder_of(self, variables: int) -> nn.Module:
@@ -101,7 +101,7 @@ class Autoencoder(nn.Module):
 
 
 Model = Sparta | Autoencoder
-"""What has an `encoder` (views to h) and a `decoder` (h to fields)."""
+"""Has an `encoder` (views to h) and a `decoder` (h to fields)."""
 
 
 def parameter_count(module: nn.Module) -> int:

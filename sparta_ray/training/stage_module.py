@@ -31,11 +31,11 @@ Terms = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class BatchPart:
-    """Some of a rank's rows of a batch, whose loss is a share of the whole batch's.
+    """Which of a rank's rows a forward pass works on, and how they weigh in the whole batch.
 
     Attributes:
-        first_row: Number of the first of them, among the rank's.
-        weight: Weight of each variable's present values in the whole batch, on all ranks, (V,).
+        first_row: Number of the first of them, among the rank's rows.
+        weight: Total weight of each variable's present values in the batch of all ranks, (V,).
     """
 
     first_row: int
@@ -43,10 +43,10 @@ class BatchPart:
 
 
 class StageModule(nn.Module):
-    """A model with one stage's loss on top; the part that is trained requires gradients.
+    """A model with the loss of one stage; only the parts that are trained require gradients.
 
-    Wrapping model and loss together lets one forward call serve plain, distributed and compiled
-    training alike. Its losses are those of the whole batch, on every rank the same.
+    Since model and loss are one module, the same forward call serves plain, distributed and
+    compiled training. Its losses are those of the whole batch, the same on every rank.
     """
 
     area: Tensor | None
@@ -58,7 +58,7 @@ class StageModule(nn.Module):
         contrastive: ContrastiveConfig,
         area_Y: Tensor | None = None,
     ):
-        """Prepare `model` for `stage`; `area_Y` weighs latitudes in reconstruction losses."""
+        """Prepare `model` for `stage`; `area_Y` weights latitudes in reconstruction losses."""
         super().__init__()
         self.register_buffer("area", area_Y, persistent=False)
         self.stage, self.model = stage, model
@@ -83,14 +83,14 @@ class StageModule(nn.Module):
         return self
 
     def forward(self, views: Views, epoch: int, rows: int, part: BatchPart | None = None) -> Terms:
-        """Return the stage's loss under ``loss`` and its terms, of the rows of all ranks.
+        """Return the stage's loss, as ``loss``, and its terms; they are those of all ranks' rows.
 
         Args:
-            views: One batch; of several ranks, this rank's rows.
-            epoch: From 0; stage 2 fades by it.
+            views: This rank's rows of a batch.
+            epoch: From 0; it decides how stage 2 weighs its losses.
             rows: Rows of the batch, on all ranks.
-            part: Of decode: which part of the rank's rows the views are; the losses of all parts
-                add up to that of the batch.
+            part: In stage decode, which of the rank's rows the views hold; the losses of all parts
+                add up to that of the batch. None if they hold all of them.
         """
         self._number_rows(rows, 0 if part is None else part.first_row)
         match self.stage:
@@ -104,7 +104,7 @@ class StageModule(nn.Module):
                 return {"loss": decoded, "reconstruction": decoded}
 
     def _number_rows(self, rows: int, first_row: int) -> None:
-        """Tell dropout which of the batch's rows come next."""
+        """Tell dropout where in the whole batch the next rows stand."""
         mine = rank_rows(slice(0, rows), *world())
         for part in self.modules():
             if isinstance(part, RowDropout):

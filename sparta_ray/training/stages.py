@@ -21,11 +21,11 @@ class ContrastiveConfig:
     """What the contrastive loss is made of.
 
     Attributes:
-        loss: Of the projections: ``nt_xent``, ``supervised``, ``barlow_twins``, ``soft`` or
+        loss: Loss of the projections: ``nt_xent``, ``supervised``, ``barlow_twins``, ``soft`` or
             ``adjacent``.
         cycle_weight: Factor on the cycle-consistency loss; 0 leaves it out.
-        cycle_normalise: Whether that loss compares the embeddings' directions alone. As published
-            it falls with their size, so they may shrink where they should move smoothly.
+        cycle_normalise: Whether the cycle loss compares only the directions of embeddings. As
+            published it also falls when embeddings shrink, without moving more smoothly.
     """
 
     loss: ContrastiveLoss = Field(default_factory=NtXent)
@@ -35,10 +35,10 @@ class ContrastiveConfig:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class _WholeBatch:
-    """A stage whose encoder trains, and so normalises by the whole batch.
+    """A stage that trains the encoder, whose batch norm needs the whole batch at once.
 
     Attributes:
-        accumulate: 1; only the decode stage can take a batch in parts.
+        accumulate: Must be 1; only the decode stage can process a batch in parts.
     """
 
     accumulate: int = 1
@@ -59,7 +59,7 @@ class _WholeBatch:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class PretrainStage(_WholeBatch):
-    """Stage 1: encoder and projection head on the contrastive loss."""
+    """Stage 1: encoder and projection head, trained on the contrastive loss."""
 
     kind: Literal["pretrain"] = "pretrain"
     epochs: int = Field(default=100, ge=1)
@@ -68,7 +68,7 @@ class PretrainStage(_WholeBatch):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class JointStage(_WholeBatch):
-    """Stage 2: all parts, moving from the contrastive to the reconstruction loss.
+    """Stage 2: all parts, trained on a loss that moves from contrastive to reconstruction.
 
     Attributes:
         alpha_decay: k of α = exp(-k · epoch).
@@ -82,11 +82,11 @@ class JointStage(_WholeBatch):
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class DecodeStage:
-    """Stage 3: the decoder alone, on embeddings of the frozen encoder.
+    """Stage 3: only the decoder, trained on embeddings of the frozen encoder.
 
     Attributes:
-        accumulate: Parts in which each rank takes its rows of a batch, one after the other, to need
-            less memory; loss and gradient remain those of the whole batch.
+        accumulate: Number of parts in which each rank processes its rows of a batch, one after the
+            other, to need less memory; loss and gradient remain those of the whole batch.
     """
 
     kind: Literal["decode"] = "decode"
@@ -97,7 +97,7 @@ class DecodeStage:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class AutoencoderStage(_WholeBatch):
-    """The baseline: its own encoder and decoder on the reconstruction loss."""
+    """The baseline: its own encoder and decoder, trained on the reconstruction loss."""
 
     kind: Literal["autoencoder"] = "autoencoder"
     epochs: int = Field(default=180, ge=1)
@@ -122,7 +122,7 @@ def model_kind(stage: StageConfig) -> ModelKind:
 
 
 def needs(stage: StageConfig, contrastive: ContrastiveConfig) -> Needs:
-    """Return which parts of a batch row a stage looks at."""
+    """Return which parts of a batch a stage looks at."""
     is_contrastive = isinstance(stage, PretrainStage | JointStage)
     return Needs(
         contrastive=is_contrastive,
