@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.guide import Guide
 
 
+@pytest.mark.timeout(400)  # several processes that import torch
 def test_the_guide_leads_to_a_fusion_of_ones_own(tmp_path: Path, make_store) -> None:
     guide = Guide.follow(
         "your-own-fusion.md",

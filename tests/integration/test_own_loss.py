@@ -4,6 +4,8 @@ import json
 import math
 from pathlib import Path
 
+import pytest
+
 from tests.guide import Guide
 
 BY_HAND = """
@@ -14,6 +16,7 @@ assert abs(align_uniform(rows, 3 * rows, 0.5) + 2) < 1e-12
 """
 
 
+@pytest.mark.timeout(400)  # several processes that import torch
 def test_the_guide_leads_to_a_loss_of_ones_own(tmp_path: Path, make_store) -> None:
     guide = Guide.follow(
         "your-own-loss.md",

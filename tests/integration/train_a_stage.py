@@ -61,7 +61,8 @@ def train(run: Run, store: Store, folder: str) -> None:
     state = StageState.start(module, stage.lr, PlateauConfig())
     loop.run(state, module, map(builder.build, range(len(schedule))))
     for part in (model.encoder, model.projector):
-        idle = [key for key, weight in part.named_parameters() if weight.grad is None]
+        moved = state.optimiser.state  # of a weight only if it ever had a gradient
+        idle = [key for key, weight in part.named_parameters() if weight not in moved]
         assert not idle, f"weights that nothing trains: {idle}"
     card = ModelCard.describe("sparta", run.model, run.views, store)
     save_model(folder, card, model.state_dict())
