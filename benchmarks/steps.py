@@ -17,13 +17,13 @@ from sparta_ray.models.sparta import ModelConfig, Sparta
 from sparta_ray.on_ray.train import KEEPS_MEMORY
 from sparta_ray.training.loop import batch_losses
 from sparta_ray.training.precision import Precision, resolve_precision
+from sparta_ray.training.stage_module import StageModule
 from sparta_ray.training.stages import (
     ContrastiveConfig,
     DecodeStage,
     JointStage,
     PretrainStage,
     StageConfig,
-    StageModule,
     needs,
 )
 

@@ -20,6 +20,7 @@ from sparta_ray.base.seeding import derive_seed
 from sparta_ray.data.batches.builder import BatchBuilder, BatchRecipe
 from sparta_ray.data.batches.view_operator import ViewOperator
 from sparta_ray.data.preparation.streaming import open_store
+from sparta_ray.models.compile import compile_networks
 from sparta_ray.models.sparta import Model
 from sparta_ray.on_ray.gauges import MetricsExport
 from sparta_ray.on_ray.saver import Saver
@@ -34,15 +35,8 @@ from sparta_ray.training.loop import EpochReport, NonFiniteError, StageLoop, Sta
 from sparta_ray.training.model_card import ModelCard, save_model
 from sparta_ray.training.precision import resolve_precision, weights_type
 from sparta_ray.training.reporter import StageReporter
-from sparta_ray.training.stages import (
-    ModelKind,
-    StageConfig,
-    StageModule,
-    build_model,
-    compile_networks,
-    model_kind,
-    needs,
-)
+from sparta_ray.training.stage_module import StageModule
+from sparta_ray.training.stages import ModelKind, StageConfig, build_model, model_kind, needs
 from sparta_ray.training.timing import StepClock
 
 

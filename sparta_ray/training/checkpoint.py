@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.optim import Optimizer
 
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.folder import RunFolder
@@ -145,4 +146,16 @@ def restore(state: StageState, saved: SavedState) -> None:
     state.means = no_means() | {name: RowMeans.of_state(m) for name, m in saved.means.items()}
     if saved.optimiser is not None and saved.scheduler is not None:
         state.optimiser.load_state_dict(saved.optimiser)
+        _shape_as_weights(state.optimiser)
         state.scheduler.load_state_dict(saved.scheduler)
+
+
+def _shape_as_weights(optimiser: Optimizer) -> None:
+    """Give what an optimiser remembers of a weight that weight's shape.
+
+    Checkpoints of graph fusion from before it was `GATConv` have the same values in another shape.
+    """
+    for weight, memory in optimiser.state.items():
+        for name, value in memory.items():
+            if isinstance(value, torch.Tensor) and value.ndim > 0:
+                memory[name] = value.view(weight.shape)

@@ -20,7 +20,7 @@ from sparta_ray.training.metrics import RowMeans
 from sparta_ray.training.plateau import PlateauConfig, plateau_schedule
 from sparta_ray.training.precision import Precision
 from sparta_ray.training.prefetch import Prefetcher
-from sparta_ray.training.stages import StageModule, Terms
+from sparta_ray.training.stage_module import StageModule, Terms
 from sparta_ray.training.timing import Part, StepClock
 
 

@@ -30,13 +30,13 @@ from sparta_ray.training.accumulate import accumulate
 from sparta_ray.training.checkpoint import capture, load_state, restore, save_state
 from sparta_ray.training.loop import StageLoop, StageState, seeded_losses
 from sparta_ray.training.plateau import PlateauConfig
+from sparta_ray.training.stage_module import StageModule
 from sparta_ray.training.stages import (
     AutoencoderStage,
     ContrastiveConfig,
     DecodeStage,
     JointStage,
     PretrainStage,
-    StageModule,
     build_model,
     model_kind,
 )

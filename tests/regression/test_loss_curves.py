@@ -20,13 +20,13 @@ from sparta_ray.data.store.store import Store
 from sparta_ray.models.sparta import ModelConfig
 from sparta_ray.training.loop import StageLoop, StageState
 from sparta_ray.training.plateau import PlateauConfig
+from sparta_ray.training.stage_module import StageModule
 from sparta_ray.training.stages import (
     AutoencoderStage,
     ContrastiveConfig,
     DecodeStage,
     JointStage,
     PretrainStage,
-    StageModule,
     build_model,
     model_kind,
     needs,

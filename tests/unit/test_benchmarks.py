@@ -28,7 +28,7 @@ from benchmarks.plain import plain_nt_xent
 from benchmarks.sample import JOINT, Sample, sample
 from sparta_ray.data.batches.expand import expand, to_device
 from sparta_ray.data.preparation.recipe import read_recipe
-from sparta_ray.losses.contrastive import nt_xent
+from sparta_ray.losses.nt_xent import nt_xent
 
 
 @pytest.fixture(scope="module")

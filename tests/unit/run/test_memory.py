@@ -22,15 +22,11 @@ def test_the_largest_step_must_fit_for_all_workers_together():
     with pytest.raises(ConfigError) as error:
         check_memory(run, GRID, Memory(needed - 1, 2, "this machine"))
     message = str(error.value)
-    assert message.startswith(
-        "stage joint needs at least 0.0 GB of memory for 2 workers with 8"
-    )
+    assert message.startswith("stage joint needs at least 0.0 GB of memory for 2 workers with 8")
     assert "this machine has 0.0 GB; lower sampling.rows_per_batch" in message
 
 
 def test_a_model_that_no_machine_holds_is_refused_in_words():
     run = load(Run, None, [*SMALL, "model.width=60", "model.embedding=60000"])
-    with pytest.raises(
-        ConfigError, match=r"needs at least \d[\d,.]+ GB of memory for a worker"
-    ):
+    with pytest.raises(ConfigError, match=r"needs at least \d[\d,.]+ GB of memory for a worker"):
         check_memory(run, GRID, Memory(24e9, 1, "this machine"))

@@ -16,12 +16,8 @@ from sparta_ray.training.checkpoint import SavedState, capture, load_state, rest
 from sparta_ray.training.loop import StageState
 from sparta_ray.training.model_card import ModelCard, has_model, load_model, save_model
 from sparta_ray.training.plateau import PlateauConfig
-from sparta_ray.training.stages import (
-    ContrastiveConfig,
-    PretrainStage,
-    StageModule,
-    build_model,
-)
+from sparta_ray.training.stage_module import StageModule
+from sparta_ray.training.stages import ContrastiveConfig, PretrainStage, build_model
 
 VIEWS = ViewConfig(resize=(12, 10), crop=(10, 8), filter=3)
 CONFIG = ModelConfig(width=0.04, embedding=12, projection=6)

@@ -18,12 +18,12 @@ from sparta_ray.training.checkpoint import capture, load_state, restore, save_st
 from sparta_ray.training.loop import NonFiniteError, StageLoop, StageState
 from sparta_ray.training.plateau import PlateauConfig
 from sparta_ray.training.precision import weights_type
+from sparta_ray.training.stage_module import StageModule
 from sparta_ray.training.stages import (
     ContrastiveConfig,
     DecodeStage,
     JointStage,
     PretrainStage,
-    StageModule,
     build_model,
     needs,
 )

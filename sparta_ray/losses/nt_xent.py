@@ -3,11 +3,34 @@
 Legend: N rows, P projection, M = 2N projections of two views.
 """
 
+from typing import ClassVar, Literal
+
 import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
+from sparta_ray.base.config import STRICT
 from sparta_ray.losses.precision import at_least_float32
+from sparta_ray.losses.projected_rows import ProjectedRows
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class NtXent:
+    """SimCLR's loss of the day with each of its neighbours (Eq. 2.1).
+
+    Attributes:
+        temperature: τ.
+    """
+
+    kind: Literal["nt_xent"] = "nt_xent"
+    needs_labels: ClassVar[bool] = False
+    temperature: float = Field(default=0.3, gt=0)
+
+    def __call__(self, rows: ProjectedRows) -> Tensor:
+        """Return ℓ_c, the sum over both neighbours."""
+        return rows.over_neighbours(lambda a, b: nt_xent(a, b, self.temperature))
 
 
 def nt_xent(z_a_NP: Tensor, z_b_NP: Tensor, temperature: float) -> Tensor:
