@@ -15,7 +15,7 @@ from sparta_ray.data.batches.expand import Views, expand, to_device
 from sparta_ray.losses.cycle import cycle_consistency
 from sparta_ray.models.sparta import ModelConfig, Sparta
 from sparta_ray.on_ray.train import KEEPS_MEMORY
-from sparta_ray.training.loop import batch_losses
+from sparta_ray.training.batch_losses import batch_losses
 from sparta_ray.training.precision import Precision, resolve_precision
 from sparta_ray.training.stages import (
     ContrastiveConfig,

@@ -8,7 +8,6 @@ import ray
 import ray.train.torch
 from ray.exceptions import ActorDiedError
 from ray.train import (
-    CheckpointConfig,
     FailureConfig,
     RunConfig,
     ScalingConfig,
@@ -22,7 +21,6 @@ from sparta_ray.base.errors import ConfigError, FailedError, by_rank, last_line
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.data.batches.compact import row_bytes
 from sparta_ray.data.preparation.streaming import open_store
-from sparta_ray.on_ray.checkpoint_list import FOLDER, settle
 from sparta_ray.on_ray.cluster_size import nodes_now
 from sparta_ray.on_ray.progress_lines import Show, print_progress
 from sparta_ray.on_ray.queueing import turn_to_train
@@ -34,8 +32,12 @@ from sparta_ray.on_ray.watchdog import Heartbeat, Watchdog
 from sparta_ray.run.ownership import NOTHING, Allowed, is_trained
 from sparta_ray.run.settings import Run
 from sparta_ray.training.checkpoint import SavedState
+from sparta_ray.training.checkpoint_folder import CheckpointFolder
 from sparta_ray.training.config import ScalingConfig as Scaling
 from sparta_ray.training.precision import mixed_precision
+
+_TRAIN_FOLDER = "ray-train"
+"""What Ray Train calls its own files in the run folder; checkpoints are not among them."""
 
 
 def train(run: Run, allowed: Allowed = NOTHING) -> None:
@@ -86,7 +88,7 @@ def train_watched(
         KeyboardInterrupt: It was told to stop.
     """
     folder, store = RunFolder(run.path), open_store(run.data.store, run.data.cache)
-    settle(folder, allowed.older_checkpoint)
+    CheckpointFolder(folder).settle(allowed.older_checkpoint)
     row = row_bytes(len(store.variables), store.grid, run.views, run.mask, run.batches)
     check_object_store(run, row, nodes_now())
     scaling, watchdog = run.scaling, Watchdog(run.training.stall_seconds, training_request(run))
@@ -106,10 +108,9 @@ def train_watched(
             elastic_resize_monitor_interval_s=scaling.resize_seconds,
         ),
         run_config=RunConfig(
-            name=FOLDER,
+            name=_TRAIN_FOLDER,
             **folder.for_ray(),
             failure_config=FailureConfig(max_failures=scaling.max_failures),
-            checkpoint_config=CheckpointConfig(num_to_keep=run.training.keep_checkpoints),
             logging_config=ray.LoggingConfig(log_level="WARNING"),
             worker_runtime_env={"env_vars": KEEPS_MEMORY},
             callbacks=list(callbacks),
@@ -185,12 +186,15 @@ def _train_worker(config: dict[str, Any]) -> _End:
             saved = worker.load(config["allowed"])
         except ConfigError as error:
             problem = str(error)
+        place = None if saved is None else (saved.stage, saved.position)
         precision = "" if worker is None else worker.precision
-        found = gather_objects((problem, precision))
-        if problems := [problem for problem, _ in found if problem]:
-            return _End(error=problems[0])
-        if problem := mixed_precision([precision for _, precision in found]):
+        problems, precisions, places = zip(
+            *gather_objects((problem, precision, place)), strict=True
+        )
+        if problem := next(filter(None, problems), None) or mixed_precision(precisions):
             return _End(error=problem)
+        if len(set(places)) > 1:  # storage that is slow to show all machines the same
+            raise RuntimeError(f"the ranks read checkpoints of different steps: {places}")
         assert worker is not None
         try:
             return _End(stopped=not _run_stages(worker, saved))

@@ -8,7 +8,7 @@ import torch
 
 from sparta_ray.data.batches.expand import Fields, Views
 from sparta_ray.models.sparta import ModelConfig
-from sparta_ray.training.loop import seeded_losses
+from sparta_ray.training.batch_losses import seeded_losses
 from sparta_ray.training.stages import (
     ContrastiveConfig,
     JointStage,
