@@ -4,6 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from benchmarks.readbacks import ReadBacks
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.data.batches.builder import BatchBuilder, BatchRecipe
 from sparta_ray.data.batches.view_operator import ViewOperator
@@ -317,3 +318,29 @@ def test_another_seed_is_another_training(path, unbroken):
     other.recipe = replace(other.recipe, seed=6)
     other.run(batches=2)
     assert all(a != b for a, b in itertools.product(other.losses, unbroken.losses[:2]))
+
+
+@pytest.mark.parametrize(
+    "stage",
+    [
+        PretrainStage(epochs=1),
+        JointStage(epochs=1),
+        DecodeStage(epochs=1),
+        DecodeStage(epochs=1, accumulate=3),
+    ],
+)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_a_step_reads_nothing_back_from_the_device(path, stage, precision):
+    """The host would wait there until a GPU has done all that is queued on it."""
+    training, reads = Training(path, stage, precision), []
+    # Between the splits' ends, where means and health are read.
+    before, after = training.recipe.schedule.batch_at(0), training.recipe.schedule.batch_at(4)
+    assert not before.ends_split
+    assert not after.ends_split
+    with ReadBacks(training.state.optimiser) as counted:
+        training.loop = replace(
+            training.loop, after_step=lambda *_: reads.append(len(counted.found)) or len(reads) == 5
+        )
+        training.run(batches=6)
+    assert reads == [0] * 5, counted.found
+    assert counted.found  # at the end it looks whether all was finite
