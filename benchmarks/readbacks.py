@@ -23,7 +23,7 @@ READS = {ATEN._local_scalar_dense, ATEN.equal, ATEN.nonzero, ATEN.masked_select,
 """Operators whose result, or its size, the host must know before it goes on."""
 
 
-class ReadBacks(TorchDispatchMode):
+class ReadBacks(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does not type it
     """Counts, while it is entered, the operators that make the host wait for the device.
 
     On a CPU nothing is waited for, but the operators are the same. Not counted is an optimiser's
@@ -34,7 +34,7 @@ class ReadBacks(TorchDispatchMode):
     """
 
     def __init__(self, optimiser: Optimizer):
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.found: list[str] = []
         self._optimiser = optimiser
 

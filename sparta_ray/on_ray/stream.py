@@ -62,7 +62,8 @@ def stream(
             num_cpus=cpus,
         )
         iterator = batches.iterator()
-    yield from iterator.iter_batches(batch_size=None, prefetch_batches=2)
+    # `Prefetcher` takes batches ahead, in one thread; Ray Data would with further threads.
+    yield from iterator.iter_batches(batch_size=None, prefetch_batches=0)
 
 
 class _Units(Datasource):  # type: ignore[misc]  # Ray is not typed here
