@@ -43,14 +43,14 @@ _TRAIN_FOLDER = "ray-train"
 def train(run: Run, allowed: Allowed = NOTHING) -> None:
     """Train every stage that is not finished and leave the models in the run folder.
 
-    Interrupted at any moment, the same call continues from the last checkpoint. SIGTERM makes one
-    first.
+    If it is interrupted at any moment, the same call continues from the last checkpoint. On SIGTERM
+    a checkpoint is made first.
 
     Raises:
         ConfigError: A step gave no finite loss or gradient, a worker cannot begin, no step was made
             for too long, or the last checkpoint is damaged.
         FailedError: Workers failed more often than ``scaling.max_failures``.
-        KeyboardInterrupt: It was told to stop.
+        KeyboardInterrupt: It was asked to stop.
     """
     if is_trained(run):
         models = RunFolder(run.path).child("models")
@@ -79,13 +79,13 @@ def train_watched(
     Args:
         run: What is trained.
         show: Where progress is shown.
-        stop: A wish that training stop.
+        stop: A request to stop training.
         allowed: How the run may differ from the one that its folder holds.
         callbacks: Of Ray Train.
 
     Raises:
         ConfigError: See `train`.
-        KeyboardInterrupt: It was told to stop.
+        KeyboardInterrupt: It was asked to stop.
     """
     folder, store = RunFolder(run.path), open_store(run.data.store, run.data.cache)
     CheckpointFolder(folder).settle(allowed.older_checkpoint)
@@ -122,15 +122,15 @@ def train_watched(
 def _resources(scaling: Scaling) -> dict[str, float]:
     """Return what Train reserves for a worker.
 
-    Between fewest and most workers, Train starts as many as fit; so each reserves for its builders
-    too, or workers would take the CPUs that their builders need.
+    An elastic run starts as many workers as fit. Each therefore reserves CPUs for its builders too,
+    or further workers would take the CPUs that the builders need.
     """
     cpus = scaling.cpus_with_builders if scaling.elastic else scaling.cpus_per_worker
     return {"CPU": cpus, "GPU": 1} if scaling.use_gpu else {"CPU": cpus}
 
 
 def _fit(trainer: "ray.train.torch.TorchTrainer", watchdog: Watchdog, max_failures: int) -> None:
-    """Run the trainer; what only a user can mend is one error, and the run ends there."""
+    """Run the trainer; an error that only the user can fix ends the run at once."""
     try:
         with watchdog.watching():
             end: _End = trainer.fit().return_value
@@ -139,7 +139,7 @@ def _fit(trainer: "ray.train.torch.TorchTrainer", watchdog: Watchdog, max_failur
             raise
         raise ConfigError(watchdog.verdict) from killed
     except TrainingFailedError as failed:
-        raise FailedError(_words(failed, max_failures)) from failed
+        raise FailedError(_describe_failure(failed, max_failures)) from failed
     except (SystemExit, KeyboardInterrupt) as stopped:  # how Train answers an interrupt
         raise KeyboardInterrupt from stopped
     if end.error is not None:
@@ -148,8 +148,8 @@ def _fit(trainer: "ray.train.torch.TorchTrainer", watchdog: Watchdog, max_failur
         raise KeyboardInterrupt
 
 
-def _words(failed: TrainingFailedError, max_failures: int) -> str:
-    """Return what Train says, then why in as few lines as there are causes."""
+def _describe_failure(failed: TrainingFailedError, max_failures: int) -> str:
+    """Return what Train says, followed by each distinct cause on a line of its own."""
     causes = f"  {last_line(str(failed))}"
     if isinstance(failed, WorkerGroupError):
         causes = by_rank(failed.worker_failures)
@@ -161,9 +161,10 @@ def _words(failed: TrainingFailedError, max_failures: int) -> str:
 
 @dataclass(frozen=True)
 class _End:
-    """How training ended where a worker did not fail: done, stopped, or with what error.
+    """How training ended if no worker failed: finished, stopped, or with an error.
 
-    Train retries whatever a worker raises, but an error that every retry would repeat is returned.
+    Ray Train retries whatever a worker raises. An error that every retry would repeat is therefore
+    returned instead.
     """
 
     stopped: bool = False

@@ -50,7 +50,7 @@ from sparta_ray.training.timing import StepClock
 
 
 def first_heartbeat() -> Heartbeat:
-    """Return the heartbeat of a rank that has yet to open its store and its checkpoint."""
+    """Return the heartbeat of a rank that has not opened its store and checkpoint yet."""
     context, process = ray.train.get_context(), f"{os.getpid()} on {socket.gethostname()}"
     return Heartbeat(context.get_world_rank(), context.get_world_size(), process, "", 0, "begin")
 
@@ -79,7 +79,7 @@ class Worker:
         self._heartbeat = first_heartbeat()
 
     def heartbeat(self) -> Heartbeat:
-        """Return where this rank stands; asked from another thread, to see that it goes on."""
+        """Return where this rank is; called from the thread that sends heartbeats."""
         position = 0 if self._state is None else self._state.position
         return replace(self._heartbeat, stage=self._stage, position=position, part=self._clock.part)
 
@@ -149,7 +149,7 @@ class Worker:
         )
 
     def _start(self, stage: StageConfig, saved: SavedState | None) -> StageState:
-        """Return the state that a stage begins with, or that it was saved in."""
+        """Return the state in which a stage begins, or in which it was saved."""
         training, model = self.run.training, self._model_for(model_kind(stage))
         area_Y = training.latitude_weights(self.store.latitude)
         module = StageModule(stage, model, training.contrastive, area_Y)
@@ -160,7 +160,7 @@ class Worker:
         return state
 
     def _reporter(self, index: int, state: StageState, recipe: BatchRecipe) -> StageReporter:
-        """Return what reports the stage; already started on the first rank."""
+        """Return the stage's reporter; on the first rank its start is already recorded."""
         training = self.run.training
         kind = training.stages[index].kind
         reporter = StageReporter(
@@ -178,7 +178,7 @@ class Worker:
         return reporter
 
     def _loop(self, index: int, builder: BatchBuilder, reporter: StageReporter) -> StageLoop:
-        """Return the stage's loop, which keeps time on the rank's clock."""
+        """Return the stage's loop, which measures its parts with the rank's clock."""
         recipe = builder.recipe
         operator = ViewOperator(self.store.grid, self.run.views, self.run.model.mask_channels)
         return StageLoop(
@@ -209,7 +209,7 @@ class Worker:
             save_model(self.folder.child("models", kind), card, state.module.model.state_dict())
 
     def _model_for(self, kind: ModelKind) -> Model:
-        """Return the model of the stage before, or a fresh one where another kind begins."""
+        """Return the previous stage's model, or a new one where a stage trains another kind."""
         if self._model is None or self._kind != kind:
             torch.manual_seed(derive_seed(self.run.seed, "weights", kind))
             self._kind = kind

@@ -1,4 +1,4 @@
-"""What a stage in training says: progress lines, and records in ``metrics.jsonl``."""
+"""Reports of a stage in training: progress lines, and records in ``metrics.jsonl``."""
 
 import time
 from collections.abc import Callable, Mapping

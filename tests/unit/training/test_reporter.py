@@ -36,6 +36,16 @@ def reported(tmp_path):
     return reported
 
 
+def test_a_step_that_is_not_finite_leaves_no_line_and_no_record(tmp_path):
+    lines, folder = [], RunFolder(str(tmp_path))
+    reporter = StageReporter(
+        folder, lambda *line: lines.append(line), "joint", "joint", SCHEDULE, HealthConfig(), 0.0
+    )
+    terms = {"loss": torch.tensor(float("nan"))}
+    reporter.step(StepReport(SCHEDULE.batch_at(0), 1, 12, terms, None, {}, lambda: False))
+    assert (lines, folder.read_records(HISTORY)) == ([], [])
+
+
 def test_every_step_when_asked_for(reported):
     lines, records = reported(every=0.0)
     *lines, warning = lines
