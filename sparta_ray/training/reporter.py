@@ -7,7 +7,7 @@ from sparta_ray.base.folder import RunFolder
 from sparta_ray.base.progress import ShowProgress, clock
 from sparta_ray.data.plan.schedule import Schedule
 from sparta_ray.training.health import HealthConfig, collapse
-from sparta_ray.training.loop import EpochReport, StepReport
+from sparta_ray.training.step_report import EpochReport, StepReport
 from sparta_ray.training.timing import PARTS
 
 Export = Callable[[str, Mapping[str, object]], None]
@@ -48,6 +48,8 @@ class StageReporter:
             self._seconds[part] += seconds
         total = len(self._schedule)
         if time.monotonic() - self._began < self._every and report.position < total:
+            return
+        if not report.is_finite():  # the loop is about to raise
             return
         losses = {name: float(value) for name, value in report.terms.items()}
         norm = report.gradient_norm

@@ -19,12 +19,13 @@ from sparta_ray.data.plan.splits import Split
 from sparta_ray.data.store.store import Store
 from sparta_ray.run.settings import Run
 from sparta_ray.training.health import HealthConfig
-from sparta_ray.training.loop import StageLoop, StageState
+from sparta_ray.training.loop import StageLoop
 from sparta_ray.training.model_card import ModelCard, load_model, save_model
 from sparta_ray.training.plateau import PlateauConfig
 from sparta_ray.training.reporter import StageReporter
 from sparta_ray.training.stage_module import StageModule
 from sparta_ray.training.stages import build_model, needs
+from sparta_ray.training.state import StageState
 
 SAMPLING = SamplingConfig(
     rows_per_batch=12, max_neighbour_days=2, hard_days=(3, 9), min_soft_days=7

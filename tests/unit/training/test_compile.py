@@ -11,7 +11,7 @@ from sparta_ray.data.batches.expand import Fields, Views
 from sparta_ray.models.compile import compile_networks
 from sparta_ray.models.graph_fusion import GraphFusionConfig
 from sparta_ray.models.sparta import ModelConfig
-from sparta_ray.training.loop import seeded_losses
+from sparta_ray.training.batch_losses import seeded_losses
 from sparta_ray.training.stage_module import StageModule
 from sparta_ray.training.stages import ContrastiveConfig, JointStage, build_model
 

@@ -22,7 +22,6 @@ from sparta_ray.run.checks import check_run
 from sparta_ray.run.estimate import step_flop
 from sparta_ray.run.settings import Run
 from sparta_ray.training.checkpoint import capture, load_state, restore, save_state
-from sparta_ray.training.loop import StageState
 from sparta_ray.training.model_card import ModelCard, load_model, save_model
 from sparta_ray.training.plateau import PlateauConfig
 from sparta_ray.training.stage_module import StageModule
@@ -33,6 +32,7 @@ from sparta_ray.training.stages import (
     PretrainStage,
     build_model,
 )
+from sparta_ray.training.state import StageState
 
 VARIABLES = ("2m_temperature", "geopotential@850", "specific_humidity@850")
 FUSIONS = [
