@@ -11,7 +11,6 @@ from sparta_ray.data.preparation.recipe import (
 )
 from sparta_ray.data.store.layout import StoreLayout
 from sparta_ray.data.store.store import read_meta
-from sparta_ray.evaluation.evaluate import evaluate
 from sparta_ray.on_ray.cluster_size import joins_cluster
 from sparta_ray.on_ray.resources import resource_requests, shard_request
 from sparta_ray.on_ray.session import check_local, describe_cluster, ray_session
@@ -20,7 +19,9 @@ from sparta_ray.run.estimate import stage_costs
 from sparta_ray.run.inspect import check_before, layout_of
 from sparta_ray.run.ownership import NOTHING, Allowed, claim, is_trained
 from sparta_ray.run.settings import Run, downstream_splits, splits
-from sparta_ray.run.tasks import is_finished, trials
+from sparta_ray.run.trial import is_finished
+from sparta_ray.tasks.evaluate import Evaluation, evaluate
+from sparta_ray.tasks.trials import trials
 
 LINKS = ("prepare", "train", "downstream", "evaluate", "report")
 
@@ -81,6 +82,7 @@ def _needs_ray(run: Run, links: tuple[str, ...]) -> bool:
         not _is_prepared(run)
         or ("train" in links and not is_trained(run))
         or ("downstream" in links and not all(is_finished(folder, t) for t in trials(run)))
+        or ("evaluate" in links and bool(Evaluation(run).pending()))
     )
 
 
@@ -92,6 +94,7 @@ def _is_prepared(run: Run) -> bool:
 def _do_with_ray(run: Run, links: tuple[str, ...], allowed: Allowed) -> None:
     # Ray Data, Train and Tune load only here: a finished run's report is written without them.
     from sparta_ray.on_ray.downstream import train_downstream
+    from sparta_ray.on_ray.evaluate import evaluate_on_ray
     from sparta_ray.on_ray.prepare import prepare
     from sparta_ray.on_ray.queueing import wait_for_room
     from sparta_ray.on_ray.train import train
@@ -106,7 +109,7 @@ def _do_with_ray(run: Run, links: tuple[str, ...], allowed: Allowed) -> None:
     if "downstream" in links:
         train_downstream(run)
     if "evaluate" in links:
-        evaluate(run)
+        evaluate_on_ray(run)
 
 
 def describe(run: Run, links: tuple[str, ...]) -> str:

@@ -7,9 +7,8 @@ import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from sparta_ray.base.folder import RunFolder
 from sparta_ray.base.seeding import derive_seed
 from sparta_ray.data.plan.splits import Split, SplitName
 from sparta_ray.data.preparation.streaming import open_store
@@ -18,7 +17,6 @@ from sparta_ray.downstream.latents import Latents
 from sparta_ray.embedder import Embedder
 from sparta_ray.evaluation.truth import Days, Truth
 from sparta_ray.run.settings import Run, downstream_splits
-from sparta_ray.run.tasks import Trial, load_trial
 from sparta_ray.training.stages import ModelKind
 
 STREAM = "test"
@@ -78,10 +76,6 @@ class Setup:
     def since_1970(self, days: Days) -> NDArray[np.float64]:
         """Return the dates of some days of the store in days since 1970."""
         return self.store.days[days].astype("datetime64[s]").astype(np.float64) / 86400
-
-    def model_of(self, trial: Trial) -> nn.Module:
-        """Return a finished trial's model."""
-        return load_trial(RunFolder(self.run.path), self.run, trial).to(self.device)
 
     @cached_property
     def _masked(self) -> dict[ModelKind, Tensor]:

@@ -4,20 +4,13 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-TASKS = (
-    "contrastive",
-    "reconstruction",
-    "forecast",
-    "diffusion",
-    "classification",
-    "latent space",
-)
-"""The tasks in the order in which a report shows them."""
-
 BASELINES = ("persistence", "climatology", "mean field")
 """Forecasts without a model, in the order in which they are shown."""
 
-_FLOOR = "floor of "
+_BOUND = "perfect-forecast bound of "
+
+_FORMER_BOUND = "floor of "
+"""How records of earlier versions name the same."""
 
 Better = Literal["lower", "higher", "nearer zero"]
 
@@ -27,7 +20,7 @@ class Score:
     """A number that says how well something was done.
 
     Attributes:
-        task: One of `TASKS`.
+        task: What was scored, such as ``forecast``; see `tasks.sections.SECTIONS`.
         model: What was scored, such as ``sparta``, ``autoencoder`` or ``climatology``.
         metric: Which score, such as ``rrmse``; see `METRICS`.
         value: The number, in `units`.
@@ -53,8 +46,6 @@ class Score:
     run: str = ""
 
     def __post_init__(self) -> None:
-        if self.task not in TASKS:
-            raise ValueError(f"unknown task {self.task!r}; known are {', '.join(TASKS)}")
         if not math.isfinite(self.value):
             raise ValueError(f"{self.task} {self.metric} of {self.model} is {self.value}")
 
@@ -95,7 +86,7 @@ class Absent:
     """A score that could not be given.
 
     Attributes:
-        task: One of `TASKS`.
+        task: As of a `Score`.
         model: Whose.
         metric: Which.
         reason: Why, in words.
@@ -158,7 +149,7 @@ METRICS = {
     ),
     "nt_xent": Metric("NT-Xent", "lower", "Contrastive loss, mean of the two pairs."),
     "guessing": Metric(
-        "NT-Xent by guessing",
+        "NT-Xent at chance level",
         None,
         "log(2N - 1): the loss of a model that cannot tell a batch's N rows apart.",
     ),
@@ -270,16 +261,26 @@ def best(values: list[float], better: Better) -> float:
     return min(values) if better == "lower" else max(values)
 
 
-def floor_of(model: str) -> str:
-    """Return the name of what a model's decoder makes of the true days' own embeddings."""
-    return f"{_FLOOR}{model}"
+def bound_of(model: str) -> str:
+    """Return the name of the perfect-forecast bound of a model.
+
+    It is what the model's decoder makes of the true days' own embeddings.
+    """
+    return f"{_BOUND}{model}"
 
 
-def is_floor(model: str) -> bool:
-    """Return whether a name is `floor_of` some model."""
-    return model.startswith(_FLOOR)
+def is_bound(model: str) -> bool:
+    """Return whether a name is `bound_of` some model."""
+    return model.startswith(_BOUND)
+
+
+def current_name(model: str) -> str:
+    """Return a model's name as it is now, where a record of an earlier version has a former one."""
+    if model.startswith(_FORMER_BOUND):
+        return bound_of(model.removeprefix(_FORMER_BOUND))
+    return model
 
 
 def is_baseline(model: str) -> bool:
-    """Return whether a name is no model's own: a baseline, or the floor of a model."""
-    return model in BASELINES or is_floor(model)
+    """Return whether a name is no model's own: a baseline, or the bound of a model."""
+    return model in BASELINES or is_bound(model)

@@ -26,7 +26,7 @@ from sparta_ray.report.study import Member, Study
 from sparta_ray.report.study_scores import StudyScores
 from sparta_ray.report.table_files import PlainTable, Value
 from sparta_ray.run.history import stage_history
-from sparta_ray.run.tasks import trials
+from sparta_ray.tasks.trials import trials
 from sparta_ray.training.stages import ModelKind
 
 SPARTA, AUTOENCODER = "sparta_early_hn_cycle", "autoencoder"

@@ -12,13 +12,13 @@ from sparta_ray.report.build import write_pages
 from sparta_ray.run.inspect import check_fits
 from sparta_ray.run.ownership import claim, is_trained
 from sparta_ray.run.settings import Run
-from sparta_ray.run.tasks import is_finished
-from sparta_ray.run.tasks import trials as downstream_trials
+from sparta_ray.run.trial import is_finished
 from sparta_ray.studies.config import StudyConfig
 from sparta_ray.studies.data import Layouts
 from sparta_ray.studies.folder import StudyFolder, was_stopped
 from sparta_ray.studies.summary import write_summary
 from sparta_ray.studies.trial import StudyTrial, named
+from sparta_ray.tasks.trials import trials as downstream_trials
 
 _DEMANDING = {"train": ("train",)}
 """What each last link asks of the cluster, where that is not everything."""

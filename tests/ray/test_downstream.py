@@ -9,7 +9,8 @@ from sparta_ray.data.store.store import Store
 from sparta_ray.models.sparta import parameter_count
 from sparta_ray.on_ray.downstream import train_downstream
 from sparta_ray.run.settings import Run
-from sparta_ray.run.tasks import Trial, load_trial, trials
+from sparta_ray.run.trial import Trial
+from sparta_ray.tasks.trials import load_trial, trials
 from sparta_ray.training.model_card import ModelCard, save_model
 
 
