@@ -82,6 +82,12 @@ def save_part(folder: RunFolder, part: str, inputs: Inputs, results: Results) ->
     _write_arrays(folder, _place(part), results)
     record = {"inputs": inputs, "arrays": list(results.arrays), **_scores_record(results)}
     folder.write(f"{_place(part)}/scores.json", json.dumps(record, indent=1))
+    folder.remove_if_there(_error_file(part))
+
+
+def keep_error(folder: RunFolder, part: str, trace: str) -> None:
+    """Keep why a part failed, until it is saved."""
+    folder.write(_error_file(part), trace)
 
 
 def is_saved(folder: RunFolder, part: str, inputs: Inputs) -> bool:
@@ -169,6 +175,10 @@ def _whole(folder: RunFolder) -> dict[str, Any] | None:
 
 def _place(part: str) -> str:
     return f"evaluation/parts/{part}"
+
+
+def _error_file(part: str) -> str:
+    return f"{_place(part)}-error.txt"
 
 
 def _write_arrays(folder: RunFolder, place: str, results: Results) -> None:

@@ -57,7 +57,8 @@ class Setup:
 
     def latents(self, kind: ModelKind) -> Latents:
         """Return a model's embeddings; masks of the evaluation are the same for every model."""
-        return Latents(self._embedders[kind], self.store, derive_seed(self.run.seed, "evaluation"))
+        seed = derive_seed(self.run.seed, "evaluation")
+        return Latents(self._embedder(kind), self.store, seed)
 
     def masked(self, kind: ModelKind) -> Tensor:
         """Return a model's embeddings of the masked test days, (days, D); encoded once."""
@@ -69,7 +70,7 @@ class Setup:
     def reconstructed(self, kind: ModelKind) -> xr.DataArray:
         """Return the fields decoded from the masked test days' own embeddings; decoded once."""
         if kind not in self._reconstructed:
-            decoded = self._embedders[kind].decode_physical(self.masked(kind))
+            decoded = self._embedder(kind).decode_physical(self.masked(kind))
             self._reconstructed[kind] = self.truth.labelled(decoded)
         return self._reconstructed[kind]
 
@@ -85,9 +86,11 @@ class Setup:
     def _reconstructed(self) -> dict[ModelKind, xr.DataArray]:
         return {}
 
+    def _embedder(self, kind: ModelKind) -> Embedder:
+        if kind not in self._embedders:
+            self._embedders[kind] = Embedder.from_pretrained(self.run.path, kind, self.device)
+        return self._embedders[kind]
+
     @cached_property
     def _embedders(self) -> dict[ModelKind, Embedder]:
-        return {
-            kind: Embedder.from_pretrained(self.run.path, kind, self.device)
-            for kind in self.run.models
-        }
+        return {}

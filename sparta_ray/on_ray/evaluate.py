@@ -17,7 +17,7 @@ from sparta_ray.base.errors import FailedError, last_line
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.base.progress import ShowProgress
 from sparta_ray.evaluation.part import Part
-from sparta_ray.evaluation.results import Inputs
+from sparta_ray.evaluation.results import Inputs, keep_error
 from sparta_ray.evaluation.setup import Setup
 from sparta_ray.on_ray.cluster_size import nodes_at_most, nodes_now
 from sparta_ray.on_ray.queueing import wait_for_room
@@ -77,8 +77,7 @@ def evaluate_all(
         for task, failure in _score(tasks, progress):
             if failure is not None:
                 failures[task.run.name][task.part.name] = failure
-                file = f"evaluation/parts/{task.part.name}-error.txt"
-                RunFolder(task.run.path).write(file, failure.trace)
+                keep_error(RunFolder(task.run.path), task.part.name, failure.trace)
     for evaluation in evaluations:
         if not failures[evaluation.run.name]:
             evaluation.finish()

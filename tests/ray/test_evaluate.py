@@ -1,4 +1,4 @@
-"""The parts of an evaluation as tasks under Ray: one fails, a process is killed, the rest is kept."""
+"""Parts of an evaluation as tasks under Ray: one fails, a process is killed, the rest is kept."""
 
 import json
 import os
@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ray.util.state import list_actors
 
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.evaluation.results import load_results
@@ -22,6 +21,7 @@ from sparta_ray.run.trial import save_trial
 from sparta_ray.studies.evaluation import evaluate_runs
 from sparta_ray.tasks.evaluate import Evaluation
 from sparta_ray.tasks.trials import fresh_model, trials
+from tests.processes import descendants
 
 
 @pytest.fixture
@@ -47,8 +47,7 @@ def killing_a_process(run: Run) -> Iterator[list[int]]:
     def kill() -> None:
         while not written(run):
             time.sleep(0.05)
-        filters = [("class_name", "=", "_Scorer"), ("state", "=", "ALIVE")]
-        killed.append(list_actors(filters=filters)[0].pid)
+        killed.append(descendants(os.getpid(), "ray::_Scorer")[0])
         os.kill(killed[0], signal.SIGKILL)
 
     thread = threading.Thread(target=kill)

@@ -26,7 +26,8 @@ folder = RunFolder(run.path)
 claim(folder, run, "linear")
 for trial in trials(run):
     epochs = []
-    model = train_trial(run, trial, lambda epoch, losses: epochs.append(losses), torch.device("cpu"))
+    keep = lambda epoch, losses: epochs.append(losses)
+    model = train_trial(run, trial, keep, torch.device("cpu"))
     assert epochs[-1]["loss"] < epochs[0]["loss"]
     save_trial(folder, trial, model)
 evaluate(run)
