@@ -19,15 +19,8 @@ from sparta_ray.on_ray.resources import fitting_trials, trial_request
 from sparta_ray.on_ray.session import own_interrupt
 from sparta_ray.on_ray.tune_trials import Failure, run_trials
 from sparta_ray.run.settings import Run
-from sparta_ray.run.tasks import (
-    Trial,
-    is_finished,
-    save_trial,
-    task_config,
-    train_trial,
-    trials,
-    write_summary,
-)
+from sparta_ray.run.trial import Trial, is_finished, save_trial
+from sparta_ray.tasks.trials import task_config, train_trial, trials, write_summary
 
 
 def train_downstream(run: Run) -> None:

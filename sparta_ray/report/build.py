@@ -8,7 +8,6 @@ from pathlib import Path
 import yaml
 
 from sparta_ray.base.folder import RunFolder
-from sparta_ray.data.store.store import Store
 from sparta_ray.metrics.records import Score
 from sparta_ray.report.changed_settings import changed_settings
 from sparta_ray.report.display import in_sentence, model_name
@@ -18,14 +17,16 @@ from sparta_ray.report.model_cards import model_cards
 from sparta_ray.report.paper_tables import PAPER_TABLES, paper_table
 from sparta_ray.report.published_layout import published_layout
 from sparta_ray.report.robustness import robustness_table
-from sparta_ray.report.run_figures import lead_figures, page_figures
+from sparta_ray.report.run_figures import page_figures
 from sparta_ray.report.study import Member, Study, read_study
 from sparta_ray.report.study_figures import study_figures
 from sparta_ray.report.study_scores import StudyScores
 from sparta_ray.report.table_files import of_confusions
 from sparta_ray.report.verdicts import all_verdicts
+from sparta_ray.run.data_record import DataRecord
 from sparta_ray.run.history import training_machines
 from sparta_ray.run.settings import Run, downstream_splits, schedule, splits
+from sparta_ray.tasks.registry import DOWNSTREAM_TASKS
 
 
 def write_page(run: Run) -> str:
@@ -53,7 +54,7 @@ def write_pages(paths: Sequence[str]) -> str:
 
 def _context(study: Study) -> tuple[RunFolder, ReportContext]:
     first = study.members[0]
-    store = Store(first.run.data.store)
+    data = first.data
     scores = StudyScores(study, first.run.evaluation.bootstrap)
     results = study.results
     alone, runs = len(study.members) == 1 and not study.empty, [m.run for m in study.members]
@@ -61,14 +62,15 @@ def _context(study: Study) -> tuple[RunFolder, ReportContext]:
     if alone:
         figures += page_figures(first.run, first.folder, first.results)
     else:
-        figures += lead_figures(results, leads_apart=5)
+        for task in DOWNSTREAM_TASKS:
+            figures += task.study_figures(results)
     context = ReportContext(
         title=f"SPARTA {'run' if alone else 'study'} “{study.name}”",
         verdicts=all_verdicts(scores),
         summary=findings(results.scores),
-        run=_facts(study, store),
+        run=_facts(study, data),
         shortened=list(changed_settings(study)),
-        notes=[*_notes(study, store), *undrawn],
+        notes=[*_notes(study, data), *undrawn],
         scores=results.scores,
         tabled=[score for score in results.scores if _in_tables(runs, score)],
         absent=results.absent,
@@ -78,7 +80,7 @@ def _context(study: Study) -> tuple[RunFolder, ReportContext]:
         files=[robustness_table(study), of_confusions(study)],
         cards=dict(model_cards(scores)),
         study_scores=scores,
-        simulated=bool(store.provenance["simulated"]),
+        simulated=bool(data.provenance["simulated"]),
     )
     return RunFolder(study.path), context
 
@@ -109,22 +111,22 @@ def _publish(report: tuple[RunFolder, ReportContext]) -> str:
     return folder.child("report", "index.html")
 
 
-def _facts(study: Study, store: Store) -> dict[str, str]:
+def _facts(study: Study, data: DataRecord) -> dict[str, str]:
     """Return what was run, on what data, with what."""
     first = study.members[0]
     facts = {
-        "Data": f"{store.provenance['title']}: {store.days[0]} to {store.days[-1]}, "
-        f"{len(store):,} days, {store.grid[0]}x{store.grid[1]} points",
-        "Variables": ", ".join(store.variables),
-        "Source": str(store.provenance["source"]),
-        "Data fingerprint": store.fingerprint,
+        "Data": f"{data.provenance['title']}: {data.days[0]} to {data.days[-1]}, "
+        f"{len(data):,} days, {data.grid[0]}x{data.grid[1]} points",
+        "Variables": ", ".join(data.variables),
+        "Source": str(data.provenance["source"]),
+        "Data fingerprint": data.fingerprint,
     }
-    for name, part in splits(first.run, len(store)).items():
-        facts[f"{name.capitalize()} days"] = _span(store, part.start, part.stop)
-    for name, part in downstream_splits(first.run, len(store)).items():
-        facts[f"Downstream {name} days"] = _span(store, part.start, part.stop)
+    for name, part in splits(first.run, len(data)).items():
+        facts[f"{name.capitalize()} days"] = _span(data, part.start, part.stop)
+    for name, part in downstream_splits(first.run, len(data)).items():
+        facts[f"Downstream {name} days"] = _span(data, part.start, part.stop)
     for member in study.members:
-        own = _run_facts(study, member, store)
+        own = _run_facts(study, member, data)
         if len(study.members) > 1:
             own = {f"Run {member.run.name}": "; ".join(f"{k}: {v}" for k, v in own.items())}
         facts |= own
@@ -135,11 +137,11 @@ def _facts(study: Study, store: Store) -> dict[str, str]:
     return facts
 
 
-def _run_facts(study: Study, member: Member, store: Store) -> dict[str, str]:
+def _run_facts(study: Study, member: Member, data: DataRecord) -> dict[str, str]:
     """Return how one run was trained, by name."""
     run, facts = member.run, {}
     for stage in run.training.stages:
-        plan = schedule(run, stage, len(store))
+        plan = schedule(run, stage, len(data))
         facts[f"Stage {stage.kind}"] = (
             f"{plan.epochs} epochs, {plan.epochs * plan.train_steps:,} steps of up to "
             f"{run.sampling.rows_per_full_batch} rows"
@@ -155,14 +157,14 @@ def _run_facts(study: Study, member: Member, store: Store) -> dict[str, str]:
     return facts
 
 
-def _span(store: Store, start: int, stop: int) -> str:
-    return f"{store.days[start]} to {store.days[stop - 1]} ({stop - start:,} days)"
+def _span(data: DataRecord, start: int, stop: int) -> str:
+    return f"{data.days[start]} to {data.days[stop - 1]} ({stop - start:,} days)"
 
 
-def _notes(study: Study, store: Store) -> Iterator[str]:
+def _notes(study: Study, data: DataRecord) -> Iterator[str]:
     run = study.members[0].run
     bootstrap = run.evaluation.bootstrap
-    yield _mask_note(run, store.grid)
+    yield _mask_note(run, data.grid)
     yield (
         "RRMSE pools all variables in their own units, so geopotential dominates it. The scores of "
         "single variables say more."
@@ -173,7 +175,7 @@ def _notes(study: Study, store: Store) -> Iterator[str]:
         "from the weather of the test period. The uncertainty that comes from training is shown by "
         "the standard deviation over seeds."
     )
-    training = splits(run, len(store))["train"]
+    training = splits(run, len(data))["train"]
     years = len(training) / 365.25
     yield (
         f"Climatology and the mean field are computed from the {years:.1f} training years. "
@@ -193,8 +195,8 @@ def _notes(study: Study, store: Store) -> Iterator[str]:
     if study.lost:
         lost = "; ".join(f"{trial}: {reason}" for trial, reason in study.lost.items())
         yield f"Trainings without scores, which means and standard deviations leave out: {lost}."
-    if store.provenance["licence"]:
-        yield "Data: " + " ".join(str(store.provenance["licence"]).split())
+    if data.provenance["licence"]:
+        yield "Data: " + " ".join(str(data.provenance["licence"]).split())
 
 
 def _trainings(study: Study) -> Counter[str]:

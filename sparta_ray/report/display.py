@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sparta_ray.base.variables import parse
-from sparta_ray.metrics.records import BASELINES, is_baseline, is_floor
+from sparta_ray.metrics.records import BASELINES, is_baseline, is_bound
 
 PUBLISHED_NAMES = {
     "sparta_early_hn_cycle": "SPARTA early fusion, HN + cycle",
@@ -105,7 +105,7 @@ def model_order(models: Iterable[str]) -> list[str]:
     return [
         *sorted(learnt, key=lambda model: "sparta" not in model),
         *(model for model in BASELINES if model in distinct),
-        *(model for model in distinct if is_floor(model)),
+        *(model for model in distinct if is_bound(model)),
     ]
 
 

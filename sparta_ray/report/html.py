@@ -13,7 +13,7 @@ from typing import Any
 import jinja2
 import matplotlib as mpl
 
-from sparta_ray.metrics.records import TASKS, Absent, Score
+from sparta_ray.metrics.records import Absent, Score
 from sparta_ray.report.display import decimals_for, model_name, number
 from sparta_ray.report.figures.report_figure import ReportFigure
 from sparta_ray.report.figures.style import WIDTH
@@ -27,6 +27,7 @@ from sparta_ray.report.table_files import (
 )
 from sparta_ray.report.tables import Table, score_tables
 from sparta_ray.report.verdicts import ClaimVerdict
+from sparta_ray.tasks.sections import SECTIONS, check_tasks
 
 MAP_DPI = 130
 
@@ -43,15 +44,6 @@ SIMULATED_NOTE = (
     "paper's, which are on ERA5."
 )
 PUBLISHED_NOTE = "Paper: the published number, on ERA5 from 1959 to 2023."
-
-HEADINGS = {
-    "contrastive": ("Contrastive pretraining", "Does a day's embedding find its neighbours?"),
-    "reconstruction": ("Reconstruction", "How well is a full field recovered from a sparse one?"),
-    "forecast": ("Forecast", "How far ahead is a forecast in embedding space useful?"),
-    "diffusion": ("Generation", "Are the embeddings that diffusion generates like real ones?"),
-    "classification": ("Season classification", "Does the embedding know the season?"),
-    "latent space": ("Embedding space", "How are the days arranged, and how smoothly?"),
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,15 +185,17 @@ def _render(context: ReportContext, sections: Sequence["_Section"]) -> str:
 
 
 def _sections(context: ReportContext) -> list[_Section]:
-    """Return the sections that have content: first those of figures alone, then the tasks."""
-    own = dict.fromkeys(f.section for f in context.figures if f.section not in TASKS)
+    """Return the sections that have content: the figures' own ones, then the tasks in order."""
+    check_tasks(context.scores)
+    known = {section.task: (section.heading, section.question) for section in SECTIONS}
+    own = dict.fromkeys(f.section for f in context.figures if f.section not in known)
     sections: list[_Section] = []
-    for name in (*own, *TASKS):
+    for name in (*own, *known):
         mine = (score for score in context.tabled if score.task == name)
         tables = score_tables(mine, context.study_scores)
         images = [_image(figure) for figure in context.figures if figure.section == name]
         if tables or images:
-            heading, question = HEADINGS.get(name, (name[:1].upper() + name[1:], ""))
+            heading, question = known.get(name, (name[:1].upper() + name[1:], ""))
             anchor = f"section-{len(sections) + 1}"
             absent = [a for a in context.absent if a.task == name]
             sections.append(_Section(anchor, heading, question, tables, images, absent))

@@ -12,8 +12,9 @@ from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.evaluation.published_results import published_variant
 from sparta_ray.evaluation.results import Results, load_results
-from sparta_ray.metrics.records import Score, floor_of
+from sparta_ray.metrics.records import Score, bound_of
 from sparta_ray.report.display import PUBLISHED_NAMES
+from sparta_ray.run.data_record import DataRecord, data_of
 from sparta_ray.run.settings import Run
 
 STUDY_FILE = "study.yaml"
@@ -43,6 +44,11 @@ class Member:
     folder: RunFolder
     fingerprint: str
     results: Results
+
+    @cached_property
+    def data(self) -> DataRecord:
+        """What is recorded of its data."""
+        return data_of(self.folder, self.run.data.store)
 
 
 @dataclass(frozen=True)
@@ -237,7 +243,7 @@ def _checked(study: Study) -> Study:
 def _renamed(score: Score, names: dict[str, str], run: str) -> Score:
     """Return a score with its variant's name; a baseline keeps its name and belongs to no run."""
     for kind, variant in names.items():
-        if score.model in (kind, floor_of(kind)) or score.model.startswith(f"{kind} after "):
+        if score.model in (kind, bound_of(kind)) or score.model.startswith(f"{kind} after "):
             return replace(score, model=score.model.replace(kind, variant), run=run)
     return score
 

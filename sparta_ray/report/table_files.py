@@ -13,7 +13,7 @@ from sparta_ray.report.published_layout import cell_record
 from sparta_ray.report.study import Study
 from sparta_ray.report.tables import Table
 from sparta_ray.report.verdicts import ClaimVerdict
-from sparta_ray.run.tasks import trials
+from sparta_ray.tasks.trials import trials
 
 Value = str | float | int | None
 

@@ -13,7 +13,8 @@ from sparta_ray.data.store.layout import StoreLayout
 from sparta_ray.data.store.statistics import Statistics
 from sparta_ray.evaluation.setup import Setup
 from sparta_ray.run.settings import Run
-from sparta_ray.run.tasks import Trial, fresh_model, save_trial
+from sparta_ray.run.trial import Trial, save_trial
+from sparta_ray.tasks.trials import fresh_model
 from sparta_ray.training.model_card import ModelCard, save_model
 from tests.published import SWITCHES, study_scores_of
 

@@ -12,7 +12,8 @@ from sparta_ray.evaluation.results import Results, save_results
 from sparta_ray.metrics.records import Score
 from sparta_ray.report.tensorboard import EventFiles, hyper_parameters
 from sparta_ray.run.settings import Run
-from sparta_ray.run.tasks import Trial, trials
+from sparta_ray.run.trial import Trial
+from sparta_ray.tasks.trials import trials
 from sparta_ray.training.reporter import HISTORY
 
 STEP = {"stage": "pretrain", "time": 100.0, "event": "step", "split": "train", "epoch": 0}

@@ -11,6 +11,7 @@ from torch.testing import assert_close
 
 from sparta_ray.base.config import load
 from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.folder import RunFolder
 from sparta_ray.data.batches.expand import Fields, Views
 from sparta_ray.data.plan.views import ViewConfig
 from sparta_ray.data.store.store import Store
@@ -142,8 +143,9 @@ def test_training_of_a_graph_model_goes_on_from_a_checkpoint_of_before(tmp_path)
             if value.ndim == 3:
                 moments[name], squeezed = value[0], squeezed + 1
     assert squeezed == 4  # two moments of two weights
-    save_state(tmp_path, replace(saved, model=as_before(saved.model), optimiser=memory))
-    restore(second, load_state(tmp_path, "abc"))
+    folder = RunFolder(str(tmp_path))
+    save_state(folder, replace(saved, model=as_before(saved.model), optimiser=memory))
+    restore(second, load_state(folder, "abc"))
     step(unbroken, 2)
     step(second, 2)
     for one, two in zip(unbroken.module.parameters(), second.module.parameters(), strict=True):

@@ -11,7 +11,8 @@ from sparta_ray.data.preparation.streaming import check_stream
 from sparta_ray.run.checks import check_run
 from sparta_ray.run.ownership import NOTHING, Allowed, check_owner, is_trained
 from sparta_ray.run.settings import Run
-from sparta_ray.run.tasks import Trial, is_finished, trials
+from sparta_ray.run.trial import Trial, is_finished
+from sparta_ray.tasks.trials import trials
 
 _MAY_PREPARE = frozenset({"prepare", "train"})
 """The links that may prepare a store; all others read one that is finished."""

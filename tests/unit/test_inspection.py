@@ -11,10 +11,10 @@ from sparta_ray.base.folder import RunFolder
 from sparta_ray.data.preparation.facts import inspect_data
 from sparta_ray.data.preparation.shards import finish, lay_out, write_shard
 from sparta_ray.data.store.store import Store, read_meta
-from sparta_ray.run.inspect import check_recorded, inspect
+from sparta_ray.inspection import check_recorded, inspect
 from sparta_ray.run.ownership import Allowed, claim
 from sparta_ray.run.settings import Run, with_absolute_paths
-from sparta_ray.run.tasks import trials
+from sparta_ray.tasks.trials import trials
 
 SMOKE = Path(__file__).parents[3] / "conf" / "smoke.yaml"
 CHAIN = ("prepare", "train", "downstream", "evaluate", "report")
