@@ -16,7 +16,7 @@ from sparta_ray.run.ownership import Allowed, claim
 from sparta_ray.run.settings import Run, with_absolute_paths
 from sparta_ray.tasks.trials import trials
 
-SMOKE = Path(__file__).parents[3] / "conf" / "smoke.yaml"
+SMOKE = Path(__file__).parents[2] / "conf" / "smoke.yaml"
 CHAIN = ("prepare", "train", "downstream", "evaluate", "report")
 READERS = (("downstream",), ("evaluate",))
 
