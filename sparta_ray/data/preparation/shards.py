@@ -23,7 +23,6 @@ from sparta_ray.data.preparation.recipe import (
     recorded_settings,
 )
 from sparta_ray.data.sources import OnRead
-from sparta_ray.data.sources.reach import check_reach
 from sparta_ray.data.store import writer as store_writer
 from sparta_ray.data.store.readers import Fields
 from sparta_ray.data.store.statistics import Statistics
@@ -69,7 +68,7 @@ def plan_store(config: DataConfig) -> Recipe:
     else:
         check_settings(meta, config)
     try:
-        check_reach(config.source)
+        config.source.check_reach()
         recipe = read_recipe(config)
     except ReadError as error:
         raise ConfigError(str(error)) from error

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.variables import CONVERSIONS, Conversion, Definition, Variable, conversion
 from sparta_ray.data.sources.axes import Axes, read_axes
-from sparta_ray.data.sources.opening import Opened
+from sparta_ray.data.sources.kind import Opened
 
 LEVELS = (
     *("level", "pressure_level", "isobaricInhPa", "isobaricInPa", "plev", "lev"),
