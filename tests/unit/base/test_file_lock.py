@@ -6,7 +6,6 @@ import sys
 import threading
 import time
 
-import pytest
 from filelock import Timeout
 
 from sparta_ray.base.file_lock import file_lock
