@@ -17,7 +17,7 @@ from benchmarks.harness import Row, Setting, side_by_side
 from benchmarks.make_source import LEVEL, make_source
 from sparta_ray.base.grids import EquiangularGrid
 from sparta_ray.data.preparation.recipe import DataConfig, Recipe, read_recipe
-from sparta_ray.data.preparation.shards import finish, lay_out, plan_store, write_shard
+from sparta_ray.data.preparation.shards import finish, lay_out, write_shard
 from sparta_ray.data.sources import ZarrSource
 from sparta_ray.data.sources.reading import read_samples
 from sparta_ray.data.store.readers import Fields
@@ -122,7 +122,7 @@ def _peak_of_preparing(config: DataConfig) -> float:
 
     That is what it adds to what the process holds once it has opened the source.
     """
-    recipe = plan_store(config)
+    recipe = read_recipe(config)
     recipe = replace(recipe, layout=replace(recipe.layout, shard_steps=SMALL_DAYS))
     before = _memory("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the highest mark starts anew

@@ -49,7 +49,7 @@ class NtXent:
     """SimCLR's loss of the day with each of its neighbours (Eq. 2.1).
 
     Attributes:
-        temperature: τ.
+        temperature: Temperature τ.
     """
 
     kind: Literal["nt_xent"] = "nt_xent"
@@ -65,7 +65,7 @@ class SupervisedContrastive:
     """Days of one season are positives of each other (Eq. 2.2).
 
     Attributes:
-        temperature: τ.
+        temperature: Temperature τ.
     """
 
     kind: Literal["supervised"] = "supervised"
@@ -83,7 +83,7 @@ class BarlowTwins:
     """No negatives: the components of the projection are decorrelated instead (Eq. 2.3).
 
     Attributes:
-        redundancy_weight: λ of the components' correlations with each other.
+        redundancy_weight: Weight λ of the correlations between different components.
     """
 
     kind: Literal["barlow_twins"] = "barlow_twins"
@@ -99,9 +99,9 @@ class SoftContrastive:
     """Every row is a positive of every other, the more the nearer in time (Eq. 2.4 to 2.6).
 
     Attributes:
-        temperature: τ.
-        sharpness: τ_T, how fast the weight falls with the distance in time steps: 0.1 gives 0.76
-            at 5 days, 0.5 at 11 and 0.04 at 40.
+        temperature: Temperature τ.
+        sharpness: τ_T, how fast the weight falls with distance in time: 0.1 gives 0.76 at 5 days,
+            0.5 at 11 and 0.04 at 40 [1/step].
     """
 
     kind: Literal["soft"] = "soft"
@@ -117,10 +117,10 @@ class SoftContrastive:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class AdjacentPositives:
-    """Both neighbours are positives in one term, and no part of the negatives (Eq. 2.7).
+    """Both neighbours are positives in one term, and left out of the negatives (Eq. 2.7).
 
     Attributes:
-        temperature: τ.
+        temperature: Temperature τ.
     """
 
     kind: Literal["adjacent"] = "adjacent"

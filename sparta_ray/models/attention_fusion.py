@@ -20,7 +20,7 @@ class AttentionFusionConfig:
     """Every variable has its own encoder; self-attention joins their embeddings.
 
     Attributes:
-        heads: Attention heads; they share the embedding evenly.
+        heads: Number of attention heads; it must divide the size of the embedding.
     """
 
     kind: Literal["attention"] = "attention"

@@ -30,7 +30,7 @@ class GraphFusionConfig:
     """Every variable has its own encoder; graph attention joins their embeddings.
 
     Attributes:
-        edges: Pairs of variables that listen to each other; each also listens to itself.
+        edges: Pairs of variables that attend to each other; every variable also attends to itself.
     """
 
     kind: Literal["graph"] = "graph"

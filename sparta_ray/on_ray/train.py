@@ -61,7 +61,7 @@ def train(run: Run, allowed: Allowed = NOTHING) -> None:
         stop_on_terminate() as stop,
     ):
         if adds_nodes():
-            check_storage(run)
+            check_storage(run, prepared=True)
         train_watched(run, show, stop, allowed)
 
 

@@ -39,11 +39,11 @@ class ContrastiveConfig:
     """What the contrastive loss is made of.
 
     Attributes:
-        loss: Of the projections: ``nt_xent``, ``supervised``, ``barlow_twins``, ``soft`` or
-            ``adjacent``.
+        loss: The loss on the projections.
         cycle_weight: Factor on the cycle-consistency loss; 0 leaves it out.
-        cycle_normalise: Whether that loss compares the embeddings' directions alone. As published
-            it falls with their size, so they may shrink where they should move smoothly.
+        cycle_normalise: Whether the cycle-consistency loss compares only the directions of
+            embeddings. As published it also falls with their length, so that embeddings may shrink
+            instead of varying smoothly.
     """
 
     loss: ContrastiveLoss = Field(default_factory=NtXent)
@@ -56,7 +56,7 @@ class _WholeBatch:
     """A stage whose encoder trains, and so normalises by the whole batch.
 
     Attributes:
-        accumulate: 1; only the decode stage can take a batch in parts.
+        accumulate: Must be 1; only the decode stage can process a batch in parts.
     """
 
     accumulate: int = 1
@@ -77,10 +77,15 @@ class _WholeBatch:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class PretrainStage(_WholeBatch):
-    """Stage 1: encoder and projection head on the contrastive loss."""
+    """Stage 1: encoder and projection head on the contrastive loss.
+
+    Attributes:
+        epochs: Passes over the training days.
+        lr: Adam's initial learning rate.
+    """
 
     kind: Literal["pretrain"] = "pretrain"
-    epochs: int = Field(default=100, ge=1)
+    epochs: int = Field(default=100, ge=1, le=1_000_000)
     lr: float = Field(default=1e-4, gt=0)
 
 
@@ -89,11 +94,14 @@ class JointStage(_WholeBatch):
     """Stage 2: all parts, moving from the contrastive to the reconstruction loss.
 
     Attributes:
-        alpha_decay: k of α = exp(-k · epoch).
+        epochs: Passes over the training days.
+        lr: Adam's initial learning rate.
+        alpha_decay: Rate k at which the contrastive loss's weight α = exp(-k · epoch) decays
+            [1/epoch].
     """
 
     kind: Literal["joint"] = "joint"
-    epochs: int = Field(default=250, ge=1)
+    epochs: int = Field(default=250, ge=1, le=1_000_000)
     lr: float = Field(default=1e-4, gt=0)
     alpha_decay: float = Field(default=0.01, ge=0)
 
@@ -103,22 +111,29 @@ class DecodeStage:
     """Stage 3: the decoder alone, on embeddings of the frozen encoder.
 
     Attributes:
-        accumulate: Parts in which each rank takes its rows of a batch, one after the other, to need
-            less memory; loss and gradient remain those of the whole batch.
+        epochs: Passes over the training days.
+        lr: Adam's initial learning rate.
+        accumulate: Number of parts in which each rank processes its rows of a batch, to need less
+            memory; loss and gradient remain those of the whole batch.
     """
 
     kind: Literal["decode"] = "decode"
-    epochs: int = Field(default=200, ge=1)
+    epochs: int = Field(default=200, ge=1, le=1_000_000)
     lr: float = Field(default=1e-4, gt=0)
     accumulate: int = Field(default=1, ge=1)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class AutoencoderStage(_WholeBatch):
-    """The baseline: its own encoder and decoder on the reconstruction loss."""
+    """The baseline: its own encoder and decoder on the reconstruction loss.
+
+    Attributes:
+        epochs: Passes over the training days.
+        lr: Adam's initial learning rate.
+    """
 
     kind: Literal["autoencoder"] = "autoencoder"
-    epochs: int = Field(default=180, ge=1)
+    epochs: int = Field(default=180, ge=1, le=1_000_000)
     lr: float = Field(default=1e-3, gt=0)
 
 

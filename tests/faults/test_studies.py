@@ -131,6 +131,29 @@ def test_a_killed_sweep_continues_and_does_not_take_up_what_it_stopped(tmp_path:
 
 @pytest.mark.faults
 @pytest.mark.timeout(900)
+def test_a_sweep_that_is_told_to_stop_is_interrupted_and_continues(tmp_path: Path) -> None:
+    space = {"training.stages.0.lr": {"kind": "grid", "values": [1e-3, 2e-3]}}
+    path = write(tmp_path, until="train", sweep={"space": space, "asha": {"grace_epochs": 1}})
+    folder = tmp_path / "runs/compared"
+
+    stopped = start(path)
+    await_checkpoint(stopped, folder / "lr0.001-seed0")
+    os.kill(stopped.pid, signal.SIGTERM)
+    text, _ = stopped.communicate(timeout=300)
+    assert stopped.returncode == 130, text
+    assert "interrupted; the same command continues" in text
+    runs = [RunFolder(str(folder / f"lr{rate}-seed0")) for rate in ("0.001", "0.002")]
+    assert not any(was_stopped(run) for run in runs)
+
+    code, text = finish(path)
+    assert code == 0, text
+    assert any(position > 0 for _, position in starts(folder / "lr0.001-seed0"))
+    for run in runs:
+        assert was_stopped(run) or run.exists("models/sparta/model.json")
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(900)
 def test_a_training_of_a_study_that_hangs_is_a_failed_trial(tmp_path: Path) -> None:
     hangs = {"training.stall_seconds": 30, "training.stages.0.epochs": 300}
     path = write(tmp_path, seeds=[0], variants={"hangs": hangs}, until="train")

@@ -24,7 +24,7 @@ class NetCDFSource(StoredSource):
     """NetCDF files that together cover a time range, and together hold the variables.
 
     Attributes:
-        paths: A path, glob pattern or fsspec URL, or a list of these.
+        paths: A path, a glob pattern or an fsspec URL, or a list of these.
     """
 
     kind: Literal["netcdf"]

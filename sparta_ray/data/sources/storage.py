@@ -40,13 +40,14 @@ class StoredSource(SourceKind):
     """What sources by path or URL have in common.
 
     Attributes:
-        simulated: Whether the fields come from a free-running model; the report says so.
-        names: What the source calls a quantity, where the lexicon does not know it, such as
+        simulated: Whether the fields come from a free-running model; the report then says so.
+        names: The source's own names of quantities that are not recognised by name, such as
             ``{2m_temperature: TEMP_2M}``.
-        anonymous: Read a bucket without credentials; False takes those of the environment.
-        options: Passed to the fsspec file system, such as ``endpoint_url``. No secrets: they would
-            stand in the run folder.
-        retry: How patiently a remote source is read.
+        anonymous: Whether to read a bucket without credentials; False uses those of the
+            environment.
+        options: Options of the fsspec file system, such as ``endpoint_url``. They are recorded in
+            the run folder, so they must not hold secrets.
+        retry: Timeouts and retries of remote reads.
     """
 
     simulated: bool = False

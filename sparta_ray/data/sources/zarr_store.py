@@ -34,9 +34,10 @@ class ZarrSource(StoredSource):
     """A Zarr store, format 2 or 3, by path or any fsspec URL, such as ``gs://weatherbench2/…``.
 
     Attributes:
-        url: Where the store is.
-        missing_chunks: What a chunk is that the store does not have: an ``error``, or full of the
-            array's ``fill`` value. Some writers leave such chunks out; but so does a broken copy.
+        url: Path or fsspec URL of the store.
+        missing_chunks: How to treat a chunk that the store lacks: as an ``error``, or as full of
+            the array's ``fill`` value. Some writers leave such chunks out, but they are also
+            missing from an incomplete copy.
     """
 
     kind: Literal["zarr"]

@@ -27,15 +27,15 @@ HEADER_BYTES = 128
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class CacheConfig:
-    """What a node keeps of the fields it has read, where they lie elsewhere.
+    """What a node keeps of the fields that it has read from elsewhere.
 
-    That is the source, with ``data.mode: stream``; or a prepared store in a bucket, of which all or
-    nothing is kept.
+    They come from the source, with ``data.mode: stream``, or from a prepared store in a bucket, of
+    which all or nothing is kept.
 
     Attributes:
-        mb: Most MiB of the fields of a store that are kept on a node, for all its processes.
-        folder: Where, on a disk of each node; None for a folder among its temporary files.
-            It stays behind for the next job, and may be deleted between jobs.
+        mb: Size limit of the cache on each node, shared by all its processes [MiB].
+        folder: Folder of the cache, an absolute path on each node's own disk; None for one among
+            the temporary files. It is kept for later jobs and may be deleted between jobs.
     """
 
     mb: int = Field(default=4096, ge=1)
