@@ -7,6 +7,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.grids import without_break
 from sparta_ray.data.regrid import ConservativeRegridder
 
 NAMES = {
@@ -27,7 +28,8 @@ class Axes:
         longitude: The dimension of longitudes.
         latitude: The dimension of latitudes.
         times: When each sample is, as stored, shape (T,).
-        longitudes: Degrees east in 0 … 360, ascending, shape (X,).
+        longitudes: Degrees east, ascending, shape (X,): in 0 … 360, but for a region that contains
+            0° east, which begins below 0.
         latitudes: Degrees north, ascending, shape (Y,).
         longitude_order: Indices that bring stored longitudes into that order, shape (X,).
         latitude_order: The same of latitudes, shape (Y,).
@@ -77,13 +79,14 @@ def read_axes(dataset: xr.Dataset, origin: str) -> Axes:
         )
     degrees_X, degrees_Y = (axis.values.astype(np.float64) for axis in (longitude, latitude))
     _check_degrees(degrees_X, degrees_Y, origin)
-    order_X, order_Y = np.argsort(degrees_X % 360), np.argsort(degrees_Y)
+    east_X = without_break(degrees_X)
+    order_X, order_Y = np.argsort(east_X), np.argsort(degrees_Y)
     return Axes(
         time=str(time.dims[0]) if time.ndim else None,
         longitude=str(longitude.dims[0]),
         latitude=str(latitude.dims[0]),
         times=_decode(time, origin),
-        longitudes=(degrees_X % 360)[order_X],
+        longitudes=east_X[order_X],
         latitudes=degrees_Y[order_Y],
         longitude_order=order_X,
         latitude_order=order_Y,
