@@ -163,6 +163,8 @@ def closes_circle(longitude: Vector) -> bool:
     Args:
         longitude: Centres in degrees east, ascending within 360 degrees, shape (n,).
     """
+    if len(longitude) == 1:  # no spacing tells otherwise
+        return True
     gaps = np.sort(np.diff(longitude, append=longitude[0] + 360))
     return bool(gaps[-1] < (2 - _ROUNDING) * np.median(gaps[:-1]))
 
@@ -177,6 +179,8 @@ def reaches_poles(latitude: Vector) -> bool:
     Args:
         latitude: Centres in degrees north, ascending or descending, shape (n,).
     """
+    if len(latitude) == 1:
+        return True
     spacing = np.abs(np.diff(latitude))[[0, -1]]
     beyond = 90 - np.abs(latitude[[0, -1]]) - spacing / 2
     opposite = latitude[0] * latitude[-1] < 0

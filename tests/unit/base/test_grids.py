@@ -97,6 +97,12 @@ def test_a_region_over_greenwich_is_not_torn_in_two():
     np.testing.assert_array_equal(without_break(globe), globe % 360)
 
 
+def test_one_cell_is_the_globe():
+    assert_allclose(latitude_edges(np.array([0.0])), [90, -90])
+    assert_allclose(longitude_edges(np.array([10.0])), [-170, 190])
+    assert_allclose(area_weights(np.array([45.0])), 1)
+
+
 def test_weatherbench_grids():
     coarse = EquiangularGrid(kind="equiangular").grid(None)
     assert_allclose(coarse.latitude, np.arange(-87.1875, 90, 5.625))
