@@ -190,12 +190,13 @@ def robustness(study: Study) -> Figures:
 
 
 def robustness_table(study: Study) -> PlainTable:
-    """Return the numbers of the robustness curves, a line for each point."""
+    """Return the numbers of the robustness curves, a line for each point that was measured."""
     rows: list[tuple[Value, ...]] = [
         (model_name(model), int(of_seed["seed"]), *point, *map(float, values))
         for model, array in robustness_arrays(study).items()
         for of_seed in array
         for point, values in _points(of_seed)
+        if values.notnull().all()
     ]
     header = ("model", "seed", "hidden on", "shape", "share hidden", *MEASURES)
     return PlainTable("robustness", "Robustness to hidden values", header, tuple(rows))
