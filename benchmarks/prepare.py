@@ -93,7 +93,7 @@ def _rates(setting: Setting, recipe: Recipe) -> Iterator[Row]:
 
 def _with_xarray(recipe: Recipe) -> Fields:
     """Return the same days by the usual operations, all samples at a time."""
-    assert isinstance(recipe.config.source, ZarrSource)
+    assert recipe.config.source.kind == "zarr"
     source = xr.open_zarr(recipe.config.source.url, chunks=None).sel(level=LEVEL)
     names = [variable.definition.name for variable in recipe.source.variables]
     days = source[names].to_array().resample(time="1D").mean()

@@ -7,16 +7,17 @@ from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.data.preparation.facts import DataFacts
 from sparta_ray.data.preparation.recipe import describe_recipe
-from sparta_ray.evaluation.evaluate import evaluate
+from sparta_ray.inspection import Facts, check_recorded, inspect
 from sparta_ray.on_ray.cluster_size import joins_cluster
 from sparta_ray.on_ray.resources import resource_requests, shard_request
-from sparta_ray.on_ray.session import check_local, describe_cluster, ray_session
+from sparta_ray.on_ray.session import check_local, check_local_memory, describe_cluster, ray_session
 from sparta_ray.report.build import write_page
 from sparta_ray.run.estimate import stage_costs
-from sparta_ray.run.inspect import Facts, check_recorded, inspect
+from sparta_ray.run.memory import worker_bytes
 from sparta_ray.run.ownership import NOTHING, Allowed, claim
 from sparta_ray.run.settings import Run, downstream_splits, splits
-from sparta_ray.run.tasks import trials
+from sparta_ray.tasks.evaluate import Evaluation, evaluate
+from sparta_ray.tasks.trials import trials
 
 LINKS = ("prepare", "train", "downstream", "evaluate", "report")
 
@@ -46,6 +47,8 @@ def run_chain(run: Run, links: tuple[str, ...] = LINKS, allowed: Allowed = NOTHI
         print(facts.misfit, flush=True)
     if not joins_cluster():
         check_local(run, links)
+        if "train" in links and not facts.trained:
+            check_local_memory(run, facts.data.layout.grid)
     if links == ("prepare",):
         _do(facts, links, allowed)
         return
@@ -71,12 +74,14 @@ def _needs_ray(facts: Facts, links: tuple[str, ...]) -> bool:
         not facts.data.complete
         or ("train" in links and not facts.trained)
         or ("downstream" in links and bool(facts.unfinished))
+        or ("evaluate" in links and bool(Evaluation(facts.run).pending()))
     )
 
 
 def _do_with_ray(facts: Facts, links: tuple[str, ...], allowed: Allowed) -> None:
     # Ray Data, Train and Tune load only here: a finished run's report is written without them.
     from sparta_ray.on_ray.downstream import train_downstream
+    from sparta_ray.on_ray.evaluate import evaluate_on_ray
     from sparta_ray.on_ray.prepare import prepare
     from sparta_ray.on_ray.queueing import wait_for_room
     from sparta_ray.on_ray.train import train
@@ -92,7 +97,7 @@ def _do_with_ray(facts: Facts, links: tuple[str, ...], allowed: Allowed) -> None
     if "downstream" in links:
         train_downstream(run)
     if "evaluate" in links:
-        evaluate(run)
+        evaluate_on_ray(run)
 
 
 def _finished_before(run: Run, links: tuple[str, ...]) -> str:
@@ -150,17 +155,24 @@ def _costs(facts: Facts, links: tuple[str, ...]) -> Iterator[str]:
         )
     total = sum(cost.flop for cost in costs)
     yield f"training: {total / 1e15:.3g} PFLOP without validation"
+    memory = max(worker_bytes(run, stage, layout.grid) for stage in run.training.stages)
+    yield f"training needs at least {memory / 1e9:.2g} GB of memory a worker"
     yield f"downstream: {len(trials(run))} trials"
     for request in resource_requests(run):
         needs = f"{request.cpus:g} CPUs and {request.gpus:g} GPUs"
         yield f"{request.link} asks for {needs}: {request.description}"
-    yield describe_cluster(run, links) if joins_cluster() else _describe_machine(run, links)
+    if joins_cluster():
+        yield describe_cluster(run, links)
+    else:
+        yield _describe_machine(run, links, layout.grid)
 
 
-def _describe_machine(run: Run, links: tuple[str, ...]) -> str:
+def _describe_machine(run: Run, links: tuple[str, ...], grid: tuple[int, int]) -> str:
     """Say whether this machine can hold a run that may be meant for a larger one."""
     try:
         check_local(run, links)
+        if "train" in links:
+            check_local_memory(run, grid)
     except ConfigError as error:
         return f"this machine is too small for all of it: {error}"
     return "this machine can hold it"

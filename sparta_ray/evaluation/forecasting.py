@@ -8,20 +8,17 @@ from collections.abc import Callable
 import numpy as np
 import torch
 import xarray as xr
-from torch import Tensor
 
-from sparta_ray.downstream.forecast.anomaly_regression import AnomalyRegression
-from sparta_ray.downstream.forecast.lstm import LSTMForecaster
+from sparta_ray.downstream.forecast.forecaster import ForecastContext, Forecaster
 from sparta_ray.downstream.forecast.seasonal_cycle import year_phase
 from sparta_ray.downstream.forecast.windows import window_starts
-from sparta_ray.embedder import Embedder
 from sparta_ray.evaluation.results import Results
 from sparta_ray.evaluation.setup import Setup
 from sparta_ray.evaluation.truth import Days
 from sparta_ray.metrics.case_sums import Cases
-from sparta_ray.metrics.records import Subject, floor_of
+from sparta_ray.metrics.records import Subject, bound_of
 from sparta_ray.metrics.scoring import field_scores, field_sums
-from sparta_ray.run.tasks import Trial
+from sparta_ray.run.trial import Trial
 from sparta_ray.training.stages import ModelKind
 
 FieldsAtLead = Callable[[int], xr.DataArray]
@@ -30,25 +27,12 @@ MAP_LEAD, ERROR_LEAD = 10, 50
 """Leads that maps show, of a forecast and of its errors (Figures 11, 12 and 15)."""
 
 
-def evaluate_forecast(setup: Setup, trial: Trial) -> Results:
+def evaluate_forecast(setup: Setup, trial: Trial, model: Forecaster) -> Results:
     """Forecast from every test window with one trained forecaster."""
-    model, latents = setup.model_of(trial), setup.latents(trial.model)
-    h_TD = setup.masked(trial.model).to(setup.device)
-    starts = test_windows(setup, trial.setting)
-    config = setup.run.downstream.forecast[trial.setting]
-    past_WLD = torch.stack([h_TD[start : start + config.look_back] for start in starts])
-    match model:
-        case LSTMForecaster():
-            forecast = _decoded(
-                setup, latents.embedder, _rollout(model, past_WLD, config.lead_days)
-            )
-        case AnomalyRegression():
-            forecast = _about_climatology(setup, trial.setting, latents.embedder, model, past_WLD)
-        case _:
-            raise AssertionError(f"{trial.name} is no forecaster")
+    forecast = _forecast(setup, trial, model)
     subject = Subject("forecast", trial.model, trial.setting, trial.seed)
     results = _scores_by_lead(setup, trial.setting, subject, forecast)
-    last = config.lead_days
+    last = setup.run.downstream.forecast[trial.setting].lead_days
     results.arrays = {
         f"map-{trial.name}": _panels(setup, trial.setting, forecast, min(MAP_LEAD, last)),
         f"errors-{trial.name}": _panels(setup, trial.setting, forecast, min(ERROR_LEAD, last)),
@@ -73,10 +57,11 @@ def evaluate_forecast_baselines(setup: Setup, setting: str) -> Results:
     return results
 
 
-def evaluate_forecast_floor(setup: Setup, kind: ModelKind, setting: str) -> Results:
+def evaluate_forecast_bound(setup: Setup, kind: ModelKind, setting: str) -> Results:
     """Score what the decoder makes of the days' own masked embeddings, a forecast's targets.
 
-    A forecast in this embedding space that is right in every component scores as much.
+    It is the perfect-forecast bound: a forecast of embeddings that is right in every component
+    scores exactly this.
     """
     decoded = setup.reconstructed(kind)
     first = setup.parts["test"].start
@@ -84,7 +69,7 @@ def evaluate_forecast_floor(setup: Setup, kind: ModelKind, setting: str) -> Resu
     def fields(lead: int) -> xr.DataArray:
         return decoded.isel(window=_valid_days(setup, setting, lead) - first)
 
-    return _scores_by_lead(setup, setting, Subject("forecast", floor_of(kind), setting), fields)
+    return _scores_by_lead(setup, setting, Subject("forecast", bound_of(kind), setting), fields)
 
 
 def test_windows(setup: Setup, setting: str) -> Days:
@@ -102,42 +87,34 @@ def _valid_days(setup: Setup, setting: str, lead: int) -> Days:
     return setup.parts["test"].start + starts + config.look_back - 1 + lead
 
 
-def _decoded(setup: Setup, embedder: Embedder, h_WFD: Tensor) -> FieldsAtLead:
-    """Return the function of the lead that decodes forecast embeddings."""
-    return lambda lead: setup.truth.labelled(embedder.decode_physical(h_WFD[:, lead - 1]))
+def _forecast(setup: Setup, trial: Trial, model: Forecaster) -> FieldsAtLead:
+    """Return the function of the lead that gives a forecaster's fields for every test window."""
+    config = setup.run.downstream.forecast[trial.setting]
+    h_TD = setup.masked(trial.model).to(setup.device)
+    starts = test_windows(setup, trial.setting)
+    past_WLD = torch.stack([h_TD[start : start + config.look_back] for start in starts])
+    last_W = _valid_days(setup, trial.setting, lead=0)
+    past_WL = last_W[:, None] - np.arange(config.look_back)[::-1]
 
+    def phase_of(days: Days) -> torch.Tensor:
+        return year_phase(setup.store.days[days]).to(setup.device)
 
-def _about_climatology(
-    setup: Setup, setting: str, embedder: Embedder, model: AnomalyRegression, past_WLD: Tensor
-) -> FieldsAtLead:
-    """Return the function of the lead that adds forecast anomalies to the fields' climatology.
-
-    Anomalies of embeddings become decoded(c + a) - decoded(c), with c their seasonal cycle and a
-    the forecast: what the decoder gets wrong of an average day cancels. A forecast that knows
-    nothing, a = 0, is the climatology that every forecast is compared with.
-    """
-    days_WL = _valid_days(setup, setting, lead=0)[:, None] - np.arange(past_WLD.shape[1])[::-1]
-    phase_WL = year_phase(setup.store.days[days_WL]).to(setup.device)
-    x_WP = model.predictors(past_WLD, phase_WL)
-    std_V11 = setup.store.statistics.std[:, None, None].astype(np.float32)
+    context = ForecastContext(
+        setup.latents(trial.model).embedder,
+        phase_of(past_WL),
+        lambda lead: phase_of(_valid_days(setup, trial.setting, lead)),
+        setup.store.statistics.std,
+        setup.store.grid,
+    )
+    made = model.forecast(past_WLD, config.lead_days, context)
 
     def fields(lead: int) -> xr.DataArray:
-        days, a_WG = _valid_days(setup, setting, lead), model.anomalies(x_WP, lead)
-        if model.target == "fields":
-            change = a_WG.cpu().numpy().reshape(len(days), len(std_V11), *setup.store.grid)
-            change *= std_V11
-        else:
-            c_WD = model.at(year_phase(setup.store.days[days]).to(setup.device), model.cycle_ND)
-            change = embedder.decode_physical(c_WD + a_WG) - embedder.decode_physical(c_WD)
-        return setup.truth.climatology(days) + setup.truth.labelled(change)
+        labelled = setup.truth.labelled(made(lead))
+        if not model.departs_from_climatology:
+            return labelled
+        return setup.truth.climatology(_valid_days(setup, trial.setting, lead)) + labelled
 
     return fields
-
-
-def _rollout(model: LSTMForecaster, past_WLD: Tensor, lead_days: int, windows: int = 256) -> Tensor:
-    chunks = torch.split(past_WLD, windows)
-    parts = [model.rollout(chunk, lead_days).cpu() for chunk in chunks]
-    return torch.cat(parts)
 
 
 def _scores_by_lead(

@@ -17,22 +17,21 @@ from sparta_ray.evaluation.setup import Setup
 from sparta_ray.evaluation.truth import Days
 from sparta_ray.metrics.case_sums import Cases, CaseSums
 from sparta_ray.metrics.latent_space import densities, realisms
-from sparta_ray.metrics.records import Subject, floor_of
+from sparta_ray.metrics.records import Subject, bound_of
 from sparta_ray.metrics.scoring import EnsembleSums, field_sums
-from sparta_ray.run.tasks import Trial
+from sparta_ray.run.trial import Trial
 from sparta_ray.training.stages import ModelKind
 
 DAYS_AT_ONCE = 16
 
 
-def evaluate_diffusion(setup: Setup, trial: Trial) -> Results:
+def evaluate_diffusion(setup: Setup, trial: Trial, model: LatentDiffusion) -> Results:
     """Draw samples for masked test days; decode them and their mean; look at their embeddings.
 
     As published, fields are those of the mean sample; CRPS and spread look at every sample.
     """
     config = setup.run.downstream.diffusion
-    model, embedder = setup.model_of(trial), setup.latents(trial.model).embedder
-    assert isinstance(model, LatentDiffusion)
+    embedder = setup.latents(trial.model).embedder
     assert config is not None
     chosen = diffusion_days(setup)
     conditions = setup.masked(trial.model)[chosen]
@@ -49,14 +48,14 @@ def evaluate_diffusion(setup: Setup, trial: Trial) -> Results:
     return results.add(_embedding_scores(setup, trial.model, drawn_SCD, windows))
 
 
-def evaluate_diffusion_floor(setup: Setup, kind: ModelKind) -> Results:
+def evaluate_diffusion_bound(setup: Setup, kind: ModelKind) -> Results:
     """Score what the decoder makes of the whole days' embeddings, the targets of diffusion."""
     days = setup.test_days[diffusion_days(setup)]
     embedder = setup.latents(kind).embedder
     h_CD = embedder.encode_unmasked(setup.store.read_standardised(days))
     fields = setup.truth.labelled(embedder.decode_physical(h_CD))
     truth, climatology = setup.truth.fields(days), setup.truth.climatology(days)
-    windows = Cases(Subject("diffusion", floor_of(kind)), setup.since_1970(days))
+    windows = Cases(Subject("diffusion", bound_of(kind)), setup.since_1970(days))
     return Results().add(field_sums(windows, fields, truth, setup.truth.limits, climatology))
 
 

@@ -1,29 +1,44 @@
-"""What an evaluation leaves for the report: scores, their windows, and arrays behind figures."""
+"""What an evaluation leaves in the run folder for the report: part by part, and as a whole.
+
+Each part has a folder of its own, ``evaluation/parts/<name>``, whose ``scores.json`` is written
+last and makes it count. ``evaluation/scores.json`` has the scores of all parts and names the parts,
+which hold the rest. Run folders evaluated by earlier versions have no parts: all of it lies in
+``evaluation``.
+"""
 
 import dataclasses
-import io
+import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from sparta_ray.base.config import to_tree
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.folder import RunFolder
+from sparta_ray.evaluation.packing import (
+    pack_array,
+    pack_cases,
+    score_of,
+    unpack_array,
+    unpack_cases,
+)
 from sparta_ray.metrics.case_sums import CaseSums
 from sparta_ray.metrics.config import EvaluationConfig
 from sparta_ray.metrics.records import Absent, Score
 from sparta_ray.run.cost import Cost
 
 _SCORES = "evaluation/scores.json"
-_WINDOWS = "evaluation/windows.npz"
+
+Inputs = Mapping[str, Any]
+"""What the results of a part follow from, as a record of JSON."""
 
 
 @dataclass
 class Results:
-    """All that an evaluation found.
+    """All that an evaluation, or a part of one, found.
 
     Attributes:
         scores: Every score.
@@ -59,76 +74,141 @@ class Results:
         self.costs.update(other.costs)
 
 
-def save_results(folder: RunFolder, config: EvaluationConfig, results: Results) -> None:
-    """Write results; the scores come last and make them count."""
-    for name, array in results.arrays.items():
-        content = array.to_dataset(name="values").to_netcdf(engine="h5netcdf")
-        folder.write(f"evaluation/{name}.nc", bytes(content))
-    folder.write(_WINDOWS, _packed(results.windows))
-    record = {
-        "config": to_tree(config),
-        "arrays": list(results.arrays),
-        "scores": [dataclasses.asdict(score) for score in results.scores],
-        "absent": [dataclasses.asdict(absent) for absent in results.absent],
-        "costs": {model: dataclasses.asdict(cost) for model, cost in results.costs.items()},
-    }
-    folder.write(_SCORES, json.dumps(record, indent=1))
+def save_part(folder: RunFolder, part: str, inputs: Inputs, results: Results) -> None:
+    """Write the results of a part; its scores come last and make it count.
+
+    Args:
+        folder: The run folder.
+        part: Name of the part.
+        inputs: What the results follow from; once that has changed, they are out of date.
+        results: Of the part.
+    """
+    _write_arrays(folder, _place(part), results)
+    record = {"inputs": inputs, "arrays": list(results.arrays), **_scores_record(results)}
+    folder.write(f"{_place(part)}/scores.json", json.dumps(record, indent=1))
+    folder.remove_if_there(_error_file(part))
+
+
+def keep_error(folder: RunFolder, part: str, trace: str) -> None:
+    """Keep why a part failed, until it is saved."""
+    folder.write(_error_file(part), trace)
+
+
+def is_saved(folder: RunFolder, part: str, inputs: Inputs) -> bool:
+    """Return whether results of a part are there, and follow from the same inputs."""
+    file = f"{_place(part)}/scores.json"
+    return folder.exists(file) and bool(json.loads(folder.read(file))["inputs"] == inputs)
+
+
+def load_scores(folder: RunFolder, part: str) -> Results:
+    """Read the scores of a part, without its arrays and windows."""
+    return _scores_of(json.loads(folder.read(f"{_place(part)}/scores.json")))
+
+
+def save_results(
+    folder: RunFolder,
+    config: EvaluationConfig,
+    results: Results,
+    parts: Mapping[str, Inputs] | None = None,
+) -> None:
+    """Write the results of a whole evaluation; the scores come last and make them count.
+
+    Args:
+        folder: The run folder.
+        config: Of the evaluation.
+        results: Of all parts together.
+        parts: Names and inputs of the saved parts, which hold the arrays and windows; without any,
+            these are written too.
+    """
+    record: dict[str, Any] = {"config": to_tree(config)}
+    if parts:
+        record["parts"] = _digests(parts)
+    else:
+        _write_arrays(folder, "evaluation", results)
+        record["arrays"] = list(results.arrays)
+    folder.write(_SCORES, json.dumps(record | _scores_record(results), indent=1))
 
 
 def is_evaluated(folder: RunFolder, config: EvaluationConfig) -> bool:
     """Return whether results of this very evaluation lie in the run folder."""
-    if not folder.exists(_SCORES):
+    record = _whole(folder)
+    return record is not None and "costs" in record and record["config"] == to_tree(config)
+
+
+def is_up_to_date(folder: RunFolder, config: EvaluationConfig, parts: Mapping[str, Inputs]) -> bool:
+    """Return whether results of this very evaluation follow from these inputs of its parts.
+
+    Results without parts, which earlier versions left, are taken as they are.
+    """
+    record = _whole(folder)
+    if record is None or not is_evaluated(folder, config):
         return False
-    record = json.loads(folder.read(_SCORES))
-    return bool("costs" in record and record["config"] == to_tree(config))
+    return "parts" not in record or record["parts"] == _digests(parts)
+
+
+def _digests(parts: Mapping[str, Inputs]) -> dict[str, str]:
+    texts = {part: json.dumps(inputs, sort_keys=True) for part, inputs in parts.items()}
+    return {part: hashlib.sha256(text.encode()).hexdigest()[:16] for part, text in texts.items()}
 
 
 def load_results(folder: RunFolder) -> Results:
-    """Read what `save_results` wrote.
+    """Read the results of a whole evaluation, with parts or without.
 
     Raises:
-        ConfigError: An earlier version of this code evaluated the run.
+        ConfigError: A version of this code that kept no windows evaluated the run.
     """
-    record = json.loads(folder.read(_SCORES))
+    record = _whole(folder)
+    assert record is not None, "ask first whether the run is evaluated"
     if "costs" not in record:
         raise ConfigError(
             f"{folder.path} was evaluated by an earlier version, which kept no windows; delete its "
             "folder evaluation and run jobs/evaluate.py again"
         )
+    results = _scores_of(record)
+    if "parts" not in record:
+        results.extend(_read_arrays(folder, "evaluation", record["arrays"]))
+    for part in record.get("parts", []):
+        arrays = json.loads(folder.read(f"{_place(part)}/scores.json"))["arrays"]
+        results.extend(_read_arrays(folder, _place(part), arrays))
+    return results
+
+
+def _whole(folder: RunFolder) -> dict[str, Any] | None:
+    return dict(json.loads(folder.read(_SCORES))) if folder.exists(_SCORES) else None
+
+
+def _place(part: str) -> str:
+    return f"evaluation/parts/{part}"
+
+
+def _error_file(part: str) -> str:
+    return f"{_place(part)}-error.txt"
+
+
+def _write_arrays(folder: RunFolder, place: str, results: Results) -> None:
+    for name, array in results.arrays.items():
+        folder.write(f"{place}/{name}.nc", pack_array(array))
+    folder.write(f"{place}/windows.npz", pack_cases(results.windows))
+
+
+def _read_arrays(folder: RunFolder, place: str, names: Iterable[str]) -> Results:
     return Results(
-        [Score(**score) for score in record["scores"]],
-        {name: _read_array(folder, name) for name in record["arrays"]},
-        _unpacked(folder.read_bytes(_WINDOWS)),
-        [Absent(**absent) for absent in record["absent"]],
-        {model: Cost(**cost) for model, cost in record["costs"].items()},
+        arrays={name: unpack_array(folder.read_bytes(f"{place}/{name}.nc")) for name in names},
+        windows=unpack_cases(folder.read_bytes(f"{place}/windows.npz")),
     )
 
 
-def _packed(windows: list[CaseSums]) -> bytes:
-    """Return windows as one compressed file of arrays, without pickled code."""
-    names = [{"score": dataclasses.asdict(found.score), "form": found.form} for found in windows]
-    arrays = {"names": np.array(json.dumps(names))}
-    for number, found in enumerate(windows):
-        arrays |= {f"days{number}": found.days, f"sums{number}": found.sums}
-    file = io.BytesIO()
-    np.savez_compressed(file, allow_pickle=False, **arrays)
-    return file.getvalue()
+def _scores_record(results: Results) -> dict[str, Any]:
+    return {
+        "scores": [dataclasses.asdict(score) for score in results.scores],
+        "absent": [dataclasses.asdict(absent) for absent in results.absent],
+        "costs": {model: dataclasses.asdict(cost) for model, cost in results.costs.items()},
+    }
 
 
-def _unpacked(content: bytes) -> list[CaseSums]:
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-        return [
-            CaseSums(
-                Score(**names["score"]),
-                names["form"],
-                arrays[f"days{number}"],
-                arrays[f"sums{number}"],
-            )
-            for number, names in enumerate(json.loads(str(arrays["names"])))
-        ]
-
-
-def _read_array(folder: RunFolder, name: str) -> xr.DataArray:
-    content = folder.read_bytes(f"evaluation/{name}.nc")
-    with xr.open_dataset(content, engine="h5netcdf") as dataset:
-        return dataset["values"].load()
+def _scores_of(record: Mapping[str, Any]) -> Results:
+    return Results(
+        scores=[score_of(score) for score in record["scores"]],
+        absent=[Absent(**absent) for absent in record["absent"]],
+        costs={model: Cost(**cost) for model, cost in record["costs"].items()},
+    )

@@ -7,9 +7,8 @@ import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
-from sparta_ray.base.folder import RunFolder
 from sparta_ray.base.seeding import derive_seed
 from sparta_ray.data.plan.splits import Split, SplitName
 from sparta_ray.data.preparation.streaming import open_store
@@ -18,7 +17,6 @@ from sparta_ray.downstream.latents import Latents
 from sparta_ray.embedder import Embedder
 from sparta_ray.evaluation.truth import Days, Truth
 from sparta_ray.run.settings import Run, downstream_splits
-from sparta_ray.run.tasks import Trial, load_trial
 from sparta_ray.training.stages import ModelKind
 
 STREAM = "test"
@@ -59,7 +57,8 @@ class Setup:
 
     def latents(self, kind: ModelKind) -> Latents:
         """Return a model's embeddings; masks of the evaluation are the same for every model."""
-        return Latents(self._embedders[kind], self.store, derive_seed(self.run.seed, "evaluation"))
+        seed = derive_seed(self.run.seed, "evaluation")
+        return Latents(self._embedder(kind), self.store, seed)
 
     def masked(self, kind: ModelKind) -> Tensor:
         """Return a model's embeddings of the masked test days, (days, D); encoded once."""
@@ -71,17 +70,13 @@ class Setup:
     def reconstructed(self, kind: ModelKind) -> xr.DataArray:
         """Return the fields decoded from the masked test days' own embeddings; decoded once."""
         if kind not in self._reconstructed:
-            decoded = self._embedders[kind].decode_physical(self.masked(kind))
+            decoded = self._embedder(kind).decode_physical(self.masked(kind))
             self._reconstructed[kind] = self.truth.labelled(decoded)
         return self._reconstructed[kind]
 
     def since_1970(self, days: Days) -> NDArray[np.float64]:
         """Return the dates of some days of the store in days since 1970."""
         return self.store.days[days].astype("datetime64[s]").astype(np.float64) / 86400
-
-    def model_of(self, trial: Trial) -> nn.Module:
-        """Return a finished trial's model."""
-        return load_trial(RunFolder(self.run.path), self.run, trial).to(self.device)
 
     @cached_property
     def _masked(self) -> dict[ModelKind, Tensor]:
@@ -91,9 +86,11 @@ class Setup:
     def _reconstructed(self) -> dict[ModelKind, xr.DataArray]:
         return {}
 
+    def _embedder(self, kind: ModelKind) -> Embedder:
+        if kind not in self._embedders:
+            self._embedders[kind] = Embedder.from_pretrained(self.run.path, kind, self.device)
+        return self._embedders[kind]
+
     @cached_property
     def _embedders(self) -> dict[ModelKind, Embedder]:
-        return {
-            kind: Embedder.from_pretrained(self.run.path, kind, self.device)
-            for kind in self.run.models
-        }
+        return {}

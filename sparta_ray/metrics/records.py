@@ -3,20 +3,13 @@
 import math
 from dataclasses import dataclass
 
-TASKS = (
-    "contrastive",
-    "reconstruction",
-    "forecast",
-    "diffusion",
-    "classification",
-    "latent space",
-)
-"""The tasks in the order in which a report shows them."""
-
 BASELINES = ("persistence", "climatology", "mean field")
 """Forecasts without a model, in the order in which they are shown."""
 
-_FLOOR = "floor of "
+_BOUND = "perfect-forecast bound of "
+
+_FORMER_BOUND = "floor of "
+"""How records of earlier versions name the same."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +17,7 @@ class Score:
     """A number that says how well something was done.
 
     Attributes:
-        task: One of `TASKS`.
+        task: What was scored, such as ``forecast``; see `tasks.sections.SECTIONS`.
         model: What was scored, such as ``sparta``, ``autoencoder`` or ``climatology``.
         metric: Which score, such as ``rrmse``; see `catalogue.METRICS`.
         value: The number, in `units`.
@@ -50,8 +43,6 @@ class Score:
     run: str = ""
 
     def __post_init__(self) -> None:
-        if self.task not in TASKS:
-            raise ValueError(f"unknown task {self.task!r}; known are {', '.join(TASKS)}")
         if not math.isfinite(self.value):
             raise ValueError(f"{self.task} {self.metric} of {self.model} is {self.value}")
 
@@ -61,7 +52,7 @@ class Subject:
     """Whose fields or embeddings are scored: what a score carries besides its metric.
 
     Attributes:
-        task: One of `TASKS`.
+        task: What was scored; see `tasks.sections.SECTIONS`.
         model: What is scored, such as ``sparta`` or ``climatology``.
         setting: Which form of the task.
         seed: The seed of the training, where several are compared.
@@ -99,7 +90,7 @@ class Absent:
     """A score that could not be given.
 
     Attributes:
-        task: One of `TASKS`.
+        task: As of a `Score`.
         model: Whose.
         metric: Which.
         reason: Why, in words.
@@ -111,16 +102,26 @@ class Absent:
     reason: str
 
 
-def floor_of(model: str) -> str:
-    """Return the name of what a model's decoder makes of the true days' own embeddings."""
-    return f"{_FLOOR}{model}"
+def bound_of(model: str) -> str:
+    """Return the name of the perfect-forecast bound of a model.
+
+    It is what the model's decoder makes of the true days' own embeddings.
+    """
+    return f"{_BOUND}{model}"
 
 
-def is_floor(model: str) -> bool:
-    """Return whether a name is `floor_of` some model."""
-    return model.startswith(_FLOOR)
+def is_bound(model: str) -> bool:
+    """Return whether a name is `bound_of` some model."""
+    return model.startswith(_BOUND)
+
+
+def current_name(model: str) -> str:
+    """Return a model's name as it is now, where a record of an earlier version has a former one."""
+    if model.startswith(_FORMER_BOUND):
+        return bound_of(model.removeprefix(_FORMER_BOUND))
+    return model
 
 
 def is_baseline(model: str) -> bool:
-    """Return whether a name is no model's own: a baseline, or the floor of a model."""
-    return model in BASELINES or is_floor(model)
+    """Return whether a name is no model's own: a baseline, or the bound of a model."""
+    return model in BASELINES or is_bound(model)

@@ -1,4 +1,4 @@
-"""The two models of the paper: SPARTA, and the autoencoder it is judged by."""
+"""The two models of the paper: SPARTA, and the autoencoder it is compared with."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from sparta_ray.base.config import STRICT
 from sparta_ray.models.decoder import Decoder
+from sparta_ray.models.encoder import EncoderConfig
 from sparta_ray.models.fusion import EarlyFusionConfig, FusionConfig, build_encoder
 from sparta_ray.models.projection import ProjectionHead
-from sparta_ray.models.resnet import ResNetEncoder
+from sparta_ray.models.resnet import ResNet18Config
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -19,6 +20,7 @@ class ModelConfig:
     """Sizes of both models, and how SPARTA's variables are fused.
 
     Attributes:
+        encoder: Network from a view to its embedding, in both models; ``resnet18`` is published.
         fusion: How variables are combined: ``early``, as the channels of one encoder; or each by
             its own encoder, whose embeddings are joined by ``attention`` or along a ``graph``. The
             autoencoder's fusion is always early.
@@ -37,6 +39,7 @@ class ModelConfig:
             edge, 36 degrees short. Only for data that go round the globe.
     """
 
+    encoder: EncoderConfig = Field(default_factory=ResNet18Config)
     fusion: FusionConfig = Field(default_factory=EarlyFusionConfig)
     width: float = Field(default=1.0, gt=0, le=64)
     decoder_width: float | None = Field(default=None, gt=0, le=64)
@@ -48,13 +51,13 @@ class ModelConfig:
     periodic: Literal["none", "decoder", "both"] = "none"
 
     def channels(self, variables: int) -> int:
-        """Return how many channels some variables enter an encoder by."""
+        """Return the number of input channels of an encoder of so many variables."""
         return 2 * variables if self.mask_channels else variables
 
-    def encoder(self, variables: int) -> ResNetEncoder:
-        """Return an encoder of some variables."""
+    def encoder_of(self, variables: int) -> nn.Module:
+        """Return a fresh encoder that sees some variables together."""
         channels, periodic = self.channels(variables), self.periodic == "both"
-        return ResNetEncoder(channels, self.embedding, self.width, periodic)
+        return self.encoder.build(channels, self.embedding, self.width, periodic)
 
     def decoder(self, variables: int, grid: tuple[int, int]) -> Decoder:
         """Return SPARTA's decoder."""
@@ -79,7 +82,7 @@ class Sparta(nn.Module):
 
     def __init__(self, variables: Sequence[str], grid: tuple[int, int], config: ModelConfig):
         super().__init__()
-        self.encoder = build_encoder(config.fusion, variables, config.embedding, config.encoder)
+        self.encoder = build_encoder(config.fusion, variables, config.embedding, config.encoder_of)
         self.projector = ProjectionHead(config.embedding, config.projection)
         self.decoder = config.decoder(len(variables), grid)
 
@@ -94,12 +97,12 @@ class Autoencoder(nn.Module):
 
     def __init__(self, variables: Sequence[str], grid: tuple[int, int], config: ModelConfig):
         super().__init__()
-        self.encoder = config.encoder(len(variables))
+        self.encoder = config.encoder_of(len(variables))
         self.decoder = config.decoder_of_autoencoder(len(variables), grid)
 
 
 Model = Sparta | Autoencoder
-"""What has an `encoder` (views to h) and a `decoder` (h to fields)."""
+"""Has an `encoder` (views to h) and a `decoder` (h to fields)."""
 
 
 def parameter_count(module: nn.Module) -> int:

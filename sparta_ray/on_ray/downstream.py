@@ -19,15 +19,8 @@ from sparta_ray.on_ray.resources import fitting_trials, trial_request
 from sparta_ray.on_ray.session import own_interrupt
 from sparta_ray.on_ray.tune_trials import Failure, run_trials
 from sparta_ray.run.settings import Run
-from sparta_ray.run.tasks import (
-    Trial,
-    is_finished,
-    save_trial,
-    task_config,
-    train_trial,
-    trials,
-    write_summary,
-)
+from sparta_ray.run.trial import Trial, is_finished, save_trial
+from sparta_ray.tasks.trials import task_config, train_trial, trials, write_summary
 
 
 def train_downstream(run: Run) -> None:
@@ -73,7 +66,7 @@ def train_trials(
             _train,
             {name: {"run": run.name, **asdict(trial)} for name, (run, trial) in pending.items()},
             {"runs": {run.name: to_tree(run) for run in runs}, "show": show},
-            asks=lambda name: _ask(pending[name][0]),
+            resources=lambda name: _ask(pending[name][0]),
             at_most=min(_concurrency(run) for run, _ in pending.values()),
             storage=storage,
             label="downstream",

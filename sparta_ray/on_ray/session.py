@@ -14,6 +14,8 @@ from sparta_ray.on_ray.cluster_size import check_cluster, joins_cluster, may_gro
 from sparta_ray.on_ray.nodes import check_nodes, refuse_own_disks
 from sparta_ray.on_ray.queueing import sole_job
 from sparta_ray.on_ray.resources import DEMANDING, Node, check_resources
+from sparta_ray.on_ray.stopping import ending_signals
+from sparta_ray.run.memory import Memory, check_memory
 from sparta_ray.run.settings import Run
 
 TASK_ENVIRONMENT = {"ZARR_THREADING__MAX_WORKERS": "1"}
@@ -73,7 +75,8 @@ def ray_session(
     """Join the named cluster, or start one on this machine, for as long as the run takes.
 
     Whether it has the resources that the run needs, and whether its nodes agree, is checked first.
-    SIGTERM, as sent by ``ray job stop``, ends the session like Ctrl-C.
+    SIGTERM, as sent by ``ray job stop``, and SIGHUP, as sent by a terminal that closes, end the
+    session like Ctrl-C.
 
     Args:
         run: What is done in the session.
@@ -143,6 +146,20 @@ def check_local(run: Run, links: Collection[str] = DEMANDING) -> None:
     check_resources(run, [Node(local_cpus(), torch.cuda.device_count())], links)
 
 
+def check_local_memory(run: Run, grid: tuple[int, int]) -> None:
+    """Refuse a training that the memory of this machine, or of its GPU, cannot hold.
+
+    Raises:
+        ConfigError: See `check_memory`.
+    """
+    if run.scaling.use_gpu:
+        size = torch.cuda.get_device_properties(0).total_memory
+        check_memory(run, grid, Memory(size, 1, "its GPU"))
+    else:
+        size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        check_memory(run, grid, Memory(size, run.scaling.fewest_workers, "this machine"))
+
+
 def describe_cluster(run: Run, links: Collection[str]) -> str:
     """Return what the joined cluster has and may grow to, if that is enough for these links.
 
@@ -180,17 +197,19 @@ def _connected(run: Run) -> Iterator[None]:
 
 @contextmanager
 def _terminate_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM end the run as Ctrl-C does; Ray's own handler would exit silently."""
-    handler = signal.getsignal(signal.SIGTERM)
+    """Let SIGTERM and SIGHUP end the run as Ctrl-C does; Ray's handler would exit silently."""
+    handlers = {number: signal.getsignal(number) for number in ending_signals()}
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in handlers:
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""SIGTERM, as of a job that is stopped or a machine that is taken away, ends training gently."""
+"""Signals that ask a job to end: training makes a checkpoint first.
+
+SIGTERM comes when a job is stopped or its machine is taken away, SIGHUP when its terminal closes.
+"""
 
 import signal
 from collections.abc import Iterator
@@ -34,18 +37,30 @@ class StopRequest:
         return bool(ray.wait([self._answer], timeout=0)[0])
 
 
+def ending_signals() -> tuple[signal.Signals, ...]:
+    """Return the signals that ask this process to end; one that is ignored, as by nohup, is not."""
+    asking = (signal.SIGTERM, signal.SIGHUP)
+    return tuple(number for number in asking if signal.getsignal(number) != signal.SIG_IGN)
+
+
 @contextmanager
 def stop_on_terminate() -> Iterator[StopRequest]:
-    """Turn the first SIGTERM into a request to stop; a second one does what it did before."""
+    """Turn the first such signal into a request to stop; a second one does what it did before."""
     board, topic = open_topic()
-    request, before = StopRequest(board, topic), signal.getsignal(signal.SIGTERM)
+    request = StopRequest(board, topic)
+    before = {number: signal.getsignal(number) for number in ending_signals()}
+
+    def give_back(*_: object) -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
     def ask(*_: object) -> None:
-        signal.signal(signal.SIGTERM, before)
+        give_back()
         request.make()
 
-    signal.signal(signal.SIGTERM, ask)
+    for number in before:
+        signal.signal(number, ask)
     try:
         yield request
     finally:
-        signal.signal(signal.SIGTERM, before)
+        give_back()

@@ -1,4 +1,4 @@
-"""How quantities and models are shown to a reader: units, factors, names and numbers."""
+"""How variables, models, settings and numbers are shown to a reader."""
 
 import math
 import re
@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sparta_ray.base.variables import parse
-from sparta_ray.metrics.records import BASELINES, is_baseline, is_floor
+from sparta_ray.metrics.records import BASELINES, is_baseline, is_bound
 
 PUBLISHED_NAMES = {
     "sparta_early_hn_cycle": "SPARTA early fusion, HN + cycle",
@@ -20,7 +20,7 @@ PUBLISHED_NAMES = {
     "simclr": "SimCLR",
     "supcon": "supervised contrastive",
 }
-"""The published variants as a reader's words; HN is hard negatives."""
+"""Readable names of the published variants; HN stands for hard negatives."""
 
 _VARIANT = re.compile("sparta(_(early|late)(_[a-z]+)*)?|barlow_twins|simclr|supcon")
 
@@ -43,7 +43,7 @@ class Display:
         symbol: Short name, such as ``Z850``.
         name: Long name with its level, such as ``geopotential, 850 hPa``.
         units: The units shown.
-        factor: What SI values are multiplied by to be in these units.
+        factor: Converts SI values to these units.
         signed: Whether zero is the natural centre, as for wind components.
     """
 
@@ -80,7 +80,7 @@ def model_name(model: str) -> str:
 
 
 def setting_name(setting: str) -> str:
-    """Return a setting as a reader's words: ``lookback5_stride10`` names its two day counts."""
+    """Return a readable name of a forecast setting such as ``lookback5_stride10``."""
     known = re.fullmatch(r"lookback(\d+)_stride(\d+)", setting)
     if known is None:
         return setting.replace("_", " ")
@@ -89,7 +89,7 @@ def setting_name(setting: str) -> str:
 
 
 def lead_name(days: int) -> str:
-    """Return a lead time as a reader's words, such as ``25 days``."""
+    """Return a lead time such as ``25 days``."""
     return f"{days} day" if days == 1 else f"{days} days"
 
 
@@ -105,7 +105,7 @@ def model_order(models: Iterable[str]) -> list[str]:
     return [
         *sorted(learnt, key=lambda model: "sparta" not in model),
         *(model for model in BASELINES if model in distinct),
-        *(model for model in distinct if is_floor(model)),
+        *(model for model in distinct if is_bound(model)),
     ]
 
 

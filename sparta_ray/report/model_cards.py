@@ -4,16 +4,18 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from statistics import fmean
 
-from sparta_ray.data.store.store import Store
 from sparta_ray.metrics.catalogue import metric_of
 from sparta_ray.metrics.records import Score
 from sparta_ray.metrics.uncertainty import Interval, interval_of
 from sparta_ray.report.display import model_name
 from sparta_ray.report.study import Member
 from sparta_ray.report.study_scores import WITHOUT_WINDOWS, Question, StudyScores, question_of
+from sparta_ray.run.data_record import DataRecord
 from sparta_ray.run.history import training_machines
 from sparta_ray.run.settings import downstream_splits, splits
-from sparta_ray.run.tasks import Trial, task_config, trials
+from sparta_ray.run.trial import Trial
+from sparta_ray.tasks.registry import task_named
+from sparta_ray.tasks.trials import task_config, trials
 from sparta_ray.training.stages import ModelKind, model_kind
 
 
@@ -28,9 +30,9 @@ def model_cards(evidence: StudyScores) -> Iterator[tuple[str, str]]:
 
 
 def _card(evidence: StudyScores, member: Member, kind: ModelKind) -> Iterator[str]:
-    run, store = member.run, Store(member.run.data.store)
+    run, data = member.run, member.data
     variant = evidence.study.names(member)[kind]
-    train = splits(run, len(store))["train"]
+    train = splits(run, len(data))["train"]
     cost = evidence.cost(variant)
     assert cost is not None
     yield f"# {model_name(variant)}, run {run.name}"
@@ -41,11 +43,11 @@ def _card(evidence: StudyScores, member: Member, kind: ModelKind) -> Iterator[st
     yield "- **Stages**: " + ", ".join(
         f"{stage.kind} ({stage.epochs} epochs, lr {stage.lr:g})" for stage in stages
     )
-    title = store.provenance["title"]
-    span = f"{store.days[train.start]} to {store.days[train.stop - 1]}"
+    title = data.provenance["title"]
+    span = f"{data.days[train.start]} to {data.days[train.stop - 1]}"
     yield f"- **Trained on**: {title}, {span} ({len(train):,} steps)"
     yield f"- **Data fingerprint**: {member.fingerprint}"
-    yield f"- **Variables**: {', '.join(store.variables)}; grid {store.grid[0]}x{store.grid[1]}"
+    yield f"- **Variables**: {', '.join(data.variables)}; grid {data.grid[0]}x{data.grid[1]}"
     yield f"- **Seed**: {run.seed}"
     yield ""
     yield "## Scores on the downstream test days"
@@ -60,13 +62,13 @@ def _card(evidence: StudyScores, member: Member, kind: ModelKind) -> Iterator[st
     yield ""
     yield "- It takes these variables, on this grid, in this order, and no others."
     yield "- Forecasts lose to climatology where the report says so; look there before using one."
-    yield from _limits_of_data(store)
+    yield from _limits_of_data(data)
 
 
 def _task_card(evidence: StudyScores, member: Member, trial: Trial) -> Iterator[str]:
-    run, store = member.run, Store(member.run.data.store)
+    run, data = member.run, member.data
     variant = evidence.study.names(member)[trial.model]
-    train = downstream_splits(run, len(store))["train"]
+    train = downstream_splits(run, len(data))["train"]
     settings = asdict(task_config(run, trial))
     of_trial = (trial.model, trial.task, trial.setting or None, trial.seed)
 
@@ -78,8 +80,8 @@ def _task_card(evidence: StudyScores, member: Member, trial: Trial) -> Iterator[
     yield f"- **Weights**: `{trial.folder}/weights.safetensors` in the run folder"
     yield f"- **Stands on**: [{run.name}-{trial.model}.md]({run.name}-{trial.model}.md), frozen"
     yield "- **Settings**: " + ", ".join(f"{name} {value}" for name, value in settings.items())
-    span = f"{store.days[train.start]} to {store.days[train.stop - 1]}"
-    yield f"- **Trained on**: {store.provenance['title']}, {span} ({len(train):,} steps)"
+    span = f"{data.days[train.start]} to {data.days[train.stop - 1]}"
+    yield f"- **Trained on**: {data.provenance['title']}, {span} ({len(train):,} steps)"
     yield f"- **Data fingerprint**: {member.fingerprint}"
     yield f"- **Seed**: {trial.seed}, of run seed {run.seed}"
     yield ""
@@ -93,16 +95,15 @@ def _task_card(evidence: StudyScores, member: Member, trial: Trial) -> Iterator[
     yield "## Limits"
     yield ""
     yield "- It takes embeddings of the model that it stands on, and of no other."
-    if trial.task == "forecast":
-        yield "- It may lose to climatology or persistence: see the report before using it."
-    yield from _limits_of_data(store)
+    yield from (f"- {limit}" for limit in task_named(trial.task).limits)
+    yield from _limits_of_data(data)
 
 
-def _limits_of_data(store: Store) -> Iterator[str]:
-    if store.provenance["simulated"]:
+def _limits_of_data(data: DataRecord) -> Iterator[str]:
+    if data.provenance["simulated"]:
         yield "- Trained on simulated weather: it knows nothing of the real atmosphere."
-    if store.provenance["licence"]:
-        yield f"- Data: {' '.join(str(store.provenance['licence']).split())}"
+    if data.provenance["licence"]:
+        yield f"- Data: {' '.join(str(data.provenance['licence']).split())}"
 
 
 def _score_lines(

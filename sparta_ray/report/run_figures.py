@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from sparta_ray.base.folder import RunFolder
-from sparta_ray.data.plan.seasons import SEASONS
 from sparta_ray.evaluation.results import Results
 from sparta_ray.metrics.latent_space import (
     cycle_distances,
@@ -15,46 +14,31 @@ from sparta_ray.metrics.latent_space import (
     temporal_distances,
     total_variance,
 )
-from sparta_ray.metrics.records import Score, is_floor
-from sparta_ray.report.display import in_sentence, setting_name
-from sparta_ray.report.figures.curves import (
-    confusion_matrix,
-    loss_curves,
-    score_by_lead,
-    variable_scores_by_lead,
-)
+from sparta_ray.report.display import in_sentence
+from sparta_ray.report.figures.curves import loss_curves
 from sparta_ray.report.figures.embeddings import embedding_pca, smoothness_series
 from sparta_ray.report.figures.maps import field_maps
 from sparta_ray.report.figures.report_figure import ReportFigure
 from sparta_ray.run.history import stage_history
 from sparta_ray.run.settings import Run
-from sparta_ray.run.tasks import trials
+from sparta_ray.tasks.registry import DOWNSTREAM_TASKS
 
 
 def page_figures(run: Run, folder: RunFolder, results: Results) -> Iterator[ReportFigure]:
     """Yield every figure of an evaluated run, in the order within its section."""
     yield from _loss_figures(run, folder)
     yield from _map_figures(run, results)
-    yield from lead_figures(results)
     yield from _embedding_figures(run, results)
-    for trial in trials(run):
-        if (counts := results.arrays.get(f"confusion-{trial.name}")) is not None:
-            name = in_sentence(trial.model)
-            yield ReportFigure(
-                "classification",
-                f"Who is taken for whom: {name}, seed {trial.seed}",
-                "Test days by true and predicted season.",
-                confusion_matrix(counts.values, SEASONS),
-                f"Confusion matrix of the season classifier on {name} embeddings.",
-            )
+    for task in DOWNSTREAM_TASKS:
+        yield from task.figures(run, results)
 
 
 def _loss_figures(run: Run, folder: RunFolder) -> Iterator[ReportFigure]:
     rows = run.sampling.rows_per_full_batch
     chance = {"nt_xent": 2 * math.log(2 * rows - 1)}
     sums = (
-        " NT-Xent is the sum over both pairs, twice that of the tables; the dotted line is what "
-        "guessing would score."
+        " NT-Xent is the sum over both pairs, twice that of the tables; the dotted line is the "
+        "chance level."
     )
     for stage in run.training.stages:
         history = stage_history(folder, stage.kind)
@@ -81,77 +65,6 @@ def _map_figures(run: Run, results: Results) -> Iterator[ReportFigure]:
                 "Maps of truth, masked input, reconstruction and error for every variable.",
                 raster=True,
             )
-    for trial in trials(run):
-        if (panels := results.arrays.get(f"map-{trial.name}")) is not None:
-            day, lead = panels.attrs["day"], int(panels.attrs["lead"])
-            name = in_sentence(trial.model)
-            yield ReportFigure(
-                "forecast",
-                f"A forecast {lead} days ahead: {name}, seed {trial.seed}",
-                f"For {day}; {setting_name(trial.setting)}.",
-                field_maps(panels, f"Forecast of {day}, {lead} days ahead, by {name}"),
-                "Maps of truth, forecast and error for every variable.",
-                raster=True,
-            )
-
-
-def lead_figures(results: Results, leads_apart: int = 1) -> Iterator[ReportFigure]:
-    """Yield the scores of each forecast setting by lead time, of all variables and of each.
-
-    Args:
-        results: Of a run or a study.
-        leads_apart: Draw the first lead and one in so many, where lines are many too; the floors
-            are left out then.
-    """
-    scores = pd.DataFrame(
-        {
-            "label": score.model,
-            "lead": score.lead_days,
-            "value": score.value,
-            "metric": score.metric,
-            "setting": score.setting,
-            "variable": score.variable,
-        }
-        for score in results.scores
-        if score.task == "forecast" and _is_drawn(score, leads_apart)
-    )
-    if scores.empty:
-        return
-    for setting, part in scores.groupby("setting"):
-        title = setting_name(str(setting))
-        joint = part[part["metric"] == "rrmse"]
-        if not joint.empty:
-            yield ReportFigure(
-                "forecast",
-                f"All variables together ({title})",
-                "Forecasts from every test window; lower is better.",
-                score_by_lead(joint, "rrmse", "%"),
-                "RRMSE by lead time of the models, persistence and climatology.",
-            )
-        yield ReportFigure(
-            "forecast",
-            f"Variable by variable ({title})",
-            "Area-weighted root mean squared error.",
-            variable_scores_by_lead(part[part["metric"] == "rmse"], "rmse"),
-            "RMSE by lead time for each variable.",
-        )
-        anomalies = part[part["metric"] == "acc"]
-        if not anomalies.empty:
-            yield ReportFigure(
-                "forecast",
-                f"Anomalies of each variable ({title})",
-                "Correlation with the true anomalies from climatology, at the leads of the tables; "
-                "0 where they are unrelated.",
-                variable_scores_by_lead(anomalies, "acc", si_units=False),
-                "ACC by lead time for each variable.",
-            )
-
-
-def _is_drawn(score: Score, leads_apart: int) -> bool:
-    if leads_apart == 1:
-        return True
-    lead = score.lead_days or 0
-    return not is_floor(score.model) and (lead == 1 or lead % leads_apart == 0)
 
 
 def _embedding_figures(run: Run, results: Results) -> Iterator[ReportFigure]:

@@ -10,7 +10,6 @@ from sparta_ray.data.plan.mask_shapes import Points, Variables
 from sparta_ray.data.plan.masking import MaskConfig, check_mask
 from sparta_ray.data.plan.sampling import anchors, check_split
 from sparta_ray.data.plan.splits import Split, SplitName
-from sparta_ray.models.resnet import SHRINKAGE
 from sparta_ray.run.settings import Run, downstream_splits, splits
 from sparta_ray.training.stages import build_model
 
@@ -30,11 +29,7 @@ def check_run(run: Run, dates: NDArray[np.datetime64], grid: tuple[int, int]) ->
     _check_climatology(run, dates[parts["train"].start : parts["train"].stop])
     _check_masks(run)
     _check_batches(run, parts)
-    if max(run.views.crop) <= SHRINKAGE:
-        raise ConfigError(
-            f"views.crop {run.views.crop} must exceed {SHRINKAGE} on one side: the encoder's last "
-            "map would be one point, and its per-channel norms would make every embedding the same"
-        )
+    run.model.encoder.check_size(run.views.crop)
     with torch.device("meta"):  # checks sizes without computing anything
         for kind in run.models:
             build_model(kind, run.data.variables, grid, run.model)

@@ -10,11 +10,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from sparta_ray.data.batches.expand import Fields, Views
 from sparta_ray.models.sparta import ModelConfig, parameter_count
 from sparta_ray.run.settings import Run, schedule
+from sparta_ray.training.stage_module import StageModule
 from sparta_ray.training.stages import (
     ContrastiveConfig,
     ModelKind,
     StageConfig,
-    StageModule,
     build_model,
     model_kind,
     needs,

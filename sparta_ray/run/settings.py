@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
 from sparta_ray.base.config import STRICT
-from sparta_ray.base.paths import absolute, output_path
+from sparta_ray.base.paths import output_path
 from sparta_ray.data.batches.compact import BatchConfig
 from sparta_ray.data.plan.masking import MaskConfig
 from sparta_ray.data.plan.sampling import SamplingConfig, batches_per_epoch
@@ -15,7 +15,6 @@ from sparta_ray.data.plan.schedule import Schedule
 from sparta_ray.data.plan.splits import Split, SplitName, split_days
 from sparta_ray.data.plan.views import ViewConfig
 from sparta_ray.data.preparation.recipe import DataConfig
-from sparta_ray.data.sources import NetCDFSource, ZarrSource
 from sparta_ray.downstream.config import DownstreamConfig
 from sparta_ray.metrics.config import EvaluationConfig
 from sparta_ray.models.sparta import ModelConfig
@@ -84,12 +83,7 @@ class Run:
 
 def with_absolute_paths(run: Run) -> Run:
     """Return the run with absolute paths, so that every process understands them alike."""
-    source = run.data.source
-    if isinstance(source, NetCDFSource):
-        paths = tuple(map(absolute, source.patterns))
-        source = replace(source, paths=paths[0] if isinstance(source.paths, str) else paths)
-    elif isinstance(source, ZarrSource):
-        source = replace(source, url=absolute(source.url))
+    source = run.data.source.with_absolute_paths()
     return replace(
         run,
         folder=output_path(run.folder),

@@ -8,11 +8,11 @@ from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.grids import Grid
 from sparta_ray.run.checks import check_region, check_run
 from sparta_ray.run.estimate import StageCost, stage_costs
-from sparta_ray.run.tasks import trials as downstream_trials
 from sparta_ray.studies.config import StudyConfig
 from sparta_ray.studies.data import DataSize, StudyData, size_of, size_stated
 from sparta_ray.studies.probe import Probe, probe
 from sparta_ray.studies.trial import StudyTrial, named
+from sparta_ray.tasks.trials import trials as downstream_trials
 
 GPU_RATE = 50e12
 """Operations a second that a GPU is taken to reach where none can be measured."""

@@ -1,55 +1,36 @@
-"""The evaluations of a study under Ray Tune, as many at a time as the cluster holds."""
+"""The evaluations of a study: the parts of all its runs, as many at a time as the cluster holds."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
-import torch
-from ray import tune
-
-from sparta_ray.base.config import from_tree, to_tree
+from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.folder import RunFolder
-from sparta_ray.evaluation.evaluate import evaluate
 from sparta_ray.evaluation.results import is_evaluated
-from sparta_ray.on_ray.cluster_size import nodes_at_most, nodes_now
-from sparta_ray.on_ray.progress_lines import Show, print_progress
-from sparta_ray.on_ray.resources import fitting_trials
-from sparta_ray.on_ray.session import own_interrupt
-from sparta_ray.on_ray.tune_trials import Failure, run_trials
+from sparta_ray.on_ray.evaluate import evaluate_all
+from sparta_ray.on_ray.tune_trials import Failure
 from sparta_ray.run.settings import Run
+from sparta_ray.tasks.evaluate import Evaluation
 
 
-def evaluate_runs(runs: Sequence[Run], storage: Mapping[str, Any]) -> dict[str, Failure]:
+def evaluate_runs(runs: Sequence[Run]) -> dict[str, Failure]:
     """Evaluate the runs that are not evaluated, and return the failures by name.
 
     Args:
         runs: With all their models, those of the downstream tasks included.
-        storage: Where Tune's records go, as of `RunFolder.for_ray`.
     """
-    pending = [run for run in runs if not is_evaluated(RunFolder(run.path), run.evaluation)]
-    if not pending:
-        return {}
-    asks = {
-        run.name: {"CPU": run.downstream.cpus_per_trial, "GPU": run.downstream.gpus_per_trial}
-        for run in pending
-    }
-    nodes = nodes_at_most() or nodes_now()
-    with print_progress() as show, own_interrupt():
-        return run_trials(
-            _evaluate,
-            {run.name: {"run": run.name} for run in pending},
-            {"runs": {run.name: to_tree(run) for run in pending}, "show": show},
-            asks=lambda name: asks[name],
-            at_most=max(1, min(fitting_trials(run, nodes) for run in pending)),
-            storage=storage,
-            label="evaluate",
-            max_failures=max(run.scaling.max_failures for run in pending),
-        )
-
-
-def _evaluate(
-    parameters: Mapping[str, Any], runs: Mapping[str, dict[str, Any]], show: Show
-) -> None:
-    run = from_tree(Run, runs[parameters["run"]], "run")
-    torch.set_num_threads(max(1, int(run.downstream.cpus_per_trial)))
-    evaluate(run, show.within(run.name))
-    tune.report({"evaluated": True})
+    failures: dict[str, Failure] = {}
+    evaluations = []
+    for run in runs:
+        if is_evaluated(RunFolder(run.path), run.evaluation):
+            continue
+        try:
+            evaluations.append(Evaluation(run))
+        except ConfigError as error:
+            failures[run.name] = Failure(str(error), str(error))
+    if not evaluations:
+        return failures
+    for name, parts in evaluate_all(evaluations, named=True).items():
+        if parts:
+            reasons = [f"evaluate {part}: {failure.reason}" for part, failure in parts.items()]
+            traces = [f"evaluate {part}\n{failure.trace}" for part, failure in parts.items()]
+            failures[name] = Failure("; ".join(reasons), "\n".join(traces))
+    return failures

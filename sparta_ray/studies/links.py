@@ -35,7 +35,7 @@ def do_links(
     if study.until == "downstream":
         return failures
     runs = [trial.run for trial in _sound(trials, failures)]
-    return failures | _kept(folder, evaluate_runs(runs, storage))
+    return failures | _kept(folder, evaluate_runs(runs))
 
 
 def _kept(folder: StudyFolder, failures: Mapping[str, Failure]) -> dict[str, str]:

@@ -6,10 +6,10 @@ from contextlib import ExitStack
 from sparta_ray.base.errors import FailedError
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.evaluation.results import is_evaluated
+from sparta_ray.inspection import Facts, inspect
 from sparta_ray.on_ray.cluster_size import check_cluster, joins_cluster
 from sparta_ray.on_ray.session import check_local, ray_session
 from sparta_ray.report.build import write_pages
-from sparta_ray.run.inspect import Facts, inspect
 from sparta_ray.run.ownership import claim
 from sparta_ray.run.settings import Run
 from sparta_ray.studies.config import StudyConfig

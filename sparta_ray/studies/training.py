@@ -58,7 +58,7 @@ def train_trials(
                 "judged": None if sweep is None else sweep.stage,
                 "grows": adds_nodes(),
             },
-            asks=lambda _: {"memory": 1},  # no CPU: Train's workers and builders take theirs
+            resources=lambda _: {"memory": 1},  # no CPU: Train's workers and builders take theirs
             at_most=min(_concurrency(trial.run) for trial in own),
             storage=storage,
             label="train",

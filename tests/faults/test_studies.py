@@ -54,8 +54,7 @@ def starts(run: Path) -> list[tuple[str, int]]:
 
 
 def await_checkpoint(process: "subprocess.Popen[str]", run: Path) -> None:
-    registered = run / "checkpoints/checkpoint_manager_snapshot.json"
-    while not (registered.exists() and "checkpoint_dir_name" in registered.read_text()):
+    while not list(run.glob("checkpoints/checkpoint_*/state.json")):
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.1)
 

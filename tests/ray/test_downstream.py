@@ -1,27 +1,13 @@
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import torch
 
 from sparta_ray.base.folder import RunFolder
-from sparta_ray.data.store.store import Store
 from sparta_ray.models.sparta import parameter_count
 from sparta_ray.on_ray.downstream import train_downstream
 from sparta_ray.run.settings import Run
-from sparta_ray.run.tasks import Trial, load_trial, trials
-from sparta_ray.training.model_card import ModelCard, save_model
-
-
-@pytest.fixture
-def with_models(tiny: Run, tiny_store: Store, tmp_path: Path) -> Run:
-    """A run whose models are there, if untrained: the tasks need no good embeddings."""
-    run = replace(tiny, folder=str(tmp_path))
-    torch.manual_seed(0)
-    for kind in run.models:
-        card = ModelCard.describe(kind, run.model, run.views, tiny_store)
-        save_model(f"{run.path}/models/{kind}", card, card.build().state_dict())
-    return run
+from sparta_ray.run.trial import Trial
+from sparta_ray.tasks.trials import load_trial, trials
 
 
 @pytest.mark.timeout(360)

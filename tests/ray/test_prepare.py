@@ -17,8 +17,8 @@ from sparta_ray.data.retry import RetryConfig
 from sparta_ray.data.sources import SAMPLE, NetCDFSource, ZarrSource
 from sparta_ray.data.store.lock import exclusive_lock
 from sparta_ray.data.store.store import Store, read_meta
+from sparta_ray.inspection import inspect
 from sparta_ray.on_ray.prepare import prepare
-from sparta_ray.run.inspect import inspect
 from sparta_ray.run.settings import Run
 from tests.gcs import FakeGCS
 

@@ -18,19 +18,20 @@ from sparta_ray.data.plan.splits import Split
 from sparta_ray.data.plan.views import ViewConfig
 from sparta_ray.data.store.store import Store
 from sparta_ray.models.sparta import ModelConfig
-from sparta_ray.training.loop import StageLoop, StageState
+from sparta_ray.training.loop import StageLoop
 from sparta_ray.training.plateau import PlateauConfig
+from sparta_ray.training.stage_module import StageModule
 from sparta_ray.training.stages import (
     AutoencoderStage,
     ContrastiveConfig,
     DecodeStage,
     JointStage,
     PretrainStage,
-    StageModule,
     build_model,
     model_kind,
     needs,
 )
+from sparta_ray.training.state import StageState
 
 STAGES = (PretrainStage(), JointStage(alpha_decay=0.5), DecodeStage(), AutoencoderStage())
 VARIABLES = ("2m_temperature", "geopotential@850", "specific_humidity@850")

@@ -13,9 +13,10 @@ from sparta_ray.data.store.layout import StoreLayout
 from sparta_ray.data.store.statistics import Statistics
 from sparta_ray.evaluation.setup import Setup
 from sparta_ray.run.settings import Run
-from sparta_ray.run.tasks import Trial, fresh_model, save_trial
+from sparta_ray.run.trial import Trial, save_trial
+from sparta_ray.tasks.trials import fresh_model
 from sparta_ray.training.model_card import ModelCard, save_model
-from tests.published import SWITCHES, evidence_of
+from tests.published import SWITCHES, study_scores_of
 
 OFFSETS = {"2m_temperature": 200.0, "geopotential@850": 13000.0, "u_component_of_wind@850": -300.0}
 """The field of day t is t plus this, everywhere."""
@@ -141,7 +142,7 @@ def value_of():
 
 
 @pytest.fixture(scope="module")
-def evidence():
+def study_scores():
     """Of all published variants but one, which failed."""
     run = [variant for variant in SWITCHES if variant != "sparta_late_graph"]
-    return evidence_of(*run, empty={"sparta_late_graph": "failed: no memory"})
+    return study_scores_of(*run, empty={"sparta_late_graph": "failed: no memory"})

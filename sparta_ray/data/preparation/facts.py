@@ -12,7 +12,6 @@ from sparta_ray.data.preparation.recipe import (
     read_recipe,
 )
 from sparta_ray.data.preparation.shards import read_markers
-from sparta_ray.data.sources.reach import check_reach
 from sparta_ray.data.store import writer as store_writer
 from sparta_ray.data.store.layout import StoreLayout
 from sparta_ray.data.store.store import Store, read_meta
@@ -72,7 +71,7 @@ def inspect_data(config: DataConfig, may_prepare: bool = True) -> DataFacts:
 def _open_recipe(config: DataConfig, meta: dict[str, Any] | None) -> Recipe:
     """Open the source of a store that is not finished; `meta` is its record, once it is begun."""
     try:
-        check_reach(config.source)
+        config.source.check_reach()
         recipe = read_recipe(config)
     except ReadError as error:
         raise ConfigError(str(error)) from error

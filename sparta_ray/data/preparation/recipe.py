@@ -23,7 +23,6 @@ from sparta_ray.data.sources import (
     Source,
     SourceConfig,
     describe_source,
-    licence_text,
     open_source,
     step_length,
 )
@@ -302,8 +301,8 @@ def _provenance(config: DataConfig, source: Source) -> dict[str, Any]:
         "recipe": recorded_settings(config),
         "title": source.attributes.get("title", "untitled"),
         "source": source.attributes.get("source", "not stated"),
-        "licence": licence_text(config.source) or _own_licence(source),
-        "simulated": config.source.simulated,
+        "licence": config.source.licence or _own_licence(source),
+        "simulated": config.source.is_simulated,
         "first_day": str(source.days[0]),
         "last_day": str(source.days[-1]),
         "samples_per_step": source.samples_per_step,

@@ -1,23 +1,47 @@
 """A forecaster of anomalies: for each lead one regression, straight from the past embeddings.
 
-Legend: B window, L past day, F lead, D embedding, K component of embeddings, P = L · K predictor,
-M pattern of the target, G value of the target, N wave of the year.
+Legend: E mask, T day, B window, L past day, F lead, D embedding, K component of embeddings,
+P = L · K predictor, R = E · B row, M pattern of the target, G value of the target, N wave of the
+year, V variable, X × Y grid.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
+from torch.nn.functional import mse_loss
 
 from sparta_ray.base.config import STRICT
+from sparta_ray.base.seeding import derive_seed
+from sparta_ray.downstream.forecast.forecaster import (
+    FieldsAtLead,
+    ForecastContext,
+    ForecastData,
+    Forecaster,
+    ForecasterConfig,
+    KnownDays,
+)
+from sparta_ray.downstream.forecast.ridge import BlockedRidge
 from sparta_ray.downstream.forecast.seasonal_cycle import waves
-from sparta_ray.downstream.forecast.windows import WindowConfig
+from sparta_ray.downstream.forecast.windows import window_starts
+from sparta_ray.downstream.training import (
+    LatentsOfEpoch,
+    OnEpoch,
+    latents_for,
+    mean_loss,
+    repeatable,
+)
+
+ROWS = 64
+"""Windows forecast at a time in validation."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class AnomalyRegressionConfig(WindowConfig):
+class AnomalyRegressionConfig(ForecasterConfig):
     """Ridge regression of anomalies, lead by lead.
 
     Attributes:
@@ -50,8 +74,29 @@ class AnomalyRegressionConfig(WindowConfig):
         """Days after the past that a window in training has to hold."""
         return self.lead_days
 
+    @property
+    def needs_fields(self) -> bool:
+        """Whether training looks at the fields themselves."""
+        return self.target == "fields"
 
-class AnomalyRegression(nn.Module):
+    def build(self, embedding: int, points: int) -> "AnomalyRegression":
+        """Return the forecaster with weights of 0."""
+        return AnomalyRegression(embedding, points, self)
+
+    def train(self, data: ForecastData, seed: int, on_epoch: OnEpoch) -> "AnomalyRegression":
+        """Solve for the regressions."""
+        return train_anomaly_regression(
+            data.train_latents,
+            data.train_days,
+            data.validation_latents,
+            data.validation_days,
+            self,
+            seed,
+            on_epoch,
+        )
+
+
+class AnomalyRegression(Forecaster):
     """Forecasts the target's anomaly at every lead, linear in the embeddings' past anomalies.
 
     With c(t) the seasonal cycle of embeddings, E their components and Q the patterns of the target,
@@ -64,6 +109,8 @@ class AnomalyRegression(nn.Module):
         points: Values G of a field, all variables together.
         config: Sizes and target.
     """
+
+    departs_from_climatology: ClassVar[bool] = True
 
     def __init__(self, embedding: int, points: int, config: AnomalyRegressionConfig) -> None:
         super().__init__()
@@ -101,7 +148,125 @@ class AnomalyRegression(nn.Module):
         """Return forecast anomalies of the target at a lead, counted from 1, shape (B, G)."""
         return x_BP @ self.weights_FPM[lead - 1] @ self.patterns_GM.T
 
+    def forecast(self, past_BLD: Tensor, lead_days: int, context: ForecastContext) -> FieldsAtLead:
+        """Return the function of the lead that gives departures of the fields from climatology.
+
+        Anomalies of embeddings become decoded(c + a) - decoded(c), with c their seasonal cycle and
+        a the forecast: what the decoder gets wrong of an average day cancels. A forecast that knows
+        nothing, a = 0, is the climatology that every forecast is compared with.
+        """
+        x_BP = self.predictors(past_BLD, context.past_phase)
+        std_V11 = context.std[:, None, None].astype(np.float32)
+
+        def departures(lead: int) -> NDArray[np.float32]:
+            a_BG = self.anomalies(x_BP, lead)
+            if self.target == "fields":
+                fields = a_BG.cpu().numpy().reshape(len(a_BG), len(std_V11), *context.grid)
+                fields *= std_V11
+                return fields
+            c_BD, decode = self.at(context.phase_at(lead), self.cycle_ND), context.embedder
+            return decode.decode_physical(c_BD + a_BG) - decode.decode_physical(c_BD)
+
+        return departures
+
 
 def _solved(*shape: int) -> nn.Parameter:
     """Return weights that are solved for, not descended to."""
     return nn.Parameter(torch.zeros(shape), requires_grad=False)
+
+
+def train_anomaly_regression(
+    train_latents: LatentsOfEpoch,
+    train_days: KnownDays,
+    validation_latents: Tensor,
+    validation_days: KnownDays,
+    config: AnomalyRegressionConfig,
+    seed: int,
+    on_epoch: OnEpoch,
+) -> AnomalyRegression:
+    """Solve for the regressions, with the training days seen under every epoch's masks.
+
+    Args:
+        train_latents: Gives the training days' embeddings (days, D); called once an epoch.
+        train_days: Those days.
+        validation_latents: Embeddings of the validation days; training runs on their device.
+        validation_days: Those days.
+        config: Windows and sizes.
+        seed: Of the search for leading patterns.
+        on_epoch: Receives, once and with the last epoch, ``loss`` on left-out blocks of training
+            days, and ``validation_loss``: mean squared errors of the patterns at all leads.
+
+    Raises:
+        ConfigError: Not one window fits in a split.
+        ValueError: The loss is not a finite number.
+    """
+    points = 0 if train_days.fields is None else train_days.fields.shape[1]
+    model = AnomalyRegression(validation_latents.shape[-1], points, config)
+    model.to(validation_latents.device)
+    _starts(len(validation_latents), config)  # Too short a split is told before any encoding.
+    draws = (latents_for(train_latents, e, validation_latents) for e in range(config.epochs))
+    h_ETD = torch.stack(list(draws))
+    phase_T, target_ETG = train_days.phase.to(h_ETD.device), train_days.target(h_ETD)
+    with repeatable(derive_seed(seed, "patterns"), h_ETD.device):
+        _find_patterns(h_ETD, phase_T, model.cycle_ND, model.components_DK)
+        _find_patterns(target_ETG, phase_T, model.target_cycle_NG, model.patterns_GM)
+    x_ETK = model.amplitudes(h_ETD, phase_T)
+    y_ETM = model.target_strengths(target_ETG, phase_T).expand(config.epochs, -1, -1)
+    loss = _regress(model, x_ETK.double(), y_ETM.double(), config)
+    validation_loss = _loss(model, validation_latents, validation_days, config)
+    on_epoch(config.epochs - 1, {"loss": loss, "validation_loss": validation_loss})
+    return model
+
+
+def _find_patterns(
+    series_ETG: Tensor, phase_T: Tensor, cycle_NG: Tensor, patterns_GM: Tensor
+) -> None:
+    """Set the seasonal cycle of a series, and the leading patterns of its anomalies.
+
+    Patterns are orthonormal, or 0 where there are fewer than asked for.
+    """
+    waves_TN = waves(phase_T, len(cycle_NG) // 2).to(series_ETG)
+    # The pseudo-inverse also serves a record too short to tell the waves apart.
+    cycle_NG.copy_(torch.linalg.pinv(waves_TN) @ series_ETG.mean(0))
+    anomalies_RG = (series_ETG - waves_TN @ cycle_NG).flatten(0, 1)
+    found = min(patterns_GM.shape[1], *anomalies_RG.shape)
+    patterns_GM.zero_()
+    patterns_GM[:, :found] = torch.svd_lowrank(anomalies_RG, q=found, niter=4)[2]
+
+
+def _regress(
+    model: AnomalyRegression, x_ETK: Tensor, y_ETM: Tensor, config: AnomalyRegressionConfig
+) -> float:
+    """Set the weights of every lead; return the mean squared error on left-out blocks."""
+    starts_B = _starts(x_ETK.shape[1], config)
+    last_B = starts_B + config.look_back - 1
+    x_EBP = torch.cat([x_ETK[:, last_B - back] for back in range(config.look_back)], dim=-1)
+    block_B = torch.arange(len(starts_B)) * config.folds // len(starts_B)
+    ridge = BlockedRidge(x_EBP.flatten(0, 1), block_B.repeat(config.epochs), config.penalties)
+    errors = []
+    for lead in range(1, config.lead_days + 1):
+        weights_PM, error = ridge.solve(y_ETM[:, last_B + lead].flatten(0, 1))
+        model.weights_FPM[lead - 1] = weights_PM
+        errors.append(error)
+    return float(np.mean(errors))
+
+
+def _starts(days: int, config: AnomalyRegressionConfig) -> Tensor:
+    return torch.from_numpy(window_starts(days, config.look_back, config.lead_days, config.stride))
+
+
+def _loss(
+    model: AnomalyRegression, h_TD: Tensor, days: KnownDays, config: AnomalyRegressionConfig
+) -> float:
+    """Return the mean squared error of the target's patterns at all leads."""
+    starts_W, phase_T = _starts(len(h_TD), config), days.phase.to(h_TD.device)
+    y_TM = model.target_strengths(days.target(h_TD[None])[0], phase_T)
+    past, ahead = torch.arange(config.look_back), torch.arange(config.lead_days)
+
+    def loss_of(rows_B: Tensor) -> Tensor:
+        past_BL = starts_W[rows_B, None] + past
+        ahead_BF = starts_W[rows_B, None] + config.look_back + ahead
+        x_BP = model.predictors(h_TD[past_BL], phase_T[past_BL])
+        return mse_loss(torch.einsum("bp,fpm->bfm", x_BP, model.weights_FPM), y_TM[ahead_BF])
+
+    return mean_loss(len(starts_W), ROWS, loss_of)

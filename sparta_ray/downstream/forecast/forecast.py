@@ -5,13 +5,8 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Tag
 
-from sparta_ray.downstream.forecast.anomaly_regression import (
-    AnomalyRegression,
-    AnomalyRegressionConfig,
-)
-from sparta_ray.downstream.forecast.lstm import LSTMForecastConfig, LSTMForecaster
-
-Forecaster = LSTMForecaster | AnomalyRegression
+from sparta_ray.downstream.forecast.anomaly_regression import AnomalyRegressionConfig
+from sparta_ray.downstream.forecast.lstm import LSTMForecastConfig
 
 
 def _kind(setting: Any) -> Any:
@@ -26,6 +21,7 @@ ForecastConfig = Annotated[
     | Annotated[AnomalyRegressionConfig, Tag("anomaly_regression")],
     Discriminator(_kind),
 ]
+"""Every forecaster's settings, a tag for each; a new one is added here and nowhere else."""
 
 PUBLISHED: dict[str, ForecastConfig] = {
     "lookback30_stride1": LSTMForecastConfig(),
@@ -33,18 +29,3 @@ PUBLISHED: dict[str, ForecastConfig] = {
     "lookback5_stride10": LSTMForecastConfig(look_back=5, stride=10, weight_decay=1e-5),
 }
 """The three settings of the published forecasts."""
-
-
-def build_forecaster(embedding: int, points: int, config: ForecastConfig) -> Forecaster:
-    """Return the untrained forecaster of a setting.
-
-    Args:
-        embedding: Components D of an embedding.
-        points: Values G of a field, all variables together.
-        config: The setting.
-    """
-    match config:
-        case LSTMForecastConfig():
-            return LSTMForecaster(embedding, config)
-        case AnomalyRegressionConfig():
-            return AnomalyRegression(embedding, points, config)

@@ -13,7 +13,14 @@ from torch.nn.functional import mse_loss
 
 from sparta_ray.base.config import STRICT
 from sparta_ray.base.seeding import derive_seed
-from sparta_ray.downstream.forecast.windows import WindowConfig, window_starts
+from sparta_ray.downstream.forecast.forecaster import (
+    FieldsAtLead,
+    ForecastContext,
+    ForecastData,
+    Forecaster,
+    ForecasterConfig,
+)
+from sparta_ray.downstream.forecast.windows import window_starts
 from sparta_ray.downstream.training import (
     LatentsOfEpoch,
     OnEpoch,
@@ -27,9 +34,12 @@ from sparta_ray.training.plateau import PlateauConfig, plateau_schedule
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
+WINDOWS_AT_ONCE = 256
+"""Windows that are forecast at a time, so that all fit in memory."""
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class LSTMForecastConfig(WindowConfig):
+class LSTMForecastConfig(ForecasterConfig):
     """The LSTM and its training; the defaults are the published look-back-30 setting.
 
     Attributes:
@@ -70,8 +80,18 @@ class LSTMForecastConfig(WindowConfig):
         first, last = self.teacher_forcing
         return first + (last - first) * epoch / max(self.epochs - 1, 1)
 
+    def build(self, embedding: int, points: int) -> "LSTMForecaster":
+        """Return the untrained forecaster; the fields' size does not matter to it."""
+        return LSTMForecaster(embedding, self)
 
-class LSTMForecaster(nn.Module):
+    def train(self, data: ForecastData, seed: int, on_epoch: OnEpoch) -> "LSTMForecaster":
+        """Train on the embeddings alone."""
+        return train_lstm_forecaster(
+            data.train_latents, data.validation_latents, self, seed, on_epoch
+        )
+
+
+class LSTMForecaster(Forecaster):
     """Encoder LSTM over past days, decoder LSTM over days ahead, linear map to the embedding.
 
     The decoder starts from the encoder's final state and is first fed the last past day, then
@@ -132,6 +152,12 @@ class LSTMForecaster(nn.Module):
         forecast_BFD = self.forward(past_BLD, days=lead_days)
         self.train(was_training)
         return forecast_BFD
+
+    def forecast(self, past_WLD: Tensor, lead_days: int, context: ForecastContext) -> FieldsAtLead:
+        """Forecast all leads at once, a few windows at a time; decode a lead when asked for."""
+        chunks = torch.split(past_WLD, WINDOWS_AT_ONCE)
+        h_WFD = torch.cat([self.rollout(chunk, lead_days).cpu() for chunk in chunks])
+        return lambda lead: context.embedder.decode_physical(h_WFD[:, lead - 1])
 
 
 def _coins(rows: int, probability: float, generator: torch.Generator | None) -> Tensor:

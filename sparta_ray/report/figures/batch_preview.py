@@ -1,4 +1,4 @@
-"""A look at a batch before anything is trained: fields, views and masks of its first rows.
+"""A picture of a batch before training: fields, views and masks of its first rows.
 
 Legend: V variables, X × Y points of a map: the grid's or a view's.
 """

@@ -7,15 +7,16 @@ import pytest
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.data.plan.seasons import SEASONS
-from sparta_ray.evaluation.evaluate import evaluate
 from sparta_ray.evaluation.results import load_results
-from sparta_ray.evaluation.seasons import evaluate_classification, majority_accuracy
-from sparta_ray.run.tasks import trials
+from sparta_ray.evaluation.seasons import majority_accuracy
+from sparta_ray.tasks.classification import Classification
+from sparta_ray.tasks.evaluate import evaluate
+from sparta_ray.tasks.trials import trials
 
 
 def test_seasons_are_counted_by_the_true_one(setup, save_random, value_of):
     trial = save_random("autoencoder", "classification")
-    results = evaluate_classification(setup, trial)
+    results = Classification().evaluate(setup, trial)
     counts = results.arrays[f"confusion-{trial.name}"]
     assert counts.dims == ("season", "guess")
     spring = SEASONS.index("MAM")  # every test day lies in April and May
@@ -70,8 +71,8 @@ def test_a_run_is_evaluated_once_and_says_what_it_does(linear_run, save_random, 
         ("sparta after joint", "guessing"): pytest.approx(guessing),
     }
     models = {s.model for s in scores if s.task == "forecast"}
-    floors = {"floor of sparta", "floor of autoencoder"}
-    assert models == {"sparta", "autoencoder", "persistence", "climatology"} | floors
+    bounds = {"perfect-forecast bound of sparta", "perfect-forecast bound of autoencoder"}
+    assert models == {"sparta", "autoencoder", "persistence", "climatology"} | bounds
     assert np.isfinite([score.value for score in scores]).all()
 
     evaluate(linear_run)

@@ -14,12 +14,13 @@ from sparta_ray.downstream.forecast.seasonal_cycle import waves, year_phase
 from sparta_ray.embedder import Embedder
 from sparta_ray.evaluation.forecasting import (
     _valid_days,
-    evaluate_forecast,
     evaluate_forecast_baselines,
 )
 from sparta_ray.evaluation.forecasting import test_windows as windows_of
 from sparta_ray.evaluation.setup import Setup
-from sparta_ray.run.tasks import Trial, fresh_model, load_trial, save_trial
+from sparta_ray.run.trial import Trial, save_trial
+from sparta_ray.tasks.forecast import Forecast
+from sparta_ray.tasks.trials import fresh_model, load_trial
 
 SETTING, LOOK_BACK, LEADS = "every_other", 3, 5
 STARTS = list(range(0, 33, 2))
@@ -38,7 +39,7 @@ def trial(request, save_random):
 
 @pytest.fixture(scope="module")
 def evaluated(setup, trial):
-    return evaluate_forecast(setup, trial)
+    return Forecast().evaluate(setup, trial)
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +138,7 @@ def test_anomalies_are_correlated_at_the_leads_of_tables(
 
 def test_scores_name_whose_they_are(setup, save_random):
     trial = save_random("sparta", "forecast", "lookback30_stride1")
-    scores = evaluate_forecast(setup, trial).scores
+    scores = Forecast().evaluate(setup, trial).scores
     named = {(s.task, s.model, s.setting, s.seed) for s in scores}
     assert named == {("forecast", "sparta", "lookback30_stride1", 7)}
     rrmse = [s.lead_days for s in scores if s.metric == "rrmse"]
@@ -184,7 +185,7 @@ def test_a_forecast_of_anomalies_is_climatology_and_what_they_change(
     about_climatology, offsets, value_of
 ):
     setup, trial, model = about_climatology
-    results = evaluate_forecast(setup, trial)
+    results = Forecast().evaluate(setup, trial)
     weights = area_weights(setup.store.latitude)
     for lead in (1, 4):
         change = np.stack([changes(setup, model, start, lead) for start in range(0, 35, 3)])
@@ -202,7 +203,7 @@ def test_without_an_anomaly_the_forecast_is_the_climatology(about_climatology, v
     quiet = fresh_model(setup.run, trial)
     quiet.load_state_dict(model.state_dict() | {"weights_FPM": 1e-7 * model.weights_FPM})
     save_trial(RunFolder(setup.run.path), still, quiet)
-    found = evaluate_forecast(setup, still).scores
+    found = Forecast().evaluate(setup, still).scores
     baseline = evaluate_forecast_baselines(setup, "anomalies").scores
     for lead in range(1, 5):
         same = {"variable": "2m_temperature", "lead_days": lead}

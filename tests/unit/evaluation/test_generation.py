@@ -5,9 +5,10 @@ import torch
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.base.seeding import derive_seed
 from sparta_ray.downstream.generation.diffusion import sample
-from sparta_ray.evaluation.generation import evaluate_diffusion, evenly
+from sparta_ray.evaluation.generation import evenly
 from sparta_ray.metrics.latent_space import densities
-from sparta_ray.run.tasks import load_trial
+from sparta_ray.tasks.generation import Generation
+from sparta_ray.tasks.trials import load_trial
 
 
 def test_days_are_spreadevenly():
@@ -19,7 +20,7 @@ def test_the_mean_sample_is_compared_with_the_day_it_was_conditioned_on(
     setup, save_random, offsets, value_of
 ):
     trial = save_random("sparta", "diffusion")
-    scores = evaluate_diffusion(setup, trial).scores
+    scores = Generation().evaluate(setup, trial).scores
 
     latents, run = setup.latents("sparta"), setup.run
     days = np.array([460, 466, 473, 480, 486, 492, 499])
@@ -50,6 +51,6 @@ def test_the_mean_sample_is_compared_with_the_day_it_was_conditioned_on(
 
 def test_samples_are_the_same_each_time(setup, save_random):
     trial = save_random("sparta", "diffusion")
-    first = evaluate_diffusion(setup, trial).scores
+    first = Generation().evaluate(setup, trial).scores
     torch.manual_seed(99)
-    assert evaluate_diffusion(setup, trial).scores == first
+    assert Generation().evaluate(setup, trial).scores == first

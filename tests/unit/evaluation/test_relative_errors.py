@@ -10,9 +10,9 @@ from sparta_ray.evaluation.results import Results, load_results, save_results
 from sparta_ray.evaluation.setup import Setup
 from sparta_ray.metrics.records import Absent
 from sparta_ray.report.findings import findings
-from sparta_ray.report.run_figures import lead_figures
 from sparta_ray.report.tables import score_tables
 from sparta_ray.run.settings import Run
+from sparta_ray.tasks.forecast import lead_figures
 from tests.unit import conftest
 
 WIND = "u_component_of_wind@850"

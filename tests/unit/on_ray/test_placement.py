@@ -16,7 +16,7 @@ from sparta_ray.on_ray.resources import (
     training_request,
 )
 from sparta_ray.run.settings import Run
-from sparta_ray.run.tasks import trials
+from sparta_ray.tasks.trials import trials
 
 ROOT = Path(__file__).parents[3]
 

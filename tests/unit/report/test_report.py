@@ -13,6 +13,7 @@ from sparta_ray.report.display import decimals_for, model_order, number
 from sparta_ray.report.figures.report_figure import ReportFigure
 from sparta_ray.report.html import SIMULATED_NOTE, ReportContext, write_report
 from sparta_ray.report.tables import score_tables
+from sparta_ray.tasks.sections import check_tasks
 
 VOID = {"meta", "link", "img", "br"}
 
@@ -211,7 +212,7 @@ def test_a_score_must_be_finite_and_of_a_known_task():
     with pytest.raises(ValueError, match="rrmse of sparta is nan"):
         Score("forecast", "sparta", "rrmse", float("nan"))
     with pytest.raises(ValueError, match="unknown task"):
-        Score("forecasts", "sparta", "rrmse", 1.0)
+        check_tasks([Score("forecasts", "sparta", "rrmse", 1.0)])
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,11 @@ import pytest
 import torch
 
 from sparta_ray.base.errors import ConfigError
-from sparta_ray.downstream.forecast.anomaly_regression import AnomalyRegressionConfig
-from sparta_ray.downstream.forecast.anomaly_training import KnownDays, train_anomaly_regression
+from sparta_ray.downstream.forecast.anomaly_regression import (
+    AnomalyRegressionConfig,
+    train_anomaly_regression,
+)
+from sparta_ray.downstream.forecast.forecaster import KnownDays
 from sparta_ray.downstream.forecast.lstm import LSTMForecastConfig, train_lstm_forecaster
 from sparta_ray.downstream.forecast.seasonal_cycle import waves, year_phase
 
