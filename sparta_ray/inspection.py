@@ -6,9 +6,10 @@ from functools import cached_property
 
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.folder import RunFolder
+from sparta_ray.base.grids import Grid
 from sparta_ray.data.preparation.facts import DataFacts, inspect_data
 from sparta_ray.data.preparation.streaming import check_stream
-from sparta_ray.run.checks import check_run
+from sparta_ray.run.checks import check_region, check_run
 from sparta_ray.run.ownership import NOTHING, Allowed, check_owner, is_trained
 from sparta_ray.run.settings import Run
 from sparta_ray.run.trial import Trial, is_finished
@@ -83,6 +84,7 @@ def inspect(
 def _check_fit(run: Run, data: DataFacts, allowed: Allowed) -> None:
     """Refuse a run that does not fit its data, or whose folder belongs to another run."""
     check_run(run, data.layout.days, data.layout.grid)
+    check_region(run, Grid(data.layout.longitude, data.layout.latitude))
     if run.data.mode == "stream":
         check_stream(run.data.cache, run.sampling, data.layout)
     check_owner(RunFolder(run.path), run, data.fingerprint, allowed)

@@ -62,8 +62,17 @@ def make_store(tmp_path_factory):
     """Return a function that writes a complete store and returns its path."""
 
     def make(
-        days=40, grid=(8, 6), labels=LABELS, seed=0, training_days=None, path=None, missing=None
+        days=40,
+        grid=(8, 6),
+        labels=LABELS,
+        seed=0,
+        training_days=None,
+        path=None,
+        missing=None,
+        region=None,
     ):
+        """Write a store of the globe, or of a region: its `Grid`."""
+        grid = grid if region is None else region.shape
         fields = smooth_weather(days, labels, grid, seed)
         recipe = {"variables": list(labels)}
         if missing is not None:  # booleans, (days, V, X, Y)
@@ -75,8 +84,8 @@ def make_store(tmp_path_factory):
             days=np.datetime64("1979-01-01") + np.arange(days),
             variables=labels,
             units=tuple(parse(label).definition.units for label in labels),
-            longitude=np.arange(grid[0]) * 360.0 / grid[0],
-            latitude=-90 + step / 2 + step * np.arange(grid[1]),
+            longitude=region.longitude if region else np.arange(grid[0]) * 360.0 / grid[0],
+            latitude=region.latitude if region else -90 + step / 2 + step * np.arange(grid[1]),
             provenance={"recipe": recipe, "simulated": True},
         )
         path = str(path or tmp_path_factory.mktemp("store") / "tiny.zarr")

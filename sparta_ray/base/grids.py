@@ -1,5 +1,9 @@
 """Latitude-longitude grids: which there are, their cells, and the share of the sphere of each.
 
+A grid is global or a region by its own coordinates, and each axis on its own: longitudes may close
+the circle (`closes_circle`), and latitudes may reach the poles (`reaches_poles`). An axis that does
+neither ends half a spacing beyond its outermost centres.
+
 Legend: X longitudes, Y latitudes.
 """
 
@@ -15,18 +19,27 @@ from sparta_ray.base.config import STRICT
 
 Vector = NDArray[np.float64]
 
+_ROUNDING = 1e-3
+"""Share of a spacing by which coordinates in float32 may be off."""
+
 
 @plain_dataclass(frozen=True, eq=False)
 class Grid:
     """The centres of a grid's cells.
 
     Attributes:
-        longitude: Degrees east, ascending from 0, shape (X,).
+        longitude: Degrees east, ascending; a region that contains 0° east begins below 0, shape
+            (X,).
         latitude: Degrees north, ascending, shape (Y,).
     """
 
     longitude: Vector
     latitude: Vector
+
+    @property
+    def is_global(self) -> bool:
+        """Whether the cells cover the globe."""
+        return closes_circle(self.longitude) and reaches_poles(self.latitude)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -141,34 +154,94 @@ class OwnGrid:
 GridConfig = Annotated[SourceGrid | EquiangularGrid | GaussianGrid | OwnGrid, Discriminator("kind")]
 
 
-def latitude_edges(latitude: Vector) -> Vector:
-    """Return the n + 1 edges of cells centred on `latitude`, closed at the poles.
+def closes_circle(longitude: Vector) -> bool:
+    """Return whether cells centred on `longitude` go round the globe without a hole.
 
-    Edges lie half-way between centres; the outermost are the poles.
+    They do if the widest gap between neighbours is less than twice as wide as the others: a circle
+    that lacks one of its evenly spaced cells, or more, is a region.
+
+    Args:
+        longitude: Centres in degrees east, ascending within 360 degrees, shape (n,).
+    """
+    if len(longitude) == 1:  # no spacing tells otherwise
+        return True
+    gaps = np.sort(np.diff(longitude, append=longitude[0] + 360))
+    return bool(gaps[-1] < (2 - _ROUNDING) * np.median(gaps[:-1]))
+
+
+def reaches_poles(latitude: Vector) -> bool:
+    """Return whether the outermost cells, centred on `latitude`, are those at both poles.
+
+    They are if half a spacing beyond the outermost centres is less than a spacing from the pole, as
+    on all global grids: evenly spaced ones, with the poles or without, and Gaussian ones. A globe
+    that lacks its outermost rows is a region.
 
     Args:
         latitude: Centres in degrees north, ascending or descending, shape (n,).
     """
+    if len(latitude) == 1:
+        return True
+    spacing = np.abs(np.diff(latitude))[[0, -1]]
+    beyond = 90 - np.abs(latitude[[0, -1]]) - spacing / 2
+    opposite = latitude[0] * latitude[-1] < 0
+    return bool(opposite and (beyond < (1 - _ROUNDING) * spacing).all())
+
+
+def without_break(longitude: Vector) -> Vector:
+    """Return longitudes in one range of degrees east within which no cell has lost its neighbour.
+
+    That is 0 … 360, but below 0 for what a region that contains 0° east has in the west of it.
+
+    Args:
+        longitude: Centres in degrees east, in any order and range, shape (n,).
+
+    Example:
+        350, 355, 0, 5 becomes -10, -5, 0, 5.
+    """
+    east: Vector = longitude % 360
+    ascending = np.sort(east)
+    if closes_circle(ascending):
+        return east
+    widest = int(np.diff(ascending, append=ascending[0] + 360).argmax())
+    if widest == len(ascending) - 1:
+        return east
+    return np.where(east > ascending[widest], east - 360, east)
+
+
+def latitude_edges(latitude: Vector) -> Vector:
+    """Return the n + 1 edges of cells centred on `latitude`.
+
+    Edges lie half-way between centres. The outermost are the poles if the latitudes reach them,
+    otherwise half a spacing beyond the outermost centres.
+
+    Args:
+        latitude: Centres in degrees north, ascending or descending, shape (n,).
+    """
+    if not reaches_poles(latitude):
+        return _open_edges(latitude).clip(-90, 90)
     inner = (latitude[1:] + latitude[:-1]) / 2
     first, last = (-90.0, 90.0) if latitude[-1] > latitude[0] else (90.0, -90.0)
     return np.concatenate([[first], inner, [last]])
 
 
 def longitude_edges(longitude: Vector) -> Vector:
-    """Return the n + 1 edges of cells centred on `longitude`, which go round the globe.
+    """Return the n + 1 edges of cells centred on `longitude`.
 
-    Edges lie half-way between centres; the last is the first, 360 degrees on.
+    Edges lie half-way between centres. The last is the first, 360 degrees on, if the longitudes
+    close the circle; otherwise the outermost lie half a spacing beyond the outermost centres.
 
     Args:
         longitude: Centres in degrees east, ascending, shape (n,).
     """
+    if not closes_circle(longitude):
+        return _open_edges(longitude)
     inner = (longitude[1:] + longitude[:-1]) / 2
     seam = (longitude[-1] + longitude[0] + 360) / 2
     return np.concatenate([[seam - 360], inner, [seam]])
 
 
 def area_weights(latitude: Vector) -> Vector:
-    """Return each latitude's share of the sphere's area, normalised to mean 1, shape (n,).
+    """Return each latitude's share of the grid's area, normalised to mean 1, shape (n,).
 
     The area between two latitudes is proportional to the difference of their sines, which also
     holds for cells centred on a pole, where the cosine would give zero.
@@ -176,6 +249,12 @@ def area_weights(latitude: Vector) -> Vector:
     area = np.abs(np.diff(np.sin(np.deg2rad(latitude_edges(latitude)))))
     weights: Vector = area / area.mean()
     return weights
+
+
+def _open_edges(centres: Vector) -> Vector:
+    """Return edges half-way between centres, and as far beyond the outermost."""
+    inner = (centres[1:] + centres[:-1]) / 2
+    return np.concatenate([[2 * centres[0] - inner[0]], inner, [2 * centres[-1] - inner[-1]]])
 
 
 def _even_longitudes(count: int) -> Vector:

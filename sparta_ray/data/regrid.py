@@ -135,11 +135,8 @@ def _shares(overlap: Vector) -> Vector:
 
 
 def _check_global(grid: Grid, role: str) -> None:
-    """Refuse a region: its outermost cells would reach round the globe and to the poles."""
-    around = np.diff(grid.longitude, append=grid.longitude[0] + 360)
-    spacing = np.diff(grid.latitude)
-    beyond = np.array([grid.latitude[0] + 90, 90 - grid.latitude[-1]])
-    if around.max() > 2 * np.median(around) or beyond.max() > 2 * np.median(spacing):
+    """Refuse a region, which lacks a part of what some of the other grid's cells cover."""
+    if not grid.is_global:
         raise ConfigError(
             f"regridding needs grids that cover the globe; the {role} grid has longitudes "
             f"{grid.longitude[0]:g} … {grid.longitude[-1]:g} and latitudes "

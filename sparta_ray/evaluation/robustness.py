@@ -3,6 +3,7 @@
 import numpy as np
 import xarray as xr
 
+from sparta_ray.base.grids import Grid
 from sparta_ray.base.seeding import derive_seed
 from sparta_ray.data.plan.mask_shapes import Block, MaskShape, Points, Stations, Swath, Variables
 from sparta_ray.data.plan.masking import MaskConfig, MaskPlace
@@ -43,11 +44,14 @@ def evaluate_robustness(setup: Setup, kind: ModelKind) -> Results:
         agreement = cosines(h_TD.numpy() - centre_D, whole_TD - centre_D)
         return float(error), float(agreement.mean())
 
+    regional = not Grid(setup.store.longitude, setup.store.latitude).is_global
     found = np.full((len(MEASURES), len(PLACES), len(SHAPES), len(ratios)), np.nan)
     for p, place in enumerate(PLACES):
         for s, shape in enumerate(SHAPES):
             if isinstance(shape, Variables) and len(setup.store.variables) == 1:
                 continue  # it hides some of the variables, never all
+            if regional and not isinstance(shape, (Points, Variables)):
+                continue  # it is laid out over the whole globe
             for r, ratio in enumerate(ratios):
                 mask = MaskConfig(ratio=(ratio, ratio), on=place, shape=shape)
                 found[:, p, s, r] = measures(mask)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from sparta_ray.base.errors import ConfigError
-from sparta_ray.base.grids import latitude_edges
+from sparta_ray.base.grids import Grid
 from sparta_ray.base.seeding import derive_seed
 from sparta_ray.data.batches.compact import Needs, build_batch
 from sparta_ray.data.batches.expand import expand, to_device
@@ -24,14 +24,10 @@ from sparta_ray.data.plan.sampling import Plan, make_plan
 from sparta_ray.data.preparation.streaming import open_store
 from sparta_ray.data.store.store import Store
 from sparta_ray.figures.display import display_of
-from sparta_ray.figures.maps import (
-    HIDDEN,
-    colour_scale,
-    draw_coastlines,
-    map_longitude_edges,
-)
+from sparta_ray.figures.map_axes import cell_edges, fit_to, height_of_width, show_degrees
+from sparta_ray.figures.maps import HIDDEN, colour_scale, draw_coastlines
 from sparta_ray.figures.style import MUTED, headline, styled
-from sparta_ray.run.checks import check_run
+from sparta_ray.run.checks import check_region, check_run
 from sparta_ray.run.settings import Run, splits
 
 Edges = NDArray[np.float64]
@@ -73,6 +69,7 @@ def preview(run: Run, rows: int = 3, variables: Sequence[str] = ()) -> Figure:
     """
     store = open_store(run.data.store, run.data.cache)
     check_run(run, store.days, store.grid)
+    check_region(run, Grid(store.longitude, store.latitude))
     wanted = tuple(variables) or store.variables[:1]
     if unknown := [label for label in wanted if label not in store.variables]:
         raise ConfigError(f"no variable {unknown[0]!r} in the store; it has {store.variables}")
@@ -99,7 +96,7 @@ def _first_rows(run: Run, store: Store, rows: int) -> Iterator[list[Map]]:
     views = expand(to_device(batch, torch.device("cpu")), ViewOperator(store.grid, run.views))
     made = (views.anchor, views.after, views.before, views.input)
     seen = [torch.where(view == 0, torch.nan, view).numpy() for view in made if view is not None]
-    grid = map_longitude_edges(store.longitude), latitude_edges(store.latitude)
+    grid = cell_edges(store.longitude, store.latitude)
     for row in range(shown.stop):
         fields = [views.fields.day[row].numpy(), *(view[row] for view in seen)]
         edges = [grid, *(_view_edges(run, grid, crop) for crop in (*plan.crop[row], None))]
@@ -110,7 +107,7 @@ def _first_rows(run: Run, store: Store, rows: int) -> Iterator[list[Map]]:
 def _view_edges(
     run: Run, grid: tuple[Edges, Edges], crop: NDArray[np.int16] | None
 ) -> tuple[Edges, Edges]:
-    """Return the coordinates of a view's points: part of the globe if cropped, else all of it."""
+    """Return where a view's points lie on the map: a part of it if cropped, else the whole."""
     places = []
     for axis, edges in enumerate(grid):
         points, whole = run.views.crop[axis], run.views.resize[axis]
@@ -153,19 +150,21 @@ def draw_rows(
         title: What the figure shows.
     """
     across = (WIDTH - LEFT - RIGHT - (len(COLUMNS) - 1) * GAP) / len(COLUMNS)
-    height = TOP + len(rows) * (across / 2 + ROW_GAP) + BOTTOM
+    whole = rows[0][0][0]
+    up = across * height_of_width(whole.x_edges, whole.y_edges)
+    height = TOP + len(rows) * (up + ROW_GAP) + BOTTOM
     figure = Figure(figsize=(WIDTH, height))
     norm = colour_scale(np.concatenate([v.ravel() for row in rows for _, v in row]), symmetric=True)
     for number, (row, label) in enumerate(zip(rows, labels, strict=True)):
-        bottom = height - TOP - (number + 1) * (across / 2 + ROW_GAP) + ROW_GAP
+        bottom = height - TOP - (number + 1) * (up + ROW_GAP) + ROW_GAP
         for column, (shown, values) in enumerate(row):
             left = LEFT + column * (across + GAP)
-            box = (left / WIDTH, bottom / height, across / WIDTH, across / 2 / height)
+            box = (left / WIDTH, bottom / height, across / WIDTH, up / height)
             ax = figure.add_axes(box, label="map")
             mesh = ax.pcolormesh(
                 shown.x_edges, shown.y_edges, values.T, cmap="viridis", norm=norm, zorder=1
             )
-            _finish(ax, shown, row[0][0], labelled=column == 0)
+            _finish(ax, shown, whole, labelled=column == 0)
             if number == 0:
                 ax.annotate(
                     COLUMNS[column], (0, 1), (0, 18), "axes fraction", "offset points",
@@ -179,13 +178,13 @@ def draw_rows(
 
 
 def _finish(ax: Axes, shown: Map, whole: Map, labelled: bool) -> None:
-    """Grey what is hidden, leave the globe outside the crop white, and add coasts and caption."""
+    """Grey what is hidden, leave what is outside the crop white, and add coasts and caption."""
     x, y = shown.x_edges, shown.y_edges
     ax.fill_between([x[0], x[-1]], y[0], y[-1], color=HIDDEN, linewidth=0, zorder=0)
     draw_coastlines(ax)
-    ax.set(xlim=(whole.x_edges[0], whole.x_edges[-1]), ylim=(-90, 90), xticks=[])
-    ax.set_yticks([-60, 0, 60], ["60°S", "0°", "60°N"] if labelled else [])
-    ax.tick_params(labelsize=6.5, length=2, pad=2)
+    fit_to(ax, whole.x_edges, whole.y_edges)
+    show_degrees(ax, longitudes=False, latitudes=labelled)
+    ax.set_xticks([])
     ax.spines[:].set(visible=True, linewidth=0.5)
     ax.grid(False)
     ax.set_title(shown.caption, fontsize=7.5, pad=4)

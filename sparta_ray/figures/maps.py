@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from sparta_ray.base.grids import latitude_edges
 from sparta_ray.figures.coastlines import coastlines
 from sparta_ray.figures.display import Display, display_of
+from sparta_ray.figures.map_axes import cell_edges, fit_to, height_of_width, show_degrees
 from sparta_ray.figures.style import INK, WIDTH, headline, styled
 
 HIDDEN = "#dcdcdc"
@@ -53,7 +53,9 @@ def field_maps(
     fields = sum(name not in error_panels for name in names)
     titles = [textwrap.fill(name, TITLE_CHARACTERS // len(names)) for name in ordered]
     lines = 1 + max(title.count("\n") for title in titles)
-    figure, axes, bars = _layout(panels.sizes["variable"], fields, len(names) - fields, lines)
+    ratio = height_of_width(*cell_edges(panels["longitude"].values, panels["latitude"].values))
+    groups = fields, len(names) - fields
+    figure, axes, bars = _layout(panels.sizes["variable"], groups, lines, ratio)
     for row, label in enumerate(map(str, panels["variable"].values)):
         shown = display_of(label)
         values = panels.isel(variable=row).sel(panel=ordered) * shown.factor
@@ -68,30 +70,37 @@ def field_maps(
 
 
 def _layout(
-    rows: int, fields: int, errors: int, title_lines: int
+    rows: int, sizes: tuple[int, int], title_lines: int, ratio: float
 ) -> tuple[Figure, NDArray[np.object_], NDArray[np.object_]]:
-    """Return a figure, its maps (twice as wide as high) and its colour bars, a row each.
+    """Return a figure, its maps and its colour bars, a row each.
 
     Every group of maps, of fields and of errors, has one colour bar on its right.
+
+    Args:
+        rows: Rows of maps.
+        sizes: Maps of fields and of errors in each row.
+        title_lines: Lines above the maps.
+        ratio: Height of a map as a share of its width.
     """
-    groups = [count for count in (fields, errors) if count]
+    fields, groups = sizes[0], [count for count in sizes if count]
     bars = len(groups) * (BAR_GAP + BAR) + (len(groups) - 1) * GROUP_GAP
     gaps = (sum(groups) - len(groups)) * GAP
     width = (WIDTH - LEFT - RIGHT - bars - gaps) / sum(groups)
+    tall = width * ratio
     top = TOP + title_lines * LINE
-    height = top + rows * width / 2 + (rows - 1) * ROW_GAP + BOTTOM
+    height = top + rows * tall + (rows - 1) * ROW_GAP + BOTTOM
     figure = Figure(figsize=(WIDTH, height))
     maps, colour_bars = np.empty((rows, sum(groups)), object), np.empty((rows, 2), object)
     for row in range(rows):
-        y = height - top - (row + 1) * width / 2 - row * ROW_GAP
+        y = height - top - (row + 1) * tall - row * ROW_GAP
         x = LEFT
         for column in range(sum(groups)):
-            maps[row, column] = _box(figure, x, y, width, width / 2, "map")
+            maps[row, column] = _box(figure, x, y, width, tall, "map")
             x += width + GAP
             if column + 1 in (fields, sum(groups)):
                 x += BAR_GAP - GAP
                 kind = int(column >= fields)
-                colour_bars[row, kind] = _box(figure, x, y, BAR, width / 2, "bar")
+                colour_bars[row, kind] = _box(figure, x, y, BAR, tall, "bar")
                 x += BAR + GROUP_GAP
     return figure, maps, colour_bars
 
@@ -112,12 +121,16 @@ def _draw_row(
 
 
 def draw_map(ax: Axes, field: xr.DataArray, colours: str, norm: Normalize) -> QuadMesh:
-    """Draw one field, dims (longitude, latitude), north up, with coasts; NaN is grey."""
-    x, y = map_longitude_edges(field["longitude"].values), latitude_edges(field["latitude"].values)
+    """Draw one field, dims (longitude, latitude), north up, with coasts; NaN is grey.
+
+    A map ends where its cells do: a region is shown alone.
+    """
+    x, y = cell_edges(field["longitude"].values, field["latitude"].values)
     mesh: QuadMesh = ax.pcolormesh(x, y, field.values.T, cmap=colours, norm=norm)
     draw_coastlines(ax)
     ax.grid(False)
-    ax.set(xlim=(x.min(), x.max()), ylim=(-90, 90), facecolor=HIDDEN)
+    ax.set_facecolor(HIDDEN)
+    fit_to(ax, x, y)
     return mesh
 
 
@@ -130,7 +143,7 @@ def colour_bar(figure: Figure, ax: Axes, mesh: QuadMesh, label: str) -> None:
 
 
 def draw_coastlines(ax: Axes) -> None:
-    """Draw the coasts over a map, whose longitudes may start at any degree."""
+    """Draw the coasts over a map, whatever longitudes it spans; its limits cut them off."""
     for shift in (-360, 0, 360):
         lines = [np.add(line, [shift, 0]) for line in coastlines()]
         for colour, width in (("#ffffff80", 1.0), (INK, 0.4)):  # seen on dark and on light
@@ -150,12 +163,6 @@ def colour_scale(values: NDArray[np.floating[Any]], symmetric: bool) -> Normaliz
     return Normalize(low, high if high > low else low + 1)
 
 
-def map_longitude_edges(longitude: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the n + 1 edges for maps of any region: half-way between centres, or as far out."""
-    inner = (longitude[1:] + longitude[:-1]) / 2
-    return np.concatenate([[2 * longitude[0] - inner[0]], inner, [2 * longitude[-1] - inner[-1]]])
-
-
 def _colour_bar(figure: Figure, ax: Axes, mesh: QuadMesh, shown: Display) -> None:
     bar = figure.colorbar(mesh, cax=ax, extend="both", extendfrac=0.04)
     bar.outline.set_visible(False)
@@ -171,19 +178,8 @@ def _label_edges(axes: NDArray[np.object_], titles: list[str]) -> None:
     for (row, column), ax in np.ndenumerate(axes):
         ax.grid(False)
         ax.spines[:].set(visible=True, linewidth=0.5)
-        first = ax.get_xlim()[0]
-        ticks = [tick for tick in range(-180, 361, 90) if first <= tick < first + 360]
-        ax.set_xticks(ticks, [_degrees(t, "EW") for t in ticks] if row == last else [])
-        ax.set_yticks([-60, 0, 60], ["60°S", "0°", "60°N"] if column == 0 else [])
-        ax.tick_params(labelsize=6.5, length=2, pad=2)
+        show_degrees(ax, longitudes=row == last, latitudes=column == 0)
         if row == 0:
             ax.set_title(titles[column], pad=5)
         if row == last:
             ax.set_xlabel("longitude", fontsize=7, labelpad=1)
-
-
-def _degrees(longitude: int, signs: str) -> str:
-    east = (longitude + 180) % 360 - 180
-    if east in (0, -180):
-        return f"{abs(east):g}°"
-    return f"{abs(east):g}°{signs[east < 0]}"

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from sparta_ray.figures.display import display_of, in_sentence, model_name, model_order
 from sparta_ray.figures.embeddings import YEAR, label_days, year_bar
+from sparta_ray.figures.map_axes import cell_edges, height_of_width
 from sparta_ray.figures.maps import colour_bar, draw_map
 from sparta_ray.figures.style import (
     MUTED,
@@ -141,14 +142,14 @@ def trajectories(
 
 @styled
 def robustness_curves(curves: Mapping[str, xr.DataArray], measure: str) -> Figure:
-    """Draw a measure against the share hidden, a panel for each mask shape.
+    """Draw a measure against the share hidden, a panel for each mask shape that was measured.
 
     Args:
         curves: By model, dims (seed, measure, place, shape, ratio).
         measure: ``standardised error`` or ``agreement``.
     """
     first = next(iter(curves.values()))
-    shapes = [str(shape) for shape in first["shape"].values]
+    shapes = [str(shape) for shape in first.dropna("shape", how="all")["shape"].values]
     figure, axes = grid_of_panels(len(shapes), 3, 1.9, sharex=True, sharey=True)
     dashes = {"view": "-", "grid": (0, (3, 1.5))}
     for ax, shape in zip(axes, shapes, strict=True):
@@ -183,7 +184,8 @@ def forecast_errors(panels: xr.DataArray, ends: Mapping[str, float], title: str)
     """
     errors = abs(panels.sel(panel="error")).transpose("variable", "longitude", "latitude")
     labels = [str(label) for label in errors["variable"].values]
-    figure, axes = grid_of_panels(len(labels), 2, 1.9)
+    tall = 3.8 * height_of_width(*cell_edges(errors["longitude"].values, errors["latitude"].values))
+    figure, axes = grid_of_panels(len(labels), 2, tall)
     for ax, label in zip(axes, labels, strict=True):
         shown = display_of(label)
         values = errors.sel(variable=label) * shown.factor

@@ -36,7 +36,7 @@ class ModelConfig:
         periodic: Which convolutions wrap around in longitude: ``none``, as published; the
             ``decoder``'s, whose maps span the globe; or ``both``, the encoder's too. Of the
             encoder's views only the input view spans the globe; a crop then wraps to its own far
-            edge, 36 degrees short.
+            edge, 36 degrees short. Only for data that go round the globe.
     """
 
     encoder: EncoderConfig = Field(default_factory=ResNet18Config)

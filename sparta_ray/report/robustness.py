@@ -37,12 +37,13 @@ def robustness_figures(study: Study) -> Iterator[ReportFigure]:
 
 
 def robustness_table(study: Study) -> PlainTable:
-    """Return the numbers of the robustness curves, one row for each point."""
+    """Return the numbers of the robustness curves, one row for each point that was measured."""
     rows: list[tuple[Value, ...]] = [
         (model_name(model), int(of_seed["seed"]), *point, *map(float, values))
         for model, array in robustness_arrays(study).items()
         for of_seed in array
         for point, values in _points(of_seed)
+        if values.notnull().all()
     ]
     header = ("model", "seed", "hidden on", "shape", "share hidden", *MEASURES)
     return PlainTable("robustness", "Robustness to hidden values", header, tuple(rows))

@@ -5,7 +5,9 @@ import torch
 from numpy.typing import NDArray
 
 from sparta_ray.base.errors import ConfigError
-from sparta_ray.data.plan.masking import check_mask
+from sparta_ray.base.grids import Grid, closes_circle
+from sparta_ray.data.plan.mask_shapes import Points, Variables
+from sparta_ray.data.plan.masking import MaskConfig, check_mask
 from sparta_ray.data.plan.sampling import anchors, check_split
 from sparta_ray.data.plan.splits import Split, SplitName
 from sparta_ray.run.settings import Run, downstream_splits, splits
@@ -34,6 +36,36 @@ def check_run(run: Run, dates: NDArray[np.datetime64], grid: tuple[int, int]) ->
     _check_forecasts(run, downstream_splits(run, len(dates)))
 
 
+def check_region(run: Run, grid: Grid) -> None:
+    """Refuse settings that take a region for the globe.
+
+    Args:
+        run: The run.
+        grid: The centres of its data's cells.
+
+    Raises:
+        ConfigError: Names the setting, the region and the remedy.
+    """
+    ends = f"{grid.longitude[0]:g} … {grid.longitude[-1]:g}"
+    joined = {"views.periodic": run.views.periodic, "model.periodic": run.model.periodic != "none"}
+    wrong = [path for path, is_set in joined.items() if is_set]
+    if wrong and not closes_circle(grid.longitude):
+        raise ConfigError(
+            f"{' and '.join(wrong)} would join the ends of longitude, but the data are a region "
+            f"whose longitudes, {ends}, do not go round the globe; set views.periodic to false and "
+            "model.periodic to none"
+        )
+    if grid.is_global:
+        return
+    for path, mask in _masks(run).items():
+        if not isinstance(mask.shape, (Points, Variables)):
+            raise ConfigError(
+                f"{path}.shape: kind `{mask.shape.kind}` is laid out over the whole globe, but the "
+                f"data are a region of longitudes {ends} and latitudes {grid.latitude[0]:g} … "
+                f"{grid.latitude[-1]:g}; use kind `points` or `variables`"
+            )
+
+
 def _check_climatology(run: Run, training_days: NDArray[np.datetime64]) -> None:
     """Refuse training days that leave some day of the year without a climatology."""
     year = 366
@@ -50,13 +82,16 @@ def _check_climatology(run: Run, training_days: NDArray[np.datetime64]) -> None:
         )
 
 
-def _check_masks(run: Run) -> None:
-    masks = {
+def _masks(run: Run) -> dict[str, MaskConfig]:
+    return {
         "mask": run.mask,
         "downstream.mask": run.downstream.mask,
         "downstream.classification_mask": run.downstream.classification_mask,
     }
-    for path, mask in masks.items():
+
+
+def _check_masks(run: Run) -> None:
+    for path, mask in _masks(run).items():
         check_mask(mask, path, len(run.data.variables))
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 from sparta_ray.base.config import to_tree
 from sparta_ray.base.errors import ConfigError
-from sparta_ray.run.checks import check_run
+from sparta_ray.base.grids import Grid
+from sparta_ray.run.checks import check_region, check_run
 from sparta_ray.run.estimate import StageCost, stage_costs
 from sparta_ray.studies.config import StudyConfig
 from sparta_ray.studies.data import DataSize, StudyData, size_of, size_stated
@@ -94,7 +95,7 @@ def _sizes(study: StudyConfig, trials: Sequence[StudyTrial]) -> tuple[dict[str, 
     known, sizes, note = StudyData(), {}, ""
     for trial in trials:
         try:
-            size = size_of(known.inspect(trial.run.data))
+            data = known.inspect(trial.run.data)
         except ConfigError as error:
             if study.expects is None:
                 raise
@@ -103,6 +104,10 @@ def _sizes(study: StudyConfig, trials: Sequence[StudyTrial]) -> tuple[dict[str, 
                 f"the data cannot be read from here ({str(error).splitlines()[0]}); counted for "
                 f"{len(size.days):,} days of {size.grid[0]}x{size.grid[1]}, as the study file says"
             )
+        else:
+            size = size_of(data)
+            with named(trial):
+                check_region(trial.run, Grid(data.layout.longitude, data.layout.latitude))
         with named(trial):
             check_run(trial.run, size.days, size.grid)
         sizes[trial.name] = size

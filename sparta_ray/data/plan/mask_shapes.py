@@ -1,8 +1,8 @@
 """Mask shapes: where hidden values lie, by chance as published or as real gaps do.
 
 A mask is drawn on a map of V variables and I × J points, longitude × latitude, that is taken to
-span 360° × 180°. Every shape hides the share it is asked for on average over masks, or as nearly
-as it says.
+span 360° × 180°; runs on a region may use only shapes that do not depend on that. Every shape hides
+the share it is asked for on average over masks, or as nearly as it says.
 """
 
 import math

@@ -20,7 +20,8 @@ class ViewConfig:
         filter: Width of the mean filter, an odd number [points].
         periodic: Whether longitude is periodic: resizing and filtering then reach across its ends,
             and the filter averages only points that exist, including those just outside the crop.
-            As published, the map has a seam, and zeros beyond the crop darken its edges.
+            As published, the map has a seam, and zeros beyond the crop darken its edges. Only for
+            data that go round the globe.
     """
 
     resize: tuple[int, int] = (160, 80)

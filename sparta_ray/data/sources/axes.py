@@ -9,6 +9,7 @@ from cf_xarray.accessor import CFDatasetAccessor
 from numpy.typing import NDArray
 
 from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.grids import without_break
 from sparta_ray.data.regrid import ConservativeRegridder
 from sparta_ray.data.sources.times import read_times
 
@@ -32,7 +33,8 @@ class Axes:
         latitude: The dimension of latitudes.
         times: When each sample is, to the second, shape (T,).
         rounded: By how much times were rounded at most.
-        longitudes: Degrees east in 0 … 360, ascending, shape (X,).
+        longitudes: Degrees east, ascending, shape (X,): in 0 … 360, but for a region that contains
+            0° east, which begins below 0.
         latitudes: Degrees north, ascending, shape (Y,).
         longitude_order: Indices that bring stored longitudes into that order, shape (X,).
         latitude_order: The same of latitudes, shape (Y,).
@@ -83,7 +85,8 @@ def read_axes(dataset: xr.Dataset, origin: str) -> Axes:
         )
     degrees_X, degrees_Y = (axis.values.astype(np.float64) for axis in (longitude, latitude))
     _check_degrees(degrees_X, degrees_Y, origin)
-    order_X, order_Y = np.argsort(degrees_X % 360), np.argsort(degrees_Y)
+    east_X = without_break(degrees_X)
+    order_X, order_Y = np.argsort(east_X), np.argsort(degrees_Y)
     times, rounded = read_times(time, origin)
     return Axes(
         time=str(time.dims[0]) if time.ndim else None,
@@ -91,7 +94,7 @@ def read_axes(dataset: xr.Dataset, origin: str) -> Axes:
         latitude=str(latitude.dims[0]),
         times=times,
         rounded=rounded,
-        longitudes=(degrees_X % 360)[order_X],
+        longitudes=east_X[order_X],
         latitudes=degrees_Y[order_Y],
         longitude_order=order_X,
         latitude_order=order_Y,

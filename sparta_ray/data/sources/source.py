@@ -78,7 +78,7 @@ class Source:
 
     @property
     def longitude(self) -> NDArray[np.float64]:
-        """Degrees east in 0 … 360, ascending."""
+        """Degrees east, ascending; a region that contains 0° east begins below 0."""
         return self.parts[0].channels[0].file.axes.longitudes
 
     @property

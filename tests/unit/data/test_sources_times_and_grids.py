@@ -162,3 +162,20 @@ def test_coordinates_that_make_no_grid(opened, make_dataset, name, values, messa
 def test_one_latitude_makes_no_grid(opened, make_dataset):
     with pytest.raises(ConfigError, match="one latitude makes no grid"):
         opened(make_dataset().isel(latitude=[2]))
+
+
+REGION = {"longitude": [350.0, 355, 0, 5], "latitude": [40.0, 45, 50, 55, 60]}
+
+
+@pytest.mark.parametrize("longitude", [[350.0, 355, 0, 5], [-10.0, -5, 0, 5], [0.0, 5, 350, 355]])
+def test_a_region_over_greenwich_stays_in_one_piece(opened, make_dataset, longitude):
+    dataset = make_dataset().assign_coords(REGION | {"longitude": longitude})
+    source = opened(dataset)
+    assert_allclose(source.longitude, [-10, -5, 0, 5])
+    eastward = expected(dataset)[:, :, np.argsort((np.array(longitude) + 180) % 360)]
+    assert_allclose(source.read_steps(0, 6), eastward, rtol=1e-6)
+
+
+def test_a_region_over_the_date_line_ascends_through_it(opened, make_dataset):
+    source = opened(make_dataset().assign_coords(REGION | {"longitude": [170.0, 175, -180, -175]}))
+    assert_allclose(source.longitude, [170, 175, 180, 185])

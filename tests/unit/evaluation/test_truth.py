@@ -2,9 +2,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from sparta_ray.base.config import from_tree
+from sparta_ray.base.grids import Grid
+from sparta_ray.data.store.store import Store
 from sparta_ray.evaluation import truth as truth_module
 from sparta_ray.metrics.records import Subject
 from sparta_ray.metrics.scoring import field_scores
+from sparta_ray.run.settings import Run
 
 
 def means(fields):
@@ -94,3 +98,27 @@ def test_scores_of_fields_three_too_high(setup, offsets, value_of):
     }
     named = {(s.task, s.model, s.setting, s.seed, s.lead_days) for s in scores}
     assert named == {("forecast", "sparta", "lookback30_stride1", 0, 25)}
+
+
+def test_the_climatology_of_a_region_and_its_score_by_hand(make_store, value_of):
+    region = Grid(np.arange(-10.0, 70, 2.5), np.array([30.0, 40, 50, 60]))
+    path = make_store(days=100, training_days=60, region=region)
+    tree = {
+        "data": {"store": path, "split": {"train": 0.6, "validation": 0.3}},
+        "evaluation": {"climatology_half_window": 200},
+    }
+    truth, days = truth_module.Truth(from_tree(Run, tree, "test"), Store(path)), np.array([90, 97])
+    true = truth.fields(days)
+    np.testing.assert_array_equal(true.longitude, region.longitude)
+    training = truth.store.read(np.arange(60)).astype(np.float64)
+    climatology = truth.climatology(days)
+    for row, day in enumerate(days):
+        weights = 1 - (day - np.arange(60)) / 200
+        by_hand = np.tensordot(weights / weights.sum(), training, axes=1)
+        np.testing.assert_allclose(climatology[row], by_hand, rtol=1e-6)
+    scores = list(field_scores(Subject("forecast", "climatology", "s"), climatology, true))
+    sines = np.diff(np.sin(np.deg2rad([25, 35, 45, 55, 65])))
+    squares = (climatology - true).values.astype(np.float64) ** 2
+    by_hand = np.sqrt((squares * sines).sum(axis=(0, 2, 3)) / (2 * 32 * sines.sum()))
+    for label, expected in zip(truth.store.variables, by_hand, strict=True):
+        assert value_of(scores, "rmse", variable=label) == pytest.approx(expected, rel=1e-6)

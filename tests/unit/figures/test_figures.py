@@ -16,6 +16,7 @@ from sparta_ray.figures.curves import (
     variable_scores_by_lead,
 )
 from sparta_ray.figures.embeddings import embedding_pca, smoothness_series
+from sparta_ray.figures.map_axes import degrees_text
 from sparta_ray.figures.maps import HIDDEN, field_maps
 
 VARIABLES = ["2m_temperature", "u_component_of_wind@850", "specific_humidity@850"]
@@ -75,6 +76,44 @@ def test_maps_have_north_up_coastlines_and_degrees(panels):
     corners = meshes[0, 0].get_coordinates()
     assert corners[0, 0, 1] == 90  # the first row of values, 72°N, is drawn on top
     np.testing.assert_allclose(meshes[0, 0].get_array()[0], panels[0, 0, :, 0])
+
+
+@pytest.fixture
+def europe(panels):
+    """The panels on a region over Greenwich, cells of 5 by 8 degrees."""
+    return panels.assign_coords(longitude=np.arange(-10.0, 31, 5), latitude=np.arange(68.0, 35, -8))
+
+
+def test_a_regions_maps_show_the_region_alone(europe):
+    figure = field_maps(europe, "A day in Europe")
+    grid, meshes = maps_of(figure)
+    for ax in grid.ravel():
+        assert ax.get_xlim() == (-12.5, 32.5)
+        assert ax.get_ylim() == (32, 72)
+        coasts = [c for c in ax.collections if isinstance(c, LineCollection)]
+        assert coasts
+        for coast in coasts:  # nothing is drawn beyond the map
+            np.testing.assert_allclose(coast.get_clip_box().extents, ax.bbox.extents)
+    corners = meshes[0, 0].get_coordinates()
+    np.testing.assert_allclose(corners[[0, -1], [0, -1]], [[-12.5, 72], [32.5, 32]])
+    assert [t.get_text() for t in grid[2, 0].get_xticklabels()] == ["0°", "20°E"]
+    assert [t.get_text() for t in grid[0, 0].get_yticklabels()] == ["40°N", "50°N", "60°N", "70°N"]
+
+
+def test_a_map_is_true_to_scale_at_its_middle_latitude(panels, europe):
+    for shown, expected in ((panels, 0.5), (europe, 40 / (45 * np.cos(np.deg2rad(52))))):
+        figure = field_maps(shown, "A day")
+        grid, _ = maps_of(figure)
+        box = grid[0, 0].get_window_extent()
+        assert box.height / box.width == pytest.approx(expected, rel=1e-6)
+
+
+def test_degrees_east_and_west():
+    degrees = [-180, -10, 0, 90, 180, 190, 350]
+    assert [degrees_text("longitude", d) for d in degrees] == [
+        "180°", "10°W", "0°", "90°E", "180°", "170°W", "10°W"
+    ]  # fmt: skip
+    assert [degrees_text("latitude", d) for d in (-42.5, 0, 60)] == ["42.5°S", "0°", "60°N"]
 
 
 def test_maps_share_a_scale_among_fields_and_centre_errors(panels):

@@ -86,6 +86,8 @@ def test_robustness_has_a_panel_for_each_shape_and_a_line_for_each_place():
     band = figure.axes[0].collections[0].get_paths()[0].vertices[:, 1]
     assert (band.min(), band.max()) == (points.min(), points.max())
     assert len(figure.legends[0].get_texts()) == 2
+    curve.loc[{"shape": shapes[1]}] = np.nan  # not measured, as on a region
+    assert len(robustness_curves({"sparta": curve}, "agreement").axes) == len(shapes) - 1
 
 
 def test_forecast_errors_share_their_scales_and_have_north_up():

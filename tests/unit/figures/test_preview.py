@@ -4,6 +4,7 @@ from matplotlib.collections import QuadMesh
 
 from sparta_ray.base.config import from_tree
 from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.grids import Grid
 from sparta_ray.base.seeding import derive_seed
 from sparta_ray.data.plan.sampling import make_plan
 from sparta_ray.data.store.store import Store
@@ -105,6 +106,22 @@ def test_the_title_says_what_is_hidden(run_of, whole):
     assert len(maps_of(figure)) == 5
     hidden = np.isnan(values_of(maps_of(figure)[4]))
     assert 0.5 < hidden.mean() < 0.9
+
+
+def test_views_of_a_region_lie_within_it(make_store, run_of):
+    europe = Grid(np.arange(-10.0, 30, 1.25), np.arange(35.0, 75, 1.25))
+    data = TREE["data"] | {"store": make_store(days=260, region=europe, training_days=156)}
+    model = {"embedding": 16, "projection": 8}
+    shown = maps_of(preview(run_of(data=data, model=model), rows=1))
+    for ax in shown:
+        assert ax.get_xlim() == pytest.approx((-10.625, 29.375))
+        assert ax.get_ylim() == pytest.approx((34.375, 74.375))
+        (mesh,) = (c for c in ax.collections if isinstance(c, QuadMesh))
+        corners = mesh.get_coordinates().reshape(-1, 2)
+        assert (corners.min(axis=0) >= [-10.626, 34.374]).all()
+        assert (corners.max(axis=0) <= [29.376, 74.376]).all()
+    with pytest.raises(ConfigError, match=r"views\.periodic would join the ends"):
+        preview(run_of(data=data, model=model, views=TREE["views"] | {"periodic": True}))
 
 
 def test_what_cannot_be_shown_is_an_error(run_of, tmp_path):

@@ -56,6 +56,18 @@ def test_rrmse_by_hand():
     assert score(RRMSE(), single(2, 4), single(1, 3)) == pytest.approx(50.0)
 
 
+def test_a_regions_error_is_weighed_by_the_area_within_it():
+    # Two rows of equal height from the equator to 60 degrees north; only the northern one is wrong.
+    latitude = np.array([15.0, 45.0])
+    truth = field(np.full((1, 3, 4, 2), 10), *DIMS, latitude=latitude)
+    wrong = field(np.tile([10, 14], (1, 3, 4, 1)), *DIMS, latitude=latitude)
+    south, north = 0.5, np.sqrt(3) / 2 - 0.5  # of the sines
+    expected = 4 * np.sqrt(north / (north + south))
+    assert score(RMSE(), wrong, truth) == pytest.approx(np.full(3, expected))
+    assert score(AreaWeightedRRMSE(), wrong, truth) == pytest.approx(10 * expected)
+    assert score(Bias(), wrong, truth) == pytest.approx(np.full(3, 4 * north / (north + south)))
+
+
 def test_rrmse_pools_everything(pair):
     forecast, truth = pair
     f, o = forecast.values.astype(float), truth.values.astype(float)

@@ -15,6 +15,7 @@ from sparta_ray.evaluation.robustness import MEASURES, PLACES, SHAPES
 from sparta_ray.metrics.case_sums import Cases
 from sparta_ray.metrics.records import Subject
 from sparta_ray.report.build import write_pages
+from sparta_ray.report.robustness import robustness_table
 from sparta_ray.report.study import read_study
 from sparta_ray.run.cost import Cost
 from sparta_ray.run.ownership import claim
@@ -94,6 +95,17 @@ def test_trials_without_scores_say_why(folder):
     assert {s.run for s in baseline} == {""}
     once = [s for s in study.results.scores if (s.model, s.metric) == ("majority", "accuracy")]
     assert len(once) == 1
+
+
+def test_masks_that_were_not_measured_have_no_line(folder):
+    study = read_study([str(folder)])
+    for member in study.members:
+        for kind in member.run.models:
+            curve = member.results.arrays[f"robustness-{kind}"]
+            curve.loc[{"shape": ["swath", "block", "stations"]}] = np.nan
+    table = robustness_table(study)
+    assert {row[table.header.index("shape")] for row in table.rows} == {"points", "variables"}
+    assert len(table.rows) == 2 * 2 * 2 * 2 * 2
 
 
 def test_the_report_of_a_study_is_whole(folder):

@@ -7,7 +7,8 @@ import pytest
 
 from sparta_ray.base.config import from_tree, load
 from sparta_ray.base.errors import ConfigError
-from sparta_ray.run.checks import check_run
+from sparta_ray.base.grids import EquiangularGrid, Grid
+from sparta_ray.run.checks import check_region, check_run
 from sparta_ray.run.settings import Run, downstream_splits, schedule, splits, with_absolute_paths
 
 DAYS, GRID = 23_386, (64, 32)
@@ -86,6 +87,31 @@ def test_a_look_back_longer_than_its_split(setting, message):
 
 def test_the_longest_look_back_that_fits():
     check_run(run_of("downstream.forecast={long: {look_back: 837}}"), DATES, GRID)
+
+
+GLOBE = EquiangularGrid(kind="equiangular").grid(None)
+EUROPE = Grid(np.arange(-10.0, 30, 1.25), np.arange(35.0, 75, 1.25))
+BAND = Grid(GLOBE.longitude, GLOBE.latitude[8:24])
+
+
+@pytest.mark.parametrize("setting", ["views.periodic=true", "model.periodic=decoder"])
+def test_a_region_does_not_go_round_the_globe(setting):
+    run, path = run_of(setting), setting.split("=")[0]
+    with pytest.raises(ConfigError, match=rf"^{path} would join .* -10 … 28\.75, do not go round"):
+        check_region(run, EUROPE)
+    check_region(run, BAND)
+    check_region(run, GLOBE)
+    check_region(run_of(), EUROPE)
+
+
+@pytest.mark.parametrize("path", ["mask", "downstream.mask", "downstream.classification_mask"])
+def test_masks_that_are_laid_out_over_the_globe_are_not_for_a_region(path):
+    block = run_of(f"{path}.shape={{kind: block}}")
+    for region in (EUROPE, BAND):
+        with pytest.raises(ConfigError, match=rf"^{path}\.shape: kind `block` .* `variables`$"):
+            check_region(block, region)
+    check_region(block, GLOBE)
+    check_region(run_of(f"{path}.shape={{kind: variables}}"), EUROPE)
 
 
 def test_a_grid_or_embedding_the_decoder_cannot_reach():
