@@ -15,6 +15,7 @@ from benchmarks import (
     losses,
     prepare,
     ranks,
+    readbacks,
     regrid,
     report,
     steps,
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, Benchmark] = {
     "steps": steps.measure,
     "fusion": fusion.measure,
     "ranks": ranks.measure,
+    "readbacks": readbacks.measure,
     "forecast": forecast.measure,
 }
 

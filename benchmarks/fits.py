@@ -9,6 +9,7 @@ import ray
 
 from benchmarks.harness import Row, Setting
 from sparta_ray.base.config import from_tree
+from sparta_ray.data.preparation.facts import inspect_data
 from sparta_ray.on_ray.prepare import prepare
 from sparta_ray.on_ray.session import ray_session
 from sparta_ray.on_ray.train import train
@@ -38,7 +39,7 @@ def measure(setting: Setting) -> Iterator[Row]:
     run = from_tree(Run, TREE | {"folder": str(setting.folder), "data": data}, "benchmark")
     first, second = run.training.stages
     with nullcontext() if ray.is_initialized() else ray_session(run):
-        prepare(run.data)
+        prepare(inspect_data(run.data))
         _seconds(run, "warm-up", first)
         both = _seconds(run, "both", first, second)
         apart = _seconds(run, "first", first) + _seconds(run, "second", second)

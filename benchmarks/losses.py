@@ -7,7 +7,7 @@ from torch import Tensor
 
 from benchmarks.harness import Row, Setting, side_by_side
 from benchmarks.plain import plain_nt_xent
-from sparta_ray.losses.contrastive import nt_xent
+from sparta_ray.losses.nt_xent import nt_xent
 
 
 def measure(setting: Setting) -> Iterator[Row]:

@@ -17,7 +17,7 @@ from benchmarks.harness import Row, Setting, side_by_side
 from benchmarks.make_source import LEVEL, make_source
 from sparta_ray.base.grids import EquiangularGrid
 from sparta_ray.data.preparation.recipe import DataConfig, Recipe, read_recipe
-from sparta_ray.data.preparation.shards import finish, lay_out, plan_store, write_shard
+from sparta_ray.data.preparation.shards import finish, lay_out, write_shard
 from sparta_ray.data.sources import ZarrSource
 from sparta_ray.data.sources.reading import read_samples
 from sparta_ray.data.store.readers import Fields
@@ -93,7 +93,7 @@ def _rates(setting: Setting, recipe: Recipe) -> Iterator[Row]:
 
 def _with_xarray(recipe: Recipe) -> Fields:
     """Return the same days by the usual operations, all samples at a time."""
-    assert isinstance(recipe.config.source, ZarrSource)
+    assert recipe.config.source.kind == "zarr"
     source = xr.open_zarr(recipe.config.source.url, chunks=None).sel(level=LEVEL)
     names = [variable.definition.name for variable in recipe.source.variables]
     days = source[names].to_array().resample(time="1D").mean()
@@ -122,7 +122,7 @@ def _peak_of_preparing(config: DataConfig) -> float:
 
     That is what it adds to what the process holds once it has opened the source.
     """
-    recipe = plan_store(config)
+    recipe = read_recipe(config)
     recipe = replace(recipe, layout=replace(recipe.layout, shard_steps=SMALL_DAYS))
     before = _memory("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the highest mark starts anew

@@ -17,8 +17,9 @@ from benchmarks.steps import batch_of, model_of
 from sparta_ray.base.shares import rank_rows
 from sparta_ray.data.batches.compact import CompactBatch
 from sparta_ray.data.batches.view_operator import ViewOperator
-from sparta_ray.training.loop import batch_losses
-from sparta_ray.training.stages import ContrastiveConfig, PretrainStage, StageModule
+from sparta_ray.training.batch_losses import batch_losses
+from sparta_ray.training.stage_module import StageModule
+from sparta_ray.training.stages import ContrastiveConfig, PretrainStage
 
 RANKS = 2
 

@@ -16,8 +16,8 @@ from sparta_ray.data.plan.masking import MaskConfig
 from sparta_ray.data.plan.sampling import Plan, SamplingConfig, make_plan
 from sparta_ray.data.plan.splits import Split
 from sparta_ray.data.plan.views import ViewConfig
-from sparta_ray.data.preparation.recipe import DataConfig
-from sparta_ray.data.preparation.shards import finish, lay_out, plan_store, write_shard
+from sparta_ray.data.preparation.recipe import DataConfig, read_recipe
+from sparta_ray.data.preparation.shards import finish, lay_out, write_shard
 from sparta_ray.data.store.store import Store
 
 JOINT = Needs(contrastive=True, input=True)
@@ -35,7 +35,7 @@ class Sample:
     def store(self) -> Store:
         """The store, made here without Ray."""
         last_day = "1979-06-30" if self.quick else None
-        recipe = plan_store(DataConfig(store=f"{self.folder}/sample.zarr", last_day=last_day))
+        recipe = read_recipe(DataConfig(store=f"{self.folder}/sample.zarr", last_day=last_day))
         lay_out(recipe)
         finish(recipe, {n: write_shard(recipe, n) for n in range(recipe.layout.shards)})
         return Store(recipe.config.store)

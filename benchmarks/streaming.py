@@ -16,8 +16,8 @@ from sparta_ray.data.plan.sampling import SamplingConfig, batches_per_epoch
 from sparta_ray.data.plan.schedule import Schedule
 from sparta_ray.data.plan.splits import Split
 from sparta_ray.data.plan.views import ViewConfig
-from sparta_ray.data.preparation.recipe import DataConfig
-from sparta_ray.data.preparation.shards import finish, lay_out, plan_store, write_shard
+from sparta_ray.data.preparation.recipe import DataConfig, read_recipe
+from sparta_ray.data.preparation.shards import finish, lay_out, write_shard
 from sparta_ray.data.sources import ZarrSource
 from sparta_ray.data.store.block_cache import CacheConfig
 
@@ -86,7 +86,7 @@ def measure(setting: Setting) -> Iterator[Row]:
 
 def _prepare(setting: Setting, source: str, mode: Literal["prepared", "stream"]) -> str:
     """Prepare a store of 64 x 32, without Ray; return its path."""
-    recipe = plan_store(
+    recipe = read_recipe(
         DataConfig(
             source=ZarrSource(kind="zarr", url=source, simulated=True),
             store=str(setting.folder / f"{mode}-days.zarr"),

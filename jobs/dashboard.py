@@ -1,4 +1,4 @@
-"""Show runs in TensorBoard, as they go: losses, waits, embedding health, downstream scores."""
+"""Show runs in TensorBoard while they train: losses, waits, embedding health, scores."""
 
 import argparse
 import subprocess
@@ -19,9 +19,9 @@ def main() -> None:
     """Follow the named run folders until Ctrl-C."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folders", nargs="+", help="run folders: paths or URLs, such as runs/demo")
-    parser.add_argument("--port", type=int, default=6006, help="on this machine alone")
-    parser.add_argument("--every", type=float, default=15, help="seconds between two looks")
-    parser.add_argument("--logdir", help="keep the event files here; without it, they are deleted")
+    parser.add_argument("--port", type=int, default=6006, help="port on this machine only")
+    parser.add_argument("--every", type=float, default=15, help="seconds between updates")
+    parser.add_argument("--logdir", help="keep the event files here; otherwise they are deleted")
     arguments = parser.parse_args()
     with errors_in_words(continues=False), tempfile.TemporaryDirectory() as temporary:
         logdir = Path(arguments.logdir or temporary)
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def names(folders: Sequence[str]) -> list[str]:
-    """Return what each run is called in TensorBoard: its folder's name, or all of its path."""
+    """Return each run's name in TensorBoard: its folder's name, or its path if names repeat."""
     last = [folder.rstrip("/").rpartition("/")[2] for folder in folders]
     if len(set(last)) == len(last):
         return last
@@ -41,7 +41,7 @@ def names(folders: Sequence[str]) -> list[str]:
 
 
 def follow(files: list[EventFiles], logdir: Path, port: int, every: float) -> None:
-    """Serve TensorBoard on loopback and keep the event files up to date."""
+    """Serve TensorBoard on this machine only and keep the event files up to date."""
     if find_spec("tensorboard") is None:
         raise ConfigError("TensorBoard is not installed; pip install tensorboard")
     for run in files:
@@ -60,7 +60,7 @@ def follow(files: list[EventFiles], logdir: Path, port: int, every: float) -> No
             server.terminate()
             for run in files:
                 run.close()
-    raise ConfigError(f"TensorBoard ended; is port {port} in use? choose another with --port")
+    raise ConfigError(f"TensorBoard stopped; if port {port} is in use, choose another with --port")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Evaluate a trained run on its test days."""
+"""Evaluate a run whose models and downstream tasks are trained, on its test days."""
 
 from sparta_ray.cli import main
 

@@ -3,7 +3,7 @@
 Legend: T days, B rows, V variables, X × Y grid, I × J view, D embedding.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -52,9 +52,13 @@ class Embedder:
     def encode(self, fields: xr.DataArray) -> xr.DataArray:
         """Return embeddings of physical fields; NaN marks what was not observed.
 
+        Days are read a few at a time, so that fields from a file or a Dask array need not fit into
+        memory.
+
         Args:
             fields: Dims (time, variable, longitude, latitude), in any order, on the model's grid,
-                with the model's variables; units of the variables' definitions.
+                with the model's variables; units of the variables' definitions. Coordinates may
+                be rounded, as float32 does.
 
         Returns:
             Dims (time, component). A missing value hides the points of the view that its cell
@@ -64,8 +68,9 @@ class Embedder:
             ValueError: Dims, variables or grid are not the model's, or there is no day.
         """
         ordered = self._checked(fields)
-        x_TVXY = self._standardise(ordered.values)
-        h_TD = self.encode_unmasked(x_TVXY).numpy()
+        chunks = (ordered.isel(time=rows).values for rows in _chunks(ordered.sizes["time"]))
+        encoded = [self.encode_unmasked(self._standardise(chunk)) for chunk in chunks]
+        h_TD = torch.cat(encoded).numpy()
         return xr.DataArray(h_TD, dims=("time", "component"), coords={"time": fields.time})
 
     def decode(self, h_TD: xr.DataArray) -> xr.DataArray:
@@ -199,7 +204,7 @@ class Embedder:
         ordered = fields.transpose("time", *_CARD)
         for name in _CARD:
             found, wanted = ordered[name].values.tolist(), list(getattr(self.card, _CARD[name]))
-            same = found == wanted if name == "variable" else np.array_equal(found, wanted)
+            same = found == wanted if name == "variable" else _same_points(found, wanted)
             if not same:
                 raise ValueError(
                     f"the fields' {name} is {_shown(found)}, the model was trained on "
@@ -221,6 +226,12 @@ def _check_dims(given: xr.DataArray, dims: tuple[str, ...]) -> None:
         raise ValueError(f"the array has no coordinates along {unlabelled}; assign_coords them")
     if given.sizes["time"] == 0:
         raise ValueError("the array has no day; was a selection of `time` outside of the data?")
+
+
+def _same_points(found: Sequence[float], wanted: Sequence[float]) -> bool:
+    """Return whether coordinates agree to a thousandth of their spacing; float32 rounds by less."""
+    spacing = np.abs(np.diff(wanted)).min()
+    return len(found) == len(wanted) and np.allclose(found, wanted, rtol=0, atol=1e-3 * spacing)
 
 
 _CARD = {"variable": "variables", "longitude": "longitude", "latitude": "latitude"}

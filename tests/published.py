@@ -63,7 +63,7 @@ def member(variant, **changes):
     return Member(variant, run, RunFolder(f"runs/{run.name}"), "print", results)
 
 
-def evidence_of(*variants, empty=None):
+def study_scores_of(*variants, empty=None):
     """Return what a study of these variants and the autoencoder has to say."""
     members = [member(variant) for variant in variants]
     alone = from_tree(Run, {"training": {"stages": [{"kind": "autoencoder"}]}}, "test")

@@ -3,8 +3,7 @@
 import dataclasses
 import difflib
 import json
-import re
-from collections import Counter
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -13,40 +12,12 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.yaml_text import YamlError, load_yaml
 
 Schema = TypeVar("Schema")
 
 STRICT = ConfigDict(extra="forbid")
 """Every config dataclass uses this: a key nobody reads is a mistake, not a comment."""
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML in which ``1e-4`` is a number, as YAML 1.2 has it, and no key stands twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [key.value for key, _ in node.value]
-        for name, again in Counter(keys).items():
-            if again > 1:
-                raise yaml.constructor.ConstructorError(
-                    "while reading a mapping", node.start_mark, f"{name!r} stands in it twice"
-                )
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d[\d_]*)(\.\d*)?[eE][-+]?\d+$"),
-    list("-+0123456789"),
-)
-# A day is read as the text that it is, so that an impossible one is an error of its setting; and
-# `on`, `off`, `yes` and `no` are words, as in YAML 1.2.
-_Loader.yaml_implicit_resolvers = {
-    first: [pair for pair in resolvers if not pair[0].endswith((":timestamp", ":bool"))]
-    for first, resolvers in _Loader.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
 
 
 def load(schema: type[Schema], path: str | Path | None, overrides: Sequence[str] = ()) -> Schema:
@@ -70,12 +41,12 @@ def load(schema: type[Schema], path: str | Path | None, overrides: Sequence[str]
 def read_tree(path: Path, may_extend: bool = True) -> dict[str, Any]:
     """Return the file's mapping merged over that of the file it extends."""
     try:
-        tree = yaml.load(path.read_text(), _Loader)
+        tree = load_yaml(path.read_text())
     except OSError as error:
         raise ConfigError(f"cannot read config {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"cannot read config {path}: it is not text") from error
-    except yaml.YAMLError as error:
+    except YamlError as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
     if tree is None:
         return {}
@@ -93,12 +64,24 @@ def read_tree(path: Path, may_extend: bool = True) -> dict[str, Any]:
 
 def from_tree(schema: type[Schema], tree: Mapping[str, Any], origin: str) -> Schema:
     """Check a mapping against `schema`; numbers and lists keep their YAML meaning."""
+    _check_numbers(tree, origin)
     adapter = TypeAdapter(schema)
     try:
         # JSON mode: a list may stand for a tuple, yet "12" is no number.
         return adapter.validate_json(json.dumps(tree, default=str), strict=True)
     except ValidationError as error:
         raise ConfigError(f"{origin}:\n" + "\n".join(_explain(error, schema))) from error
+
+
+def _check_numbers(tree: Mapping[str, Any], origin: str) -> None:
+    """Refuse numbers that no setting means, such as an infinite one."""
+    for path, value in _leaves(tree):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(f"{origin}:\n  {path}: must be a finite number (got {value})")
+        if isinstance(value, int) and abs(value) >= 2**63:
+            raise ConfigError(
+                f"{origin}:\n  {path}: must be a number of at most 64 bits (got {value:.3g})"
+            )
 
 
 def to_tree(config: Any) -> dict[str, Any]:
@@ -170,8 +153,8 @@ def _apply_override(tree: dict[str, Any], override: str) -> dict[str, Any]:
     if not equals or not all(keys):
         raise ConfigError(f"--set {override!r}: write it as path.to.key=value")
     try:
-        value = yaml.load(text, _Loader)
-    except yaml.YAMLError as error:
+        value = load_yaml(text)
+    except YamlError as error:
         raise ConfigError(f"--set {override!r}: {text!r} is not valid YAML: {error}") from error
     changed: dict[str, Any] = _set_at(tree, keys, value, f"--set {override!r}")
     return changed
@@ -234,7 +217,7 @@ def _explain(error: ValidationError, schema: Any) -> Iterator[str]:
 
 
 def _is_short(value: Any) -> bool:
-    return not isinstance(value, dict | list) or len(repr(value)) < 60
+    return isinstance(value, int | float) or len(repr(value)) < 60
 
 
 def _nearest(problem: Any, schema: Any) -> str:

@@ -1,6 +1,5 @@
 """The run folder: what a run was, and all that it left, at a path or fsspec URL."""
 
-import fcntl
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -8,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
+from filelock import Timeout
 from fsspec.implementations.local import LocalFileSystem
 from pyarrow.fs import FSSpecHandler, PyFileSystem
 
 from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.file_lock import file_lock
 
 
 class RunFolder:
@@ -124,15 +125,18 @@ class RunFolder:
             yield
             return
         Path(self._root).mkdir(parents=True, exist_ok=True)
-        with (Path(self._root) / ".lock").open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise ConfigError(
-                    f"the run folder {self.path} is in use by another process; wait for it, or "
-                    "choose another name (--set name=…)"
-                ) from error
+        lock = file_lock(Path(self._root) / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise ConfigError(
+                f"the run folder {self.path} is in use by another process; wait for it, or "
+                "choose another name (--set name=…)"
+            ) from error
+        try:
             yield
+        finally:
+            lock.release()
 
     def read_records(self, name: str) -> list[dict[str, Any]]:
         """Return a file of JSON lines; none if it is not there. A torn last line is left out."""

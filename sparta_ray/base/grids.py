@@ -60,9 +60,10 @@ class EquiangularGrid:
     """Evenly spaced centres; without poles, 64 x 32 is WeatherBench 2's 5.625° grid.
 
     Attributes:
-        longitudes: Number of longitudes, the first at 0° east.
+        longitudes: Number of longitudes; the first lies at 0° east.
         latitudes: Number of latitudes.
-        poles: Whether the outermost latitudes are the poles, as of 240 x 121 and 1440 x 721.
+        poles: Whether the outermost latitudes are the poles, as on grids of 240 x 121 and 1440 x
+            721.
     """
 
     kind: Literal["equiangular"]
@@ -84,7 +85,7 @@ class GaussianGrid:
     """Latitudes at the nodes of Gauss-Legendre quadrature, as spectral models have them.
 
     Attributes:
-        longitudes: Number of longitudes, the first at 0° east.
+        longitudes: Number of longitudes; the first lies at 0° east.
         latitudes: Number of latitudes.
     """
 
@@ -100,11 +101,11 @@ class GaussianGrid:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class OwnGrid:
-    """Any centres.
+    """Any centres of cells.
 
     Attributes:
-        longitude: Degrees east, ascending within 0 … 360.
-        latitude: Degrees north, ascending.
+        longitude: Longitudes, ascending within 0 to 360 [degrees east].
+        latitude: Latitudes, ascending [degrees north].
     """
 
     kind: Literal["own"]

@@ -1,7 +1,7 @@
 """The lexicon of variables: names and units, also those of others, and how a channel is called."""
 
 import difflib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from sparta_ray.base.errors import ConfigError
@@ -18,6 +18,7 @@ class Definition:
         long_name: A name for readers.
         on_levels: Whether it lies on pressure levels.
         aliases: Short names and CF standard names under which other sources hold it.
+        signed: Whether zero is the middle of its values, as for a wind component.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Definition:
     long_name: str
     on_levels: bool
     aliases: tuple[str, ...] = ()
+    signed: bool = False
 
 
 def _surface(name: str, units: str, symbol: str, long_name: str, aliases: str) -> Definition:
@@ -73,7 +75,12 @@ _KNOWN = (
     _surface("total_cloud_cover", "1", "TCC", "total cloud cover", "tcc clt cloud_area_fraction"),
 )
 
-DEFINITIONS = {definition.name: definition for definition in _KNOWN}
+_SIGNED = ("component_of_wind", "vertical_velocity", "vorticity")
+
+DEFINITIONS = {
+    definition.name: replace(definition, signed=definition.name.endswith(_SIGNED))
+    for definition in _KNOWN
+}
 
 
 class Conversion(NamedTuple):

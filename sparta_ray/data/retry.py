@@ -43,15 +43,15 @@ WITHOUT_CREDENTIALS = frozenset({"NoCredentialsError", "DefaultCredentialsError"
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class RetryConfig:
-    """How patiently a remote source is read.
+    """Timeouts and retries of remote reads.
 
     Attributes:
-        attempts: Times one read is tried in all.
-        first_wait_s: Longest wait after the first failure; it doubles with each further one.
-        longest_wait_s: Where the doubling ends.
-        request_s: Longest time for one request.
-        total_s: Longest time for one read with all its attempts.
-        first_answer_s: Longest time for a source's first answer, before anything is begun.
+        attempts: How often a read is attempted in all.
+        first_wait_s: Longest wait after the first failure; it doubles after each further one [s].
+        longest_wait_s: Upper limit of that wait [s].
+        request_s: Time limit of one request [s].
+        total_s: Time limit of one read, with all its attempts [s].
+        first_answer_s: Time limit of a source's first answer, before any work begins [s].
     """
 
     attempts: int = Field(default=8, ge=1)

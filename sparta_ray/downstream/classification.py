@@ -28,18 +28,18 @@ class ClassificationConfig:
     """The season classifier and its training; the defaults are the published ones.
 
     Attributes:
-        hidden: Units of the hidden layers, first to last.
-        dropout: After every hidden layer.
+        hidden: Units of each hidden layer, first to last.
+        dropout: Dropout probability after every hidden layer.
         epochs: Passes over the training days.
-        batch_size: Days a batch; batch norm needs two.
+        batch_size: Days per batch; batch norm needs two.
         lr: Adam's learning rate.
         weight_decay: Adam's L2 penalty.
-        plateau: When to reduce the learning rate.
+        plateau: Learning-rate schedule.
     """
 
     hidden: tuple[int, ...] = Field(default=(250, 62), min_length=1)
     dropout: float = Field(default=0.5, ge=0, lt=1)
-    epochs: int = Field(default=100, ge=1)
+    epochs: int = Field(default=100, ge=1, le=1_000_000)
     batch_size: int = Field(default=64, ge=2)
     lr: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)

@@ -18,16 +18,18 @@ class DownstreamConfig:
     """Tasks on the frozen models, trained on the data's test part, split again.
 
     Attributes:
-        split: How the test part is split for these tasks.
-        forecast: Forecast settings by name; empty for none.
-        diffusion: Conditional latent diffusion; None leaves it out.
-        classification: Season classification; None leaves it out.
-        seeds: Every task is trained once with each.
-        mask: Share hidden for forecast and diffusion.
-        classification_mask: Share hidden for classification.
-        cpus_per_trial: CPUs of each training.
-        gpus_per_trial: GPUs, or a part of one, of each training.
-        max_concurrent: Most trainings at a time; None for what the cluster holds.
+        split: How the data's test part is split for these tasks.
+        forecast: Forecasters by a name of your choice; empty for none. Without a ``kind``, a
+            setting is an ``lstm``.
+        diffusion: Generation by conditional latent diffusion; None leaves it out.
+        classification: Classification of seasons; None leaves it out.
+        seeds: Every task is trained once with each of these seeds.
+        mask: What is hidden from the encoder for forecasts and generation.
+        classification_mask: What is hidden from the encoder for classification.
+        cpus_per_trial: CPUs reserved for each training.
+        gpus_per_trial: GPUs, or a fraction of one, reserved for each training.
+        max_concurrent: Largest number of trainings at a time; None for as many as fit into the
+            cluster.
     """
 
     split: SplitConfig = Field(default_factory=SplitConfig)

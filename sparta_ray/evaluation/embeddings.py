@@ -1,9 +1,9 @@
-"""The embedding space itself: smoothness, size and rank, seasons in it, and augmented pairs.
+"""Evaluation of the embedding space: smoothness, rank, seasons in it, and augmented pairs.
 
 Legend: T days, D embedding.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import xarray as xr
@@ -14,23 +14,22 @@ from sparta_ray.data.plan.seasons import season_of
 from sparta_ray.data.plan.splits import Split, SplitName
 from sparta_ray.evaluation.results import Results
 from sparta_ray.evaluation.setup import Setup
-from sparta_ray.metrics.case_sums import Cases
+from sparta_ray.metrics.case_sums import Cases, CaseSums
+from sparta_ray.metrics.classification import SEASON_CLUSTERS
+from sparta_ray.metrics.embeddings import MaskAgreement, NegativeCosine, PositiveCosine
 from sparta_ray.metrics.latent_space import (
-    cosines,
     cycle_distances,
     effective_rank,
-    smoothness,
     temporal_distances,
+    total_variance,
 )
 from sparta_ray.metrics.probes import cluster_agreement, knn_probe, linear_probe
-from sparta_ray.metrics.records import Absent, Subject
+from sparta_ray.metrics.records import Absent, Score, Subject
+from sparta_ray.metrics.sequences import SEQUENCE_METRICS, why_not_smooth
 from sparta_ray.run.settings import splits
 from sparta_ray.training.stages import ModelKind
 
 TASK = "latent space"
-
-CLUSTERS = (4, 8, 12, 16, 24, 32)
-"""Numbers of k-means clusters that are compared with the seasons."""
 
 PAIRED_DAYS = 128
 """Most validation days whose two augmented views are compared (Table 3.1)."""
@@ -39,26 +38,15 @@ PAIRED_DAYS = 128
 def evaluate_embeddings(setup: Setup, kind: ModelKind) -> Results:
     """Measure how smoothly a model's embeddings move from day to day (Table 4)."""
     test = setup.parts["test"]
-    days = min(setup.run.evaluation.smoothness_days, len(test))
-    part = Split(test.start, test.start + days)
-    h_TD = setup.masked(kind)[:days].numpy()
+    count = min(setup.run.evaluation.smoothness_days, len(test))
+    part = Split(test.start, test.start + count)
+    h_TD = setup.masked(kind)[:count].numpy()
     subject = Subject(TASK, kind)
-    raw = smoothness(h_TD)
-    results = Results(
-        [
-            subject.score("temporal distance std", raw.temporal_std),
-            subject.score("cycle distance std", raw.cycle_std),
-            subject.score("total variance", raw.total_variance),
-            subject.score("effective rank", effective_rank(h_TD)),
-        ]
-    )
     indices = np.arange(part.start, part.stop)
-    _add_distances(results, subject, h_TD, setup.since_1970(indices))
-    whole_TD = setup.latents(kind).whole(part).numpy()
-    centre_D = whole_TD.mean(axis=0)
-    windows = Cases(subject, setup.since_1970(indices))
-    agreement = cosines(h_TD - centre_D, whole_TD - centre_D)
-    results.add([windows.mean("mask agreement", agreement)])
+    days = setup.since_1970(indices)
+    results = Results().add(_smoothness(subject, h_TD, days))
+    agreement, whole_TD = MaskAgreement(), setup.latents(kind).whole(part).numpy()
+    results.add([Cases(subject, days).score(agreement, agreement.statistics(h_TD, whole_TD))])
     times = setup.store.days[indices].astype("datetime64[ns]")
     results.arrays[f"embeddings-{kind}"] = xr.DataArray(
         h_TD, dims=("time", "component"), coords={"time": times}
@@ -66,34 +54,28 @@ def evaluate_embeddings(setup: Setup, kind: ModelKind) -> Results:
     return results
 
 
-def _add_distances(
-    results: Results, subject: Subject, h_TD: NDArray[np.float32], days: NDArray[np.float64]
-) -> None:
-    """Add the distances of consecutive days, plain and without the embedding's scale."""
-    centred_TD = h_TD.astype(np.float64) - h_TD.mean(axis=0, dtype=np.float64)
-    variance_T = (centred_TD**2).sum(axis=1)
-    later = Cases(subject, days[1:])
-    within = Cases(subject, days[1:-1])
-    for name, windows, distances in (
-        ("temporal distance", later, temporal_distances(h_TD)),
-        ("cycle distance", within, cycle_distances(h_TD)),
-    ):
-        inside = np.isin(days, windows.days)
-        divisor = variance_T[inside] * (variance_T.mean() / variance_T[inside].mean())
-        results.add([windows.mean(name, distances)])
-        results.add([windows.sums(f"relative {name}", "mean", distances, divisor)])
-    product = (centred_TD[1:] * centred_TD[:-1]).sum(axis=1)
-    results.add(
-        [
-            later.mean("adjacent cosine", cosines(h_TD[1:], h_TD[:-1])),
-            later.mean("centred adjacent cosine", cosines(centred_TD[1:], centred_TD[:-1])),
-            later.sums("lag-1 autocorrelation", "mean", product, variance_T[1:]),
-        ]
-    )
+def _smoothness(
+    subject: Subject, h_TD: NDArray[np.float32], days: NDArray[np.float64]
+) -> Iterator[CaseSums | Score | Absent]:
+    """Yield how far embeddings move from day to day, and how large and full their space is."""
+    values: dict[str, Callable[[], float]] = {
+        "temporal distance std": lambda: float(temporal_distances(h_TD).std()),
+        "cycle distance std": lambda: float(cycle_distances(h_TD).std()),
+        "total variance": lambda: total_variance(h_TD),
+        "effective rank": lambda: effective_rank(h_TD),
+    }
+    if reason := why_not_smooth(h_TD):
+        for key in (*values, *(metric.key for metric in SEQUENCE_METRICS)):
+            yield Absent(subject.task, subject.model, key, reason)
+        return
+    for key, value in values.items():
+        yield subject.score(key, value())
+    for metric in SEQUENCE_METRICS:
+        yield Cases(subject, metric.days(days)).score(metric, metric.statistics(h_TD))
 
 
 def evaluate_probes(setup: Setup, kind: ModelKind) -> Results:
-    """Look for the seasons in masked days' embeddings by simple means, and in their clusters."""
+    """Measure how well simple probes and clusters find the seasons in masked days' embeddings."""
     results, subject = Results(), Subject(TASK, kind)
     h = {name: _for_seasons(setup, kind, name) for name in setup.parts}
     seasons = {
@@ -101,7 +83,7 @@ def evaluate_probes(setup: Setup, kind: ModelKind) -> Results:
         for name, part in setup.parts.items()
     }
     train, validation = ((h[name], seasons[name]) for name in ("train", "validation"))
-    windows = Cases(subject, setup.since_1970(setup.test_days))
+    cases = Cases(subject, setup.since_1970(setup.test_days))
     guesses: dict[str, Callable[[], NDArray[np.int64]]] = {
         "linear probe accuracy": lambda: linear_probe(train, validation, h["test"]),
         "knn probe accuracy": lambda: knn_probe(train, h["test"]),
@@ -112,9 +94,9 @@ def evaluate_probes(setup: Setup, kind: ModelKind) -> Results:
         except ValueError as error:
             results.absent.append(Absent(TASK, kind, metric, str(error)))
         else:
-            results.add([windows.mean(metric, right.astype(np.float64))])
+            results.add([cases.mean(metric, right.astype(np.float64))])
     seed = derive_seed(setup.run.seed, "clusters")
-    for clusters in CLUSTERS:
+    for clusters in SEASON_CLUSTERS:
         metric = f"season nmi k={clusters}"
         try:
             agreement = cluster_agreement(h["test"], seasons["test"], clusters, seed)
@@ -150,18 +132,13 @@ def evaluate_pairs(setup: Setup, kind: ModelKind) -> Results:
         embedder.encode_crops(x_TVXY, derive_seed(setup.run.seed, "pair", view), days).numpy()
         for view in range(2)
     )
-    windows = Cases(Subject(TASK, kind), setup.since_1970(days))
-    unit = [h / np.linalg.norm(h, axis=1, keepdims=True) for h in (first, second)]
-    cosine_TT = unit[0].astype(np.float64) @ unit[1].T
-    own = np.diagonal(cosine_TT)
+    cases = Cases(Subject(TASK, kind), setup.since_1970(days))
     results = Results().add(
-        [
-            windows.mean("positive cosine", own),
-            windows.mean("negative cosine", (cosine_TT.sum(axis=1) - own) / (count - 1)),
-        ]
+        cases.score(metric, metric.statistics(first, second))
+        for metric in (PositiveCosine(), NegativeCosine())
     )
     variance = np.concatenate([first, second]).var(axis=0, dtype=np.float64).mean()
-    results.scores.append(windows.subject.score("embedding variance", float(variance)))
+    results.scores.append(cases.subject.score("embedding variance", float(variance)))
     times = setup.store.days[days].astype("datetime64[ns]")
     results.arrays[f"pairs-{kind}"] = xr.DataArray(
         np.stack([first, second]), dims=("view", "time", "component"), coords={"time": times}

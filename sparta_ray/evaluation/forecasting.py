@@ -14,9 +14,10 @@ from sparta_ray.downstream.forecast.seasonal_cycle import year_phase
 from sparta_ray.downstream.forecast.windows import window_starts
 from sparta_ray.evaluation.results import Results
 from sparta_ray.evaluation.setup import Setup
-from sparta_ray.evaluation.truth import Days, field_scores
-from sparta_ray.metrics.case_sums import Cases, field_sums
+from sparta_ray.evaluation.truth import Days
+from sparta_ray.metrics.case_sums import Cases
 from sparta_ray.metrics.records import Subject, bound_of
+from sparta_ray.metrics.scoring import field_scores, field_sums
 from sparta_ray.run.trial import Trial
 from sparta_ray.training.stages import ModelKind
 
@@ -136,7 +137,7 @@ def _scores_by_lead(
         if may_lack_values:
             truth = truth.where(made.notnull())
         if lead not in in_tables:
-            results.scores.extend(field_scores(subject, made, truth, lead))
+            results.add(field_scores(subject, made, truth, lead))
             continue
         windows = Cases(subject, setup.since_1970(days), lead)
         anomalies = None if subject.model == "climatology" else setup.truth.climatology(days)

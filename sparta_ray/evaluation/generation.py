@@ -15,10 +15,10 @@ from sparta_ray.embedder import Embedder
 from sparta_ray.evaluation.results import Results
 from sparta_ray.evaluation.setup import Setup
 from sparta_ray.evaluation.truth import Days
-from sparta_ray.metrics.case_sums import Cases, CaseSums, field_sums
-from sparta_ray.metrics.ensembles import EnsembleSums
+from sparta_ray.metrics.case_sums import Cases, CaseSums
 from sparta_ray.metrics.latent_space import densities, realisms
 from sparta_ray.metrics.records import Subject, bound_of
+from sparta_ray.metrics.scoring import EnsembleSums, field_sums
 from sparta_ray.run.trial import Trial
 from sparta_ray.training.stages import ModelKind
 

@@ -9,8 +9,9 @@ from sparta_ray.data.plan.views import bicubic_matrix, nearest_cells
 from sparta_ray.downstream.latents import Latents
 from sparta_ray.evaluation.results import Results
 from sparta_ray.evaluation.setup import STREAM, Setup
-from sparta_ray.metrics.case_sums import Cases, CaseSums, field_sums
+from sparta_ray.metrics.case_sums import Cases
 from sparta_ray.metrics.records import Subject
+from sparta_ray.metrics.scoring import field_sums
 
 
 def evaluate_reconstruction(setup: Setup) -> Results:
@@ -29,26 +30,9 @@ def evaluate_reconstruction(setup: Setup) -> Results:
     for model, fields in (candidates | baselines).items():
         windows = Cases(Subject("reconstruction", model), setup.since_1970(days))
         anomalies = None if model == "climatology" else climatology
-        results.add(field_sums(windows, fields, truth, setup.truth.limits, anomalies))
-        results.add([_standardised_error(setup, windows, fields, truth)])
+        std = setup.store.statistics.std
+        results.add(field_sums(windows, fields, truth, setup.truth.limits, anomalies, std))
     return results
-
-
-def _standardised_error(
-    setup: Setup, windows: Cases, fields: xr.DataArray, truth: xr.DataArray
-) -> CaseSums:
-    """Return the training loss of these fields: Eq. 17, in standardised units."""
-    return windows.mean(
-        "standardised error", standardised_errors(setup.store.statistics.std, fields, truth)
-    )
-
-
-def standardised_errors(
-    std_V: NDArray[np.float64], fields: xr.DataArray, truth: xr.DataArray
-) -> NDArray[np.float64]:
-    """Return each window's squared error of standardised fields, summed over variables."""
-    error = ((fields - truth) ** 2).mean(("longitude", "latitude")).transpose("window", "variable")
-    return np.asarray((error.values.astype(np.float64) / std_V**2).sum(axis=1))
 
 
 def _panels(

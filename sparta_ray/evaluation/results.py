@@ -54,11 +54,15 @@ class Results:
     absent: list[Absent] = field(default_factory=list)
     costs: dict[str, Cost] = field(default_factory=dict)
 
-    def add(self, windows: Iterable[CaseSums]) -> "Results":
-        """Add scores with their windows."""
-        for found in windows:
-            self.windows.append(found)
-            self.scores.append(found.score)
+    def add(self, found: Iterable[CaseSums | Score | Absent]) -> "Results":
+        """Add scores, with their windows where they have them, and those that are absent."""
+        for one in found:
+            if isinstance(one, Absent):
+                self.absent += [] if one in self.absent else [one]
+                continue
+            if isinstance(one, CaseSums):
+                self.windows.append(one)
+            self.scores.append(one.score if isinstance(one, CaseSums) else one)
         return self
 
     def extend(self, other: "Results") -> None:
@@ -66,7 +70,7 @@ class Results:
         self.scores.extend(other.scores)
         self.arrays.update(other.arrays)
         self.windows.extend(other.windows)
-        self.absent.extend(other.absent)
+        self.absent.extend(one for one in other.absent if one not in self.absent)
         self.costs.update(other.costs)
 
 

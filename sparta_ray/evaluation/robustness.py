@@ -7,10 +7,11 @@ from sparta_ray.base.seeding import derive_seed
 from sparta_ray.data.plan.mask_shapes import Block, MaskShape, Points, Stations, Swath, Variables
 from sparta_ray.data.plan.masking import MaskConfig, MaskPlace
 from sparta_ray.evaluation.generation import evenly
-from sparta_ray.evaluation.reconstruction import standardised_errors
 from sparta_ray.evaluation.results import Results
 from sparta_ray.evaluation.setup import Setup
 from sparta_ray.evaluation.truth import Days
+from sparta_ray.metrics.field_comparison import FieldComparison
+from sparta_ray.metrics.fields import StandardisedError
 from sparta_ray.metrics.latent_space import cosines
 from sparta_ray.training.stages import ModelKind
 
@@ -32,14 +33,15 @@ def evaluate_robustness(setup: Setup, kind: ModelKind) -> Results:
     embedder = setup.latents(kind).embedder
     whole_TD = embedder.encode_unmasked(x_TVXY).numpy()
     centre_D = whole_TD.mean(axis=0)
-    seed = derive_seed(setup.run.seed, "robustness")
+    seed, standardised = derive_seed(setup.run.seed, "robustness"), StandardisedError()
 
     def measures(mask: MaskConfig) -> tuple[float, float]:
         h_TD = embedder.encode_masked(x_TVXY, mask, seed, days)
         decoded = setup.truth.labelled(embedder.decode_physical(h_TD))
-        error = standardised_errors(setup.store.statistics.std, decoded, truth)
+        pair = FieldComparison(decoded, truth, std=setup.store.statistics.std)
+        error = standardised.result(standardised.statistics(pair).sum(axis=1))
         agreement = cosines(h_TD.numpy() - centre_D, whole_TD - centre_D)
-        return float(error.mean()), float(agreement.mean())
+        return float(error), float(agreement.mean())
 
     found = np.full((len(MEASURES), len(PLACES), len(SHAPES), len(ratios)), np.nan)
     for p, place in enumerate(PLACES):

@@ -1,6 +1,6 @@
-"""The truth of a run's test days, its baselines, and how any fields compare with it."""
+"""The truth of a run's test days, and the baselines of its training split."""
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,15 +8,15 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from sparta_ray.base import variables
 from sparta_ray.data.store.store import Store
-from sparta_ray.metrics.baselines import climatology_at, day_of_year_climatology, mean_field
-from sparta_ray.metrics.records import Score, Subject
-from sparta_ray.metrics.scores import bias, rmse, rrmse
+from sparta_ray.metrics.baselines import DayOfYearSums, climatology_at
 from sparta_ray.run.settings import Run, splits
 
 Days = NDArray[np.int64]
 _DIMS = ("window", "variable", "longitude", "latitude")
+
+DAYS_AT_ONCE = 256
+"""Training days in memory at a time."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Truth:
     """True fields of a store, and the baselines of its training split.
 
     Attributes:
-        run: Tells the training split.
+        run: Whose training split the baselines are computed from.
         store: The fields.
     """
 
@@ -65,37 +65,21 @@ class Truth:
         )
 
     @cached_property
-    def _training(self) -> xr.DataArray:
+    def _training(self) -> DayOfYearSums:
+        return DayOfYearSums.of(self._training_blocks())
+
+    def _training_blocks(self) -> Iterator[xr.DataArray]:
+        """Yield the fields of the training split, a few days at a time."""
         split = splits(self.run, len(self.store))["train"]
-        days = np.arange(split.start, split.stop)
-        fields = self.fields(days).rename(window="time")
-        return fields.assign_coords(time=self.store.days[days].astype("datetime64[ns]"))
+        for start in range(split.start, split.stop, DAYS_AT_ONCE):
+            days = np.arange(start, min(start + DAYS_AT_ONCE, split.stop))
+            fields = self.fields(days).rename(window="time")
+            yield fields.assign_coords(time=self.store.days[days].astype("datetime64[ns]"))
 
     @cached_property
     def _climatology(self) -> xr.DataArray:
-        return day_of_year_climatology(self._training, self.run.evaluation.climatology_half_window)
+        return self._training.climatology(self.run.evaluation.climatology_half_window)
 
     @cached_property
     def _mean(self) -> xr.DataArray:
-        return mean_field(self._training)
-
-
-def field_scores(
-    subject: Subject, fields: xr.DataArray, truth: xr.DataArray, lead_days: int | None = None
-) -> Iterable[Score]:
-    """Compare physical fields with the truth at a lead that no table shows.
-
-    Args:
-        subject: Whose fields.
-        fields: Dims (window, variable, longitude, latitude).
-        truth: Likewise.
-        lead_days: Days ahead, for a forecast.
-
-    Yields:
-        RRMSE, and RMSE and bias of each variable.
-    """
-    yield subject.score("rrmse", float(rrmse(fields, truth)), "%", lead_days)
-    for metric, values in (("rmse", rmse(fields, truth)), ("bias", bias(fields, truth))):
-        for label in values["variable"].values.tolist():
-            units = variables.parse(label).definition.units
-            yield subject.score(metric, float(values.sel(variable=label)), units, lead_days, label)
+        return self._training.mean_field()

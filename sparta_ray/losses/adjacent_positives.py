@@ -3,22 +3,45 @@
 Legend: N rows, P projection.
 """
 
+from typing import ClassVar, Literal
+
 import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 from torch.nn import functional
 
+from sparta_ray.base.config import STRICT
 from sparta_ray.losses.precision import at_least_float32
+from sparta_ray.losses.projected_rows import ProjectedRows
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class AdjacentPositives:
+    """Both neighbours are positives in one term, and are not among the negatives (Eq. 2.7).
+
+    Attributes:
+        temperature: τ.
+    """
+
+    kind: Literal["adjacent"] = "adjacent"
+    needs_labels: ClassVar[bool] = False
+    temperature: float = Field(default=0.3, gt=0)
+
+    def __call__(self, rows: ProjectedRows) -> Tensor:
+        """Return the one term."""
+        return adjacent_positives(rows.before, rows.day, rows.after, self.temperature)
 
 
 def adjacent_positives(
     z_before_NP: Tensor, z_NP: Tensor, z_after_NP: Tensor, temperature: float
 ) -> Tensor:
-    """Return the mean over rows of -log(positives / negatives), similarity the cosine over τ.
+    """Return the mean over rows of -log(positives / negatives); similarity is the cosine over τ.
 
-    Positives of a row are its day with its two neighbours. Negatives are its day with the later
-    neighbours of other rows, and its earlier neighbour with the days of other rows: the two
-    denominators of a SimCLR loss each, without their positives. Rows that are all alike score
-    log(N - 1); well-parted rows score below 0.
+    A row's positives are the pairs of its day with each of its neighbours. Its negatives are the
+    pairs of its day with the later neighbours of other rows, and of its earlier neighbour with the
+    days of other rows: the denominators of two SimCLR losses without their positives. Rows that are
+    all alike score log(N - 1); well-separated rows score below 0.
 
     Args:
         z_before_NP: Projections of the earlier neighbours.

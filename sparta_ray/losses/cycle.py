@@ -1,4 +1,4 @@
-"""Cycle consistency: the embedding of a day lies half-way between those of its neighbours.
+"""Cycle consistency: a day's embedding lies half-way between those of its neighbours.
 
 Legend: B rows, D embedding.
 """
@@ -13,8 +13,8 @@ from sparta_ray.losses.precision import at_least_float32
 def cycle_consistency(h_before_BD: Tensor, h_BD: Tensor, h_after_BD: Tensor) -> Tensor:
     """Return the mean of (h_after - 2 h + h_before)² over rows and components (Eq. 8).
 
-    Three equally spaced points on a line score 0; h = 0 between neighbours at 1 scores 4. The rows
-    of all ranks count.
+    Three equally spaced points on a line score 0; h = 0 between neighbours at 1 scores 4. The mean
+    is over the rows of all ranks.
     """
     before_BD, middle_BD, after_BD = map(at_least_float32, (h_before_BD, h_BD, h_after_BD))
     return mean_over_ranks((after_BD - 2 * middle_BD + before_BD).square())
@@ -26,7 +26,7 @@ def cycle_consistency_of_directions(
     """Return the mean over rows of ‖u_after - 2 u + u_before‖², with u = h / ‖h‖.
 
     Eq. 8 falls when h shrinks; this does not depend on the length of any embedding. Three equal
-    directions score 0, a day opposite to both its neighbours 16, three at right angles 6.
+    directions score 0, three at right angles 6, and a day opposite to both its neighbours 16.
     """
     parts = (h_before_BD, h_BD, h_after_BD)
     directions = (functional.normalize(at_least_float32(h), dim=1) for h in parts)

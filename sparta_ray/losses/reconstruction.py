@@ -19,14 +19,14 @@ def reconstruction(
 ) -> Tensor:
     """Return the sum over variables of the mean squared error (Eq. 17).
 
-    The mean is over present values of all ranks; a variable without any adds nothing. Errors of 1
-    and 3 beside a missing value make 5; 3 if the first one's cell is three times the larger.
+    The mean is over the present values of all ranks; a variable without any adds nothing. Errors of
+    1 and 3 beside a missing value give 5, or 3 if the first one's cell weighs three times as much.
 
     Args:
         decoded_BVXY: Decoded standardised fields.
         truth_BVXY: The unmasked, unaugmented fields of the same days.
         gaps: Whether the truth may hold NaN, which is a missing value.
-        area_Y: Weight of each latitude's cells in the mean; None weighs all alike, as published.
+        area_Y: Weight of each latitude's cells in the mean; None for equal weights, as published.
         weight_V: Weights of the whole batch of which these rows are a part, as of `total_weight`;
             None if they are all of it. The losses of all parts add up to the batch's.
     """
@@ -47,8 +47,8 @@ def squared_error(
 ) -> tuple[Tensor, Tensor]:
     """Return the weighted sum of squared errors of each variable and the sum of their weights.
 
-    Several ranks add up both before they divide, and so get the loss of their rows together.
-    Arguments as for `reconstruction`; without weights every present value weighs 1.
+    Several ranks add up both before they divide, and so obtain the loss of all their rows. The
+    arguments are those of `reconstruction`; without `area_Y` every present value weighs 1.
 
     Returns:
         Sums with gradients and weights without, both of shape (V,) and at least float32.

@@ -1,12 +1,40 @@
-"""Soft contrastive: a row recognises its partner, and the nearer in time the others, them too.
+"""Soft contrastive: a row recognises its partner, and other rows the more the nearer in time.
 
 Legend: N rows, P projection, M = 2N projections of two views.
 """
 
+from typing import ClassVar, Literal
+
 import torch
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from sparta_ray.losses.contrastive import pool_similarity
+from sparta_ray.base.config import STRICT
+from sparta_ray.losses.nt_xent import pool_similarity
+from sparta_ray.losses.projected_rows import ProjectedRows
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SoftContrastive:
+    """Every row is a positive of every other, more so the nearer in time (Eq. 2.4 to 2.6).
+
+    Attributes:
+        temperature: τ.
+        sharpness: τ_T, how fast the weight falls with the distance in time steps: 0.1 gives 0.76
+            at 5 days, 0.5 at 11 and 0.04 at 40.
+    """
+
+    kind: Literal["soft"] = "soft"
+    needs_labels: ClassVar[bool] = True
+    temperature: float = Field(default=0.3, gt=0)
+    sharpness: float = Field(default=0.1, gt=0)
+
+    def __call__(self, rows: ProjectedRows) -> Tensor:
+        """Return the sum over both neighbours."""
+        step, tau, sharpness = rows.step, self.temperature, self.sharpness
+        assert step is not None
+        return rows.over_neighbours(lambda a, b: soft_contrastive(a, b, step, tau, sharpness))
 
 
 def soft_contrastive(
@@ -16,7 +44,7 @@ def soft_contrastive(
 
     The weight falls with the distance in time as w = 2 sigmoid(-sharpness |t - t'|): 1 for the
     partner, whose row is the same, and for any row of the same time. Similarity is the cosine over
-    τ, as in NT-Xent; as the sharpness grows, NT-Xent is what remains.
+    τ, as in NT-Xent, which is the limit of a large sharpness.
 
     Args:
         z_a_NP: Projections of one view.

@@ -3,9 +3,34 @@
 Legend: N rows, P projection, M = 2N projections of two views.
 """
 
+from typing import ClassVar, Literal
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from sparta_ray.losses.contrastive import pool_similarity
+from sparta_ray.base.config import STRICT
+from sparta_ray.losses.nt_xent import pool_similarity
+from sparta_ray.losses.projected_rows import ProjectedRows
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SupervisedContrastive:
+    """Days of one season are positives of each other (Eq. 2.2).
+
+    Attributes:
+        temperature: τ.
+    """
+
+    kind: Literal["supervised"] = "supervised"
+    needs_labels: ClassVar[bool] = True
+    temperature: float = Field(default=0.1, gt=0)
+
+    def __call__(self, rows: ProjectedRows) -> Tensor:
+        """Return the sum over both neighbours."""
+        season, tau = rows.season, self.temperature
+        assert season is not None
+        return rows.over_neighbours(lambda a, b: supervised_contrastive(a, b, season, tau))
 
 
 def supervised_contrastive(
@@ -13,8 +38,8 @@ def supervised_contrastive(
 ) -> Tensor:
     """Return the mean over 2N projections of -1/|P| Σ log shares of their positives P.
 
-    Positives are the partner and whatever else has the same label; a share is of all other 2N - 1.
-    Where every label is another, this is NT-Xent.
+    A row's positives are its partner and all rows with the same label; shares are among all other
+    2N - 1 projections. If all labels differ, this is NT-Xent.
 
     Args:
         z_a_NP: Projections of one view.

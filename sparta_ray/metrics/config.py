@@ -8,6 +8,7 @@ from pydantic.dataclasses import dataclass
 from sparta_ray.base.config import STRICT
 
 Ratio = Annotated[float, Field(ge=0, lt=1)]
+Lead = Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -15,10 +16,10 @@ class BootstrapConfig:
     """How intervals are drawn.
 
     Attributes:
-        block_days: Days in a block: longer than weather remembers.
-        draws: Resamples of all windows.
-        level: Share of draws inside an interval.
-        fewest_blocks: With fewer whole blocks than this no interval is given.
+        block_days: Length of a block, longer than the weather's memory [days].
+        draws: Number of resamples.
+        level: Share of the resamples inside an interval.
+        fewest_blocks: Smallest number of whole blocks for which an interval is given.
     """
 
     block_days: int = Field(default=30, ge=1)
@@ -32,19 +33,21 @@ class EvaluationConfig:
     """Sizes of the evaluation.
 
     Attributes:
-        report_leads: Lead times in days shown in tables, beside the first and the last.
-        smoothness_days: Consecutive test days whose embeddings are compared.
-        diffusion_days: Most test days to draw samples for, evenly spread; None for all.
-        density_sigma: σ of the latent density (Eq. 18).
-        realism_neighbours: k of the realism score (Eq. 19).
-        climatology_half_window: Days at which a neighbour's weight in a day of the year's
-            climatology has fallen to 0; with 30, 29 days on either side enter.
-        robustness_days: Most test days to mask for the robustness curves, evenly spread.
-        robustness_ratios: Mask ratios of the robustness curves; empty leaves them out.
-        bootstrap: How intervals over windows are drawn.
+        report_leads: Lead times shown in tables, beside the first and the last [days].
+        smoothness_days: Number of consecutive test days whose embeddings are compared [days].
+        diffusion_days: Largest number of test days, evenly spread, to draw samples for; None for
+            all [days].
+        density_sigma: Width σ of the latent density's kernel (Eq. 18).
+        realism_neighbours: Number k of neighbours in the realism score (Eq. 19).
+        climatology_half_window: Distance at which a neighbouring day's weight in the climatology of
+            a day of the year falls to 0; with 30, 29 days on either side contribute [days].
+        robustness_days: Largest number of test days, evenly spread, to mask for the robustness
+            curves [days].
+        robustness_ratios: Mask ratios of the robustness curves; empty leaves the curves out.
+        bootstrap: How confidence intervals are computed.
     """
 
-    report_leads: tuple[int, ...] = (1, 25, 50, 75, 100)
+    report_leads: tuple[Lead, ...] = Field(default=(1, 25, 50, 75, 100), min_length=1)
     smoothness_days: int = Field(default=256, ge=3)
     diffusion_days: int | None = Field(default=None, ge=1)
     density_sigma: float = Field(default=20.0, gt=0)

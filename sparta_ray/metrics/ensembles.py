@@ -1,18 +1,88 @@
-"""Scores of an ensemble of fields: CRPS, and whether its spread tells its error.
+"""Metrics of an ensemble of fields: CRPS, and whether the spread of samples tells their error.
 
-Legend: S samples, W windows, V variables, X × Y grid.
+Legend: P sums, S samples, W cases, V variables, X × Y grid.
 """
 
-from collections.abc import Iterator
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sparta_ray.base import variables
-from sparta_ray.metrics.case_sums import Cases, CaseSums
+from sparta_ray.metrics.metric import CaseMetric, Mean, RootMean
 
 Floats = NDArray[np.floating[Any]]
+
+
+class EnsembleMetric(CaseMetric):
+    """A metric of several samples of the same field, with a score of each variable."""
+
+    @abstractmethod
+    def statistics(
+        self, samples_SWVXY: Floats, truth_WVXY: Floats, area_WVXY: Floats
+    ) -> NDArray[np.float64]:
+        """Return the sums that the score is made of, shape (P, W, V).
+
+        Args:
+            samples_SWVXY: Samples, S at least 2, in physical units.
+            truth_WVXY: Finite, whatever it is where the area is 0.
+            area_WVXY: Relative area of each grid cell; 0 where the truth is missing.
+        """
+
+
+class CRPS(Mean, EnsembleMetric):
+    """Area-weighted mean of the fair continuous ranked probability score; see `fair_crps`."""
+
+    key = "crps"
+    label = "CRPS"
+    better = "lower"
+    units = None
+    meaning = (
+        "Continuous ranked probability score of the samples, fair to their small number; the "
+        "absolute error if all samples are alike."
+    )
+
+    def statistics(
+        self, samples_SWVXY: Floats, truth_WVXY: Floats, area_WVXY: Floats
+    ) -> NDArray[np.float64]:
+        """See `EnsembleMetric.statistics`."""
+        score = fair_crps(samples_SWVXY, truth_WVXY)
+        return np.stack([(part * area_WVXY).sum((2, 3)) for part in (score, np.float64(1))])
+
+
+class SpreadSkillRatio(RootMean, EnsembleMetric):
+    """Spread of the samples over the error of their mean (Fortin et al., 2014).
+
+    The square root of (S + 1) / S times the mean variance of the samples, over the RMSE of their
+    mean: 1 for a reliable ensemble of any size.
+    """
+
+    key = "spread-skill ratio"
+    label = "Spread-skill ratio"
+    better = None
+    meaning = (
+        "Spread of the samples over the error of their mean: 1 where the spread tells the error, "
+        "less where samples are too much alike."
+    )
+
+    def statistics(
+        self, samples_SWVXY: Floats, truth_WVXY: Floats, area_WVXY: Floats
+    ) -> NDArray[np.float64]:
+        """See `EnsembleMetric.statistics`."""
+        count = len(samples_SWVXY)
+        variance = samples_SWVXY.var(axis=0, ddof=1, dtype=np.float64) * (count + 1) / count
+        squared = (samples_SWVXY.mean(axis=0, dtype=np.float64) - truth_WVXY) ** 2
+        return np.stack([(part * area_WVXY).sum((2, 3)) for part in (variance, squared)])
+
+    def why_undefined(self, sums_P: Floats) -> str:
+        """See `CaseMetric.why_undefined`."""
+        if sums_P[1] == 0:
+            return "the mean of the samples equals the truth wherever there is one"
+        return super().why_undefined(sums_P)
+
+
+ENSEMBLE_METRICS: tuple[EnsembleMetric, ...] = (CRPS(), SpreadSkillRatio())
+"""Every metric of ensembles, in the order in which tables show them."""
 
 
 def fair_crps(samples: Floats, truth: Floats) -> NDArray[np.float64]:
@@ -25,6 +95,9 @@ def fair_crps(samples: Floats, truth: Floats) -> NDArray[np.float64]:
         samples: Shape (S, ...), S at least 2.
         truth: Shape (...).
 
+    Raises:
+        ValueError: There are fewer than 2 samples.
+
     Example:
         Samples 0 and 2 of a truth of 1 score 1 - 2 / 2 = 0.
     """
@@ -36,45 +109,3 @@ def fair_crps(samples: Floats, truth: Floats) -> NDArray[np.float64]:
     apart = np.tensordot(rank, ordered, axes=1)  # Σ over i < j of x_j - x_i, once sorted
     error = np.abs(ordered - truth).mean(axis=0)
     return np.asarray(error - apart / (count * (count - 1)))
-
-
-class EnsembleSums:
-    """Sums of an ensemble's scores, chunk of windows by chunk, since samples are many.
-
-    Args:
-        labels: The V variables.
-        area_Y: Each latitude's area.
-    """
-
-    def __init__(self, labels: tuple[str, ...], area_Y: Floats):
-        self._labels, self._area_Y = labels, area_Y
-        self._chunks: list[NDArray[np.float64]] = []
-
-    def update(self, samples_SWVXY: Floats, truth_WVXY: Floats) -> None:
-        """Add windows; NaN in the truth is not scored."""
-        samples = samples_SWVXY.astype(np.float64)
-        present = np.isfinite(truth_WVXY)
-        truth = np.where(present, truth_WVXY, 0.0)
-        count = len(samples)
-        parts = (
-            fair_crps(samples, truth),
-            samples.var(axis=0, ddof=1) * (count + 1) / count,
-            (samples.mean(axis=0) - truth) ** 2,
-            np.ones_like(truth),
-        )
-        weights = present * self._area_Y
-        self._chunks.append(np.stack([(part * weights).sum(axis=(2, 3)) for part in parts]))
-
-    def sums(self, windows: Cases) -> Iterator[CaseSums]:
-        """Yield CRPS and spread-skill ratio of each variable.
-
-        The ratio is sqrt of (S + 1) / S times the mean variance of the samples, over the RMSE of
-        their mean (Fortin et al., 2014): 1 for a reliable ensemble of any size.
-        """
-        crps, variance, squared, covered = np.concatenate(self._chunks, axis=1)
-        for channel, label in enumerate(self._labels):
-            units = variables.parse(label).definition.units
-            at = (slice(None), channel)
-            yield windows.sums("crps", "mean", crps[at], covered[at], units=units, variable=label)
-            ratio = (variance[at], squared[at])
-            yield windows.sums("spread-skill ratio", "root mean", *ratio, variable=label)

@@ -1,11 +1,10 @@
-"""What the embedding space looks like: smoothness in time, generated samples, rank, components.
+"""The geometry of the embedding space: distances in time, generated samples, rank, components.
 
 Shapes: T days, D components, N generated and M real embeddings, C conditions, S samples each.
 Everything is computed in float64.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,39 +13,6 @@ from numpy.typing import NDArray
 Floats = NDArray[np.floating[Any]]
 
 ROWS_AT_ONCE = 1024
-
-
-@dataclass(frozen=True)
-class Smoothness:
-    """Mean and standard deviation over days of the two distances, and what to divide them by.
-
-    Attributes:
-        temporal_mean: Mean of ‖h_t - h_{t-1}‖².
-        temporal_std: Its standard deviation.
-        cycle_mean: Mean of ‖h_{t-1} - 2 h_t + h_{t+1}‖².
-        cycle_std: Its standard deviation.
-        total_variance: Sum over components of the variance over days.
-    """
-
-    temporal_mean: float
-    temporal_std: float
-    cycle_mean: float
-    cycle_std: float
-    total_variance: float
-
-    def relative(self) -> "Smoothness":
-        """Return the same divided by the total variance, which scaling h leaves unchanged.
-
-        Independent days have a temporal mean of 2 and a cycle mean of 6.
-        """
-        size = self.total_variance
-        return Smoothness(
-            self.temporal_mean / size,
-            self.temporal_std / size,
-            self.cycle_mean / size,
-            self.cycle_std / size,
-            total_variance=1.0,
-        )
 
 
 def temporal_distances(h_TD: Floats) -> NDArray[np.float64]:
@@ -62,27 +28,6 @@ def cycle_distances(h_TD: Floats) -> NDArray[np.float64]:
 def total_variance(h_TD: Floats) -> float:
     """Return the sum over components of the variance over days."""
     return float(h_TD.var(axis=0, dtype=np.float64).sum())
-
-
-def smoothness(h_TD: Floats) -> Smoothness:
-    """Return the smoothness of the embeddings of consecutive days.
-
-    Raises:
-        ValueError: Fewer than 3 days, or embeddings that do not vary at all.
-    """
-    if len(h_TD) < 3:
-        raise ValueError(f"smoothness needs at least 3 consecutive days, not {len(h_TD)}")
-    variance = total_variance(h_TD)
-    if not variance > 0:
-        raise ValueError(f"the embeddings of all {len(h_TD)} days are equal (collapsed)")
-    temporal, cycle = temporal_distances(h_TD), cycle_distances(h_TD)
-    return Smoothness(
-        float(temporal.mean()),
-        float(temporal.std()),
-        float(cycle.mean()),
-        float(cycle.std()),
-        variance,
-    )
 
 
 def densities(generated_ND: Floats, real_MD: Floats, sigma: float = 20.0) -> NDArray[np.float64]:

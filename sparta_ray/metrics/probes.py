@@ -1,28 +1,37 @@
-"""Probes: what simple readers find in frozen embeddings, and how days fall into clusters.
+"""Probes: what simple models read off frozen embeddings, and how days fall into clusters.
 
-Legend: T days, D components, C classes, K clusters.
+Legend: T days, D components.
 """
 
 from typing import Any
 
 import numpy as np
-import scipy.cluster.vq
 from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+from sklearn.linear_model import RidgeClassifier
+from sklearn.metrics import normalized_mutual_info_score
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits
 
 Floats = NDArray[np.floating[Any]]
 Labels = NDArray[np.int64]
 
 PENALTIES = tuple(10.0**power for power in range(-4, 5))
-"""Ridge penalties tried, relative to the features' mean variance."""
+"""Ridge penalties tried, relative to the number of training days."""
+
+KMEANS_STARTS = 10
+"""Starts of k-means, of which the tightest clustering counts."""
 
 
 def linear_probe(
     train: tuple[Floats, Labels], validation: tuple[Floats, Labels], h_TD: Floats
 ) -> Labels:
-    """Return classes of days read off by ridge regression on one-hot labels.
+    """Return the classes of days, read off their embeddings by ridge regression.
 
-    Components are standardised; the penalty is the one that is right most often on validation
-    days, the strongest of equals.
+    Components are standardised. The penalty is the one with the highest accuracy on the validation
+    days; of equals, the strongest.
 
     Args:
         train: Embeddings (days, D) and classes (days,).
@@ -33,29 +42,22 @@ def linear_probe(
         ValueError: The training days hold a single class.
     """
     h, labels = _with_classes(*train)
-    mean, scale = h.mean(axis=0), h.std(axis=0)
-    scale = np.where(scale > 0, scale, 1.0)
-    x = (h - mean) / scale
-    u, singular, v = np.linalg.svd(x, full_matrices=False)
-    target_TC = np.eye(int(labels.max()) + 1)[labels]
-    centre_C = target_TC.mean(axis=0)
 
-    def classify(penalty: float, days: Floats) -> Labels:
-        shrink = singular / (singular**2 + penalty * len(x))
-        weights_DC = v.T @ (shrink[:, None] * (u.T @ (target_TC - centre_C)))
-        scores = (days.astype(np.float64) - mean) / scale @ weights_DC + centre_C
-        return np.asarray(scores.argmax(axis=1), dtype=np.int64)
+    def fitted(penalty: float) -> Pipeline:
+        ridge = RidgeClassifier(alpha=penalty * len(h))
+        return make_pipeline(StandardScaler(), ridge).fit(h, labels)
 
-    def right(penalty: float) -> float:
-        return float((classify(penalty, validation[0]) == validation[1]).mean())
-
-    return classify(max(reversed(PENALTIES), key=right), h_TD)
+    validation_h = validation[0].astype(np.float64)
+    models = [fitted(penalty) for penalty in reversed(PENALTIES)]
+    best = max(models, key=lambda model: float(model.score(validation_h, validation[1])))
+    return np.asarray(best.predict(h_TD.astype(np.float64)), dtype=np.int64)
 
 
 def knn_probe(train: tuple[Floats, Labels], h_TD: Floats, neighbours: int = 20) -> Labels:
     """Return the commonest class of the training days with the largest cosine to each day.
 
-    Embeddings are taken less the training mean. Of equally common classes the first is named.
+    The training mean is subtracted from all embeddings first. Of equally common classes the first
+    is chosen.
 
     Raises:
         ValueError: The training days hold a single class, or are fewer than the neighbours.
@@ -64,10 +66,8 @@ def knn_probe(train: tuple[Floats, Labels], h_TD: Floats, neighbours: int = 20) 
     if len(h) < neighbours:
         raise ValueError(f"{len(h)} training days cannot give {neighbours} neighbours")
     mean = h.mean(axis=0)
-    cosine = _unit(h_TD.astype(np.float64) - mean) @ _unit(h - mean).T
-    nearest = np.argsort(-cosine, axis=1, kind="stable")[:, :neighbours]
-    votes = np.eye(int(labels.max()) + 1)[labels[nearest]].sum(axis=1)
-    return np.asarray(votes.argmax(axis=1), dtype=np.int64)
+    model = KNeighborsClassifier(neighbours, metric="cosine").fit(h - mean, labels)
+    return np.asarray(model.predict(h_TD.astype(np.float64) - mean), dtype=np.int64)
 
 
 def cluster_agreement(h_TD: Floats, labels: Labels, clusters: int, seed: int) -> float:
@@ -76,18 +76,15 @@ def cluster_agreement(h_TD: Floats, labels: Labels, clusters: int, seed: int) ->
     k-means starts from k-means++ centres ten times; the tightest clustering counts.
 
     Raises:
-        ValueError: There is a single class, or fewer days than clusters.
+        ValueError: There is a single class or cluster, or there are fewer days than clusters.
     """
     if len(h_TD) < clusters:
         raise ValueError(f"{len(h_TD)} days cannot make {clusters} clusters")
-    h, found = h_TD.astype(np.float64), []
-    rng = np.random.default_rng(seed)
-    for _ in range(10):
-        centres, assigned = scipy.cluster.vq.kmeans2(
-            h, clusters, minit="++", missing="warn", rng=rng
-        )
-        found.append((float(((h - centres[assigned]) ** 2).sum()), assigned))
-    return normalised_mutual_information(min(found, key=lambda pair: pair[0])[1], labels)
+    random_state = np.random.RandomState(np.random.PCG64(seed))
+    kmeans = KMeans(clusters, n_init=KMEANS_STARTS, random_state=random_state)
+    with threadpool_limits(1):  # its threads wait for each other far longer than they compute
+        assigned = kmeans.fit_predict(h_TD.astype(np.float64))
+    return normalised_mutual_information(assigned, labels)
 
 
 def normalised_mutual_information(first: NDArray[Any], second: NDArray[Any]) -> float:
@@ -96,28 +93,12 @@ def normalised_mutual_information(first: NDArray[Any], second: NDArray[Any]) -> 
     Raises:
         ValueError: A partition has a single part: it tells nothing.
     """
-    _, a = np.unique(first, return_inverse=True)
-    _, b = np.unique(second, return_inverse=True)
-    if min(a.max(), b.max()) == 0:
+    if min(len(np.unique(first)), len(np.unique(second))) < 2:
         raise ValueError("a partition with a single part tells nothing")
-    joint = np.zeros((a.max() + 1, b.max() + 1))
-    np.add.at(joint, (a, b), 1 / len(a))
-    entropies = [_entropy(joint.sum(axis=axis)) for axis in (0, 1)]
-    shared = sum(entropies) - _entropy(joint.ravel())
-    return float(shared / np.mean(entropies))
-
-
-def _entropy(share: Floats) -> float:
-    known = share[share > 0]
-    return float(-(known * np.log(known)).sum())
+    return float(normalized_mutual_info_score(first, second))
 
 
 def _with_classes(h: Floats, labels: Labels) -> tuple[NDArray[np.float64], Labels]:
     if len(np.unique(labels)) < 2:
         raise ValueError(f"the {len(labels)} training days hold a single class")
     return h.astype(np.float64), labels
-
-
-def _unit(h: NDArray[np.float64]) -> NDArray[np.float64]:
-    length = np.linalg.norm(h, axis=1, keepdims=True)
-    return np.asarray(h / np.where(length > 0, length, 1.0))

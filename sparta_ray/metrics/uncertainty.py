@@ -1,8 +1,9 @@
-"""How sure a score is: block-bootstrap intervals over windows, spread over seeds, verdicts.
+"""How certain a score is: block-bootstrap intervals over windows, spread over seeds, verdicts.
 
-Windows of neighbouring days are correlated, so whole blocks of days are drawn again, around the
-circle of all windows (Politis and Romano's circular block bootstrap). What a training run adds by
-its own chance is not in these intervals; it is the spread over seeds, which is told apart.
+The errors of neighbouring days are correlated, so whole blocks of consecutive windows are resampled
+(the circular block bootstrap of Politis and Romano, in which the last window is followed by the
+first). These intervals do not include the randomness of training, which is reported separately as
+the spread over seeds.
 
 Legend: P sums, W windows, R draws.
 """
@@ -17,16 +18,20 @@ import scipy.stats
 from numpy.typing import NDArray
 
 from sparta_ray.base.seeding import derive_seed
-from sparta_ray.metrics.case_sums import CaseSums, combine
+from sparta_ray.metrics.case_sums import CaseSums
 from sparta_ray.metrics.config import BootstrapConfig
-from sparta_ray.metrics.records import Better, Score
+from sparta_ray.metrics.metric import Better
+from sparta_ray.metrics.records import Score
 
 Verdict = Literal["better", "worse", "alike", "unlike", "not separable", "not compared"]
+
+WITHOUT_VALUE = "the score has no value for some of the windows drawn"
+"""Why a score has no interval although all windows together have a value."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Where a number lies with the level's confidence, or why that cannot be said.
+    """A confidence interval, or the reason why there is none.
 
     Attributes:
         low: Lower end, or None.
@@ -39,7 +44,7 @@ class Interval:
     reason: str = ""
 
     def holds(self, value: float) -> bool:
-        """Return whether a value lies inside."""
+        """Return whether a value lies inside; there must be an interval."""
         assert self.low is not None
         assert self.high is not None
         return self.low <= value <= self.high
@@ -47,13 +52,13 @@ class Interval:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One model's score less another's, and what can be said of it.
+    """The difference between two models' scores, and whether it is significant.
 
     Attributes:
-        difference: Mean over seeds of the one, less that of the other; None if not compared.
-        interval: Of the difference, over windows drawn for both at once.
-        verdict: Whether the one is better, or, where that is asked, whether they are alike.
-        reason: Why nothing can be told apart or compared; otherwise empty.
+        difference: The first model's mean over seeds minus the second's; None if not compared.
+        interval: Of the difference; each draw takes the same windows for both models.
+        verdict: Whether the first is better or, where that was asked, whether they are alike.
+        reason: Why the models cannot be compared or separated; otherwise empty.
     """
 
     difference: float | None
@@ -63,14 +68,14 @@ class Comparison:
 
 
 def interval_of(replicas: Sequence[CaseSums], config: BootstrapConfig) -> Interval:
-    """Return the interval over windows of the mean over replicas, such as seeds.
+    """Return the interval over windows of a score that is averaged over replicas, such as seeds.
 
     Args:
         replicas: The same score of the same windows, from one training each.
-        config: How it is drawn.
+        config: How windows are resampled.
     """
-    days = replicas[0].days
-    if reason := _too_few(days, config):
+    undefined = next(filter(None, (found.why_undefined for found in replicas)), "")
+    if reason := undefined or _too_few(replicas[0].days, config):
         return Interval(None, None, reason)
     return _between(_drawn(replicas, config), config)
 
@@ -83,24 +88,28 @@ def compare(
 ) -> Comparison:
     """Compare two models on the same windows.
 
-    The one is better or worse if the interval of the difference leaves out 0 and, where both have
-    several seeds, Welch's t-test of the seeds also tells them apart.
+    The first is better or worse if the interval of the difference does not contain 0 and, where
+    both have several seeds, Welch's t-test of the seeds is also significant.
 
     Args:
-        ours: One model's replicas.
-        theirs: The other's.
+        ours: The first model's replicas.
+        theirs: The second model's replicas.
         better: Which direction is better.
-        config: How intervals are drawn.
+        config: How windows are resampled.
     """
     nothing = Interval(None, None)
     if not len(ours[0].days) or not np.array_equal(ours[0].days, theirs[0].days):
         return Comparison(None, nothing, "not compared", "they were scored on other windows")
+    if undefined := next(filter(None, (found.why_undefined for found in (*ours, *theirs))), ""):
+        return Comparison(None, nothing, "not compared", undefined)
     our_seeds, their_seeds = _by_replicate(ours, better), _by_replicate(theirs, better)
     difference = float(np.mean(our_seeds) - np.mean(their_seeds))
     if reason := _too_few(ours[0].days, config):
         return Comparison(difference, Interval(None, None, reason), "not separable", reason)
     drawn = _drawn(ours, config, better) - _drawn(theirs, config, better)
     found = _between(drawn, config)
+    if found.reason:
+        return Comparison(difference, found, "not separable", found.reason)
     reason = "the interval of the difference holds 0" if found.holds(0) else ""
     reason = reason or _seeds_overlap(our_seeds, their_seeds, config.level)
     is_better = (difference > 0) == (better == "higher")
@@ -111,16 +120,17 @@ def compare(
 def compare_alike(
     ours: Sequence[CaseSums], theirs: Sequence[CaseSums], margin: float, config: BootstrapConfig
 ) -> Comparison:
-    """Compare two models on the same windows: do they differ by less than a margin?
+    """Test whether two models differ by less than a margin, on the same windows.
 
-    They are alike if the interval of the difference lies within the margin, unlike if it lies
-    outside. Where both have several seeds, that of Welch's t-test must say the same.
+    They are alike if the interval of the difference lies within the margin, and unlike if it lies
+    outside. Where both have several seeds, the confidence interval of Welch's t-test must lie there
+    too.
 
     Args:
-        ours: One model's replicas.
-        theirs: The other's.
-        margin: Largest difference, as a part of the other's value.
-        config: How intervals are drawn.
+        ours: The first model's replicas.
+        theirs: The second model's replicas.
+        margin: Largest difference, as a fraction of the second model's value.
+        config: How windows are resampled.
     """
     found = compare(ours, theirs, "lower", config)
     if found.interval.low is None or found.interval.high is None:
@@ -141,9 +151,9 @@ def compare_alike(
 
 
 def spread_over_seeds(scores: Sequence[Score]) -> float | None:
-    """Return the standard deviation over trainings, or None where there is one.
+    """Return the standard deviation over trainings; None if there is only one.
 
-    Runs count where there are several; each is then the mean of its own downstream seeds.
+    If the scores are of several runs, each run counts once, with the mean of its downstream seeds.
     """
     values = _means_by_training(scores, [score.value for score in scores])
     return float(np.std(values, ddof=1)) if len(values) > 1 else None
@@ -152,8 +162,8 @@ def spread_over_seeds(scores: Sequence[Score]) -> float | None:
 def block_draws(windows: int, block: int, draws: int, seed: int) -> NDArray[np.float64]:
     """Return how often each window is in each draw, shape (R, W).
 
-    A draw is as many blocks of consecutive windows as fill all windows, the last one cut short;
-    blocks start anywhere and run on from the last window to the first.
+    A draw joins blocks of consecutive windows until it has as many windows as there are; its last
+    block is cut short. Blocks start at random and continue from the last window to the first.
     """
     rng = np.random.default_rng(seed)
     starts = rng.integers(windows, size=(draws, -(-windows // block)))
@@ -169,13 +179,13 @@ def _cached_draws(windows: int, block: int, draws: int) -> NDArray[np.float64]:
 
 
 def _block(days: NDArray[np.float64], config: BootstrapConfig) -> int:
-    """Return the windows in a block."""
+    """Return the number of windows in a block."""
     apart = float(np.median(np.diff(days))) if len(days) > 1 else 1.0
     return max(1, round(config.block_days / apart))
 
 
 def _too_few(days: NDArray[np.float64], config: BootstrapConfig) -> str:
-    """Return why windows are too few for an interval, or nothing."""
+    """Return why there are too few windows for an interval; empty if there are enough."""
     blocks = len(days) // _block(days, config)
     if blocks >= config.fewest_blocks:
         return ""
@@ -192,13 +202,15 @@ def _drawn(
     days = replicas[0].days
     assert all(np.array_equal(replica.days, days) for replica in replicas)
     counts_RW = _cached_draws(len(days), _block(days, config), config.draws)
-    values = [combine(replica.form, counts_RW @ replica.sums.T) for replica in replicas]
+    values = [replica.result(counts_RW @ replica.sums.T) for replica in replicas]
     if better == "nearer zero":
         values = [np.abs(value) for value in values]
     return np.asarray(np.mean(values, axis=0))
 
 
 def _between(drawn_R: NDArray[np.float64], config: BootstrapConfig) -> Interval:
+    if not np.isfinite(drawn_R).all():
+        return Interval(None, None, WITHOUT_VALUE)
     tail = (1 - config.level) / 2
     low, high = np.quantile(drawn_R, [tail, 1 - tail])
     return Interval(float(low), float(high))
@@ -222,7 +234,10 @@ def _means_by_training(scores: Sequence[Score], values: Sequence[float]) -> list
 
 
 def _seeds_overlap(ours: Sequence[float], theirs: Sequence[float], level: float) -> str:
-    """Return why seeds do not tell two models apart, or nothing; one seed says nothing."""
+    """Return why two models' seeds are not significantly different; empty if they are.
+
+    It is also empty if one of the models has a single seed, which cannot be tested.
+    """
     if not _seeds_vary(ours, theirs):
         return ""
     p = float(scipy.stats.ttest_ind(ours, theirs, equal_var=False).pvalue)

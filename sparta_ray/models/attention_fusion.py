@@ -1,4 +1,4 @@
-"""Late fusion by self-attention: a token listens to the embeddings of all variables.
+"""Late fusion by self-attention: a learned token attends to the embeddings of all variables.
 
 Legend: B rows, V variables, T = V + 1 tokens, D embedding.
 """
@@ -20,7 +20,7 @@ class AttentionFusionConfig:
     """Every variable has its own encoder; self-attention joins their embeddings.
 
     Attributes:
-        heads: Attention heads; they share the embedding evenly.
+        heads: Number of attention heads; it must divide the size of the embedding.
     """
 
     kind: Literal["attention"] = "attention"
@@ -35,8 +35,8 @@ class AttentionFusion(nn.Module):
     """One layer of self-attention over a learned token and the variables' embeddings.
 
     Attributes:
-        summary: The learned token, put in front; what becomes of it is h.
-        modality: Tells the tokens apart, added to all of them.
+        summary: The learned token, placed first; the layer's output for it is h.
+        modality: Learned offsets, added to the tokens so that the layer can tell them apart.
     """
 
     def __init__(self, variables: int, embedding: int, heads: int = 8):
@@ -59,7 +59,7 @@ class AttentionFusion(nn.Module):
         """Return the fused embedding h, shape (B, D)."""
         summary_B1D = self.summary.expand(len(h_BVD), -1, -1)
         x_BTD = torch.cat([summary_B1D, h_BVD], dim=1) + self.modality
-        # Only the first token's output is used, so only its query is asked.
+        # Only the first token's output is used, so only its query is computed.
         h_B1D, _ = self.attention(x_BTD[:, :1], x_BTD, x_BTD, need_weights=False)
         h_BD: Tensor = h_B1D[:, 0]
         return h_BD

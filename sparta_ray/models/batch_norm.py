@@ -1,7 +1,7 @@
 """Batch norm over the rows of all ranks, so that several workers compute what one would.
 
-In one process it is torch's own, to the bit. PyTorch's ``SyncBatchNorm`` runs on GPUs alone, and
-falls back to each rank's own rows in eval mode.
+In a single process it is PyTorch's own, bit for bit. PyTorch's ``SyncBatchNorm`` runs on GPUs only,
+and uses each rank's own rows in eval mode.
 
 Legend: B rows, C channels, R ranks.
 """
@@ -30,15 +30,15 @@ class GlobalBatchNorm2d(nn.BatchNorm2d):
 
 
 def _spans_ranks(norm: _BatchNorm) -> bool:
-    """Return whether this call takes statistics of a batch that several ranks share."""
+    """Return whether this call needs the statistics of a batch that several ranks share."""
     return world()[1] > 1 and (norm.training or norm.running_mean is None)
 
 
 def _over_ranks(norm: _BatchNorm, x: Tensor) -> Tensor:
-    """Normalise by the mean and variance of all ranks' values, and note them when training.
+    """Normalise by the mean and variance of all ranks' values; in training, track them too.
 
-    Every rank gives its own mean, variance and number of values; the total variance is the mean of
-    the variances plus the variance of the means, weighted by the numbers.
+    Every rank contributes its own mean, variance and number of values. The total variance is the
+    mean of the variances plus the variance of the means, weighted by the number of values.
     """
     values = x.to(torch.promote_types(x.dtype, torch.float32))
     axes = [axis for axis in range(x.ndim) if axis != 1]
@@ -51,15 +51,17 @@ def _over_ranks(norm: _BatchNorm, x: Tensor) -> Tensor:
     mean_C = (share_RC * mean_RC).sum(0)
     variance_C = (share_RC * (variance_RC + (mean_RC - mean_C).square())).sum(0)
     if norm.training and norm.running_mean is not None:
-        _note(norm, mean_C.detach(), variance_C.detach(), count_C)
+        _update_running_statistics(norm, mean_C.detach(), variance_C.detach(), count_C)
     shape = [-1 if axis == 1 else 1 for axis in range(x.ndim)]
     scale_C = norm.weight * (variance_C + norm.eps).rsqrt()
     y = (values - mean_C.view(shape)) * scale_C.view(shape) + norm.bias.view(shape)
     return y.to(x.dtype)
 
 
-def _note(norm: _BatchNorm, mean_C: Tensor, variance_C: Tensor, count_C: Tensor) -> None:
-    """Move the running statistics towards a batch's, with its unbiased variance."""
+def _update_running_statistics(
+    norm: _BatchNorm, mean_C: Tensor, variance_C: Tensor, count_C: Tensor
+) -> None:
+    """Move the running statistics towards those of a batch, with its unbiased variance."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     assert norm.num_batches_tracked is not None

@@ -1,4 +1,4 @@
-"""The decoder: an embedding back to the fields on the data's own grid.
+"""The decoder: from an embedding back to the fields on the data's own grid.
 
 Legend: B rows, D embedding, C channels, V variables, X × Y the data's longitude × latitude.
 """
@@ -47,7 +47,7 @@ class Decoder(nn.Module):
         dropout: float = 0.1,
         periodic: bool = False,
     ):
-        """Size the decoder for a grid (X, Y); a `periodic` one joins the ends of longitude.
+        """Build the decoder for a grid (X, Y); if `periodic`, it joins the two ends of longitude.
 
         Raises:
             ConfigError: The grid or the embedding does not divide into the coarse map.

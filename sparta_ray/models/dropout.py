@@ -1,8 +1,8 @@
-"""Dropout that draws by row of the whole batch, so that any number of ranks draws the same.
+"""Dropout that gives the same result however many ranks share a batch.
 
-Each call takes one key from torch's CPU generator, which every rank seeds alike. What is dropped
-from a row is a hash of the key, the row's number in the batch of all ranks, and the value's number
-in the row. A rank hashes its own rows alone.
+Each call takes one key from torch's CPU generator, which every rank seeds alike. Whether a value is
+dropped follows from a hash of that key, the number of its row in the batch of all ranks, and its
+own number within the row. A rank computes the hashes of its own rows only.
 """
 
 import torch
@@ -17,7 +17,7 @@ _FIRST, _SECOND = 0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64
 class RowDropout(nn.Module):
     """Sets values to 0 with probability `rate` when training, and scales the others up.
 
-    The rate is resolved to 2⁻¹⁶.
+    The rate is rounded to a multiple of 2⁻¹⁶.
 
     Attributes:
         rate: Probability, from 0 to below 1.
@@ -61,7 +61,7 @@ def draw_dropped(key: Tensor, first_row: int, x_B: Tensor, rate: float) -> Tenso
     Args:
         key: Of this draw, int64, no dimensions.
         first_row: Row number of x_B's first row.
-        x_B: Tells the shape (B, …).
+        x_B: Values of shape (B, …), of which only the shape and device matter.
         rate: Probability of True.
     """
     rows, device = len(x_B), x_B.device

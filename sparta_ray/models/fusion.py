@@ -39,7 +39,7 @@ class LateFusionEncoder(nn.Module):
         self.fusion = fusion
 
     def forward(self, x_BCIJ: Tensor) -> Tensor:
-        """Return the embedding h, shape (B, D); each encoder sees its variable's channels."""
+        """Return the embedding h, shape (B, D); each encoder sees only its own variable."""
         rows, _, *view = x_BCIJ.shape
         fields = x_BCIJ.view(rows, -1, len(self.encoders), *view).unbind(2)
         # One network of grouped convolutions computes the same in 1.2 to 1.4 times the time.
@@ -60,7 +60,7 @@ def build_encoder(
         fusion: Where the variables meet.
         variables: Their labels.
         embedding: D.
-        encoder_of: Returns an encoder of some variables, given how many.
+        encoder_of: Returns a fresh encoder, given the number of variables that it sees.
     """
     if isinstance(fusion, EarlyFusionConfig):
         return encoder_of(len(variables))

@@ -1,4 +1,4 @@
-"""Convolution and pooling on maps whose longitude goes round.
+"""Convolution and pooling on maps whose two ends of longitude meet.
 
 Legend: B rows, C channels, X × Y longitude × latitude.
 """
@@ -8,26 +8,26 @@ from torch.nn import functional
 
 
 class PeriodicConv2d(nn.Conv2d):
-    """`nn.Conv2d` that pads longitude with the map's other end, and latitude with zeros."""
+    """`nn.Conv2d` that pads longitude from the opposite end of the map, and latitude with zeros."""
 
     def forward(self, x_BCXY: Tensor) -> Tensor:
         """Return features."""
         assert not isinstance(self.padding, str)
         reach, zeros = self.padding
         return functional.conv2d(
-            _round_the_globe(x_BCXY, reach), self.weight, self.bias, self.stride, (0, zeros)
+            _pad_longitude(x_BCXY, reach), self.weight, self.bias, self.stride, (0, zeros)
         )  # fmt: skip
 
 
 class PeriodicMaxPool2d(nn.MaxPool2d):
-    """`nn.MaxPool2d` whose windows reach over the ends of longitude."""
+    """`nn.MaxPool2d` whose windows extend across the ends of longitude."""
 
     def forward(self, x_BCXY: Tensor) -> Tensor:
         """Return the largest value in each window."""
         reach = self.padding
         assert isinstance(reach, int)
         return functional.max_pool2d(
-            _round_the_globe(x_BCXY, reach), self.kernel_size, self.stride, (0, reach)
+            _pad_longitude(x_BCXY, reach), self.kernel_size, self.stride, (0, reach)
         )
 
 
@@ -36,5 +36,5 @@ def convolution(periodic: bool) -> type[nn.Conv2d]:
     return PeriodicConv2d if periodic else nn.Conv2d
 
 
-def _round_the_globe(x_BCXY: Tensor, reach: int) -> Tensor:
+def _pad_longitude(x_BCXY: Tensor, reach: int) -> Tensor:
     return functional.pad(x_BCXY, (0, 0, reach, reach), mode="circular")

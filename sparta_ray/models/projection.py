@@ -1,4 +1,4 @@
-"""The projection head: embedding h to projection z, used by contrastive losses alone."""
+"""The projection head, from embedding h to projection z; only contrastive losses use it."""
 
 from torch import Tensor, nn
 
@@ -6,7 +6,7 @@ from sparta_ray.models.batch_norm import GlobalBatchNorm1d
 
 
 class ProjectionHead(nn.Module):
-    """Three linear layers; their batch norms use the batch's own statistics, in eval mode too."""
+    """Three linear layers with batch norms that use the batch's statistics, in eval mode too."""
 
     def __init__(self, embedding: int = 1000, projection: int = 128):
         super().__init__()

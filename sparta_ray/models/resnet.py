@@ -1,17 +1,56 @@
-"""The encoder: ResNet-18 with per-channel group norms (He et al. 2016; Wu and He 2018).
+"""ResNet-18, the published encoder, with per-channel group norms (He et al. 2016; Wu and He 2018).
 
 Legend: B rows, C input channels, I × J view, D embedding.
 """
 
+from typing import Literal
+
+from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
+from sparta_ray.base.config import STRICT
+from sparta_ray.base.errors import ConfigError
 from sparta_ray.models.batch_norm import GlobalBatchNorm2d
 from sparta_ray.models.periodic import PeriodicMaxPool2d, convolution
 
 STAGE_WIDTHS = (64, 128, 256, 512)
 BLOCKS_PER_STAGE = 2
-SHRINKAGE = 32
+_SHRINKAGE = 32
 """How many times smaller than a view the last map is, along each side."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ResNet18Config:
+    """The published encoder, ResNet-18."""
+
+    kind: Literal["resnet18"] = "resnet18"
+
+    def check_size(self, view: tuple[int, int]) -> None:
+        """Refuse a view of which the last map would be a single point.
+
+        Args:
+            view: Longitudes and latitudes.
+
+        Raises:
+            ConfigError: Neither side exceeds 32.
+        """
+        if max(view) <= _SHRINKAGE:
+            raise ConfigError(
+                f"views.crop {view} must exceed {_SHRINKAGE} on one side: the encoder's last "
+                "map would be one point, and its per-channel norms would make every embedding the "
+                "same"
+            )
+
+    def build(self, channels: int, embedding: int, width: float, periodic: bool) -> nn.Module:
+        """Return the encoder of views (B, C, I, J).
+
+        Args:
+            channels: C.
+            embedding: D.
+            width: Factor on the number of channels inside.
+            periodic: Whether convolutions join the two ends of longitude.
+        """
+        return ResNetEncoder(channels, embedding, width, periodic)
 
 
 def scaled(channels: int, width: float) -> int:
@@ -20,7 +59,7 @@ def scaled(channels: int, width: float) -> int:
 
 
 def channel_norm(channels: int) -> nn.GroupNorm:
-    """Return a group norm with one channel a group: independent of the batch."""
+    """Return a group norm with one channel per group, which does not depend on the batch."""
     return nn.GroupNorm(channels, channels)
 
 
@@ -51,15 +90,15 @@ class BasicBlock(nn.Module):
 
 
 class ResNetEncoder(nn.Module):
-    """Views in, embeddings h out; fully convolutional up to the global average pool.
+    """From views to embeddings h; fully convolutional up to the global average pool.
 
-    The stem keeps batch norm, every other norm is a group norm with one channel a group.
+    The stem keeps its batch norm; every other norm is a group norm with one channel per group.
     """
 
     def __init__(
         self, channels: int, embedding: int = 1000, width: float = 1.0, periodic: bool = False
     ):
-        """Size the encoder; a `periodic` one joins the ends of a view's longitude."""
+        """Build the encoder; if `periodic`, it joins the two ends of a view's longitude."""
         super().__init__()
         widths = [scaled(stage, width) for stage in STAGE_WIDTHS]
         pool = PeriodicMaxPool2d if periodic else nn.MaxPool2d

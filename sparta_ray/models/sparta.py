@@ -1,4 +1,4 @@
-"""The two models of the paper: SPARTA, and the autoencoder it is judged by."""
+"""The two models of the paper: SPARTA, and the autoencoder it is compared with."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -9,51 +9,55 @@ from torch import Tensor, nn
 
 from sparta_ray.base.config import STRICT
 from sparta_ray.models.decoder import Decoder
+from sparta_ray.models.encoder import EncoderConfig
 from sparta_ray.models.fusion import EarlyFusionConfig, FusionConfig, build_encoder
 from sparta_ray.models.projection import ProjectionHead
-from sparta_ray.models.resnet import ResNetEncoder
+from sparta_ray.models.resnet import ResNet18Config
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ModelConfig:
-    """Sizes of both models, and where SPARTA's variables meet.
+    """Sizes of both models, and how SPARTA's variables are fused.
 
     Attributes:
-        fusion: ``early``, or after an encoder for each variable, by ``attention`` or a ``graph``;
-            the autoencoder's is always early.
-        width: Factor on the channels of the encoder; 1.0 is published.
-        decoder_width: The same for the decoder; None takes `width`.
-        embedding: Size D of h.
-        projection: Size P of z.
-        decoder_dropout: Dropout in SPARTA's decoder; the autoencoder's has none.
-        autoencoder_decoder: The autoencoder's decoder is ``smaller``, as published, or the ``same``
-            as SPARTA's.
-        mask_channels: Whether the encoders also see, as a further channel for each variable, which
-            of its values are there. As published they do not, and a missing value looks like the
-            mean.
-        periodic: Whose convolutions join the ends of longitude: of ``none``, as published, of the
-            ``decoder``, whose maps go round the globe, or of ``both``. Of the encoder's views only
-            the input view goes round; crops meet their own far end, 36 degrees away.
+        encoder: Network from a view to its embedding, in both models; ``resnet18`` is published.
+        fusion: How variables are combined: ``early``, as the channels of one encoder; or each by
+            its own encoder, whose embeddings are joined by ``attention`` or along a ``graph``. The
+            autoencoder's fusion is always early.
+        width: Factor on the number of channels of the encoder; 1.0 is the published width.
+        decoder_width: The same for the decoder; None uses `width`.
+        embedding: Size D of the embedding h.
+        projection: Size P of the projection z.
+        decoder_dropout: Dropout probability in SPARTA's decoder; the autoencoder's has no dropout.
+        autoencoder_decoder: Whether the autoencoder's decoder is ``smaller`` than SPARTA's, as
+            published, or the ``same``.
+        mask_channels: Whether the encoders also receive a channel per variable that marks which
+            values are present. As published they do not, and a missing value looks like the mean.
+        periodic: Which convolutions wrap around in longitude: ``none``, as published; the
+            ``decoder``'s, whose maps span the globe; or ``both``, the encoder's too. Of the
+            encoder's views only the input view spans the globe; a crop then wraps to its own far
+            edge, 36 degrees short.
     """
 
+    encoder: EncoderConfig = Field(default_factory=ResNet18Config)
     fusion: FusionConfig = Field(default_factory=EarlyFusionConfig)
-    width: float = Field(default=1.0, gt=0)
-    decoder_width: float | None = Field(default=None, gt=0)
-    embedding: int = Field(default=1000, ge=2)
-    projection: int = Field(default=128, ge=2)
+    width: float = Field(default=1.0, gt=0, le=64)
+    decoder_width: float | None = Field(default=None, gt=0, le=64)
+    embedding: int = Field(default=1000, ge=2, le=65_536)
+    projection: int = Field(default=128, ge=2, le=65_536)
     decoder_dropout: float = Field(default=0.1, ge=0, lt=1)
     autoencoder_decoder: Literal["smaller", "same"] = "smaller"
     mask_channels: bool = False
     periodic: Literal["none", "decoder", "both"] = "none"
 
     def channels(self, variables: int) -> int:
-        """Return how many channels some variables enter an encoder by."""
+        """Return the number of input channels of an encoder of so many variables."""
         return 2 * variables if self.mask_channels else variables
 
-    def encoder(self, variables: int) -> ResNetEncoder:
-        """Return an encoder of some variables."""
+    def encoder_of(self, variables: int) -> nn.Module:
+        """Return a fresh encoder that sees some variables together."""
         channels, periodic = self.channels(variables), self.periodic == "both"
-        return ResNetEncoder(channels, self.embedding, self.width, periodic)
+        return self.encoder.build(channels, self.embedding, self.width, periodic)
 
     def decoder(self, variables: int, grid: tuple[int, int]) -> Decoder:
         """Return SPARTA's decoder."""
@@ -78,7 +82,7 @@ class Sparta(nn.Module):
 
     def __init__(self, variables: Sequence[str], grid: tuple[int, int], config: ModelConfig):
         super().__init__()
-        self.encoder = build_encoder(config.fusion, variables, config.embedding, config.encoder)
+        self.encoder = build_encoder(config.fusion, variables, config.embedding, config.encoder_of)
         self.projector = ProjectionHead(config.embedding, config.projection)
         self.decoder = config.decoder(len(variables), grid)
 
@@ -93,12 +97,12 @@ class Autoencoder(nn.Module):
 
     def __init__(self, variables: Sequence[str], grid: tuple[int, int], config: ModelConfig):
         super().__init__()
-        self.encoder = config.encoder(len(variables))
+        self.encoder = config.encoder_of(len(variables))
         self.decoder = config.decoder_of_autoencoder(len(variables), grid)
 
 
 Model = Sparta | Autoencoder
-"""What has an `encoder` (views to h) and a `decoder` (h to fields)."""
+"""Has an `encoder` (views to h) and a `decoder` (h to fields)."""
 
 
 def parameter_count(module: nn.Module) -> int:

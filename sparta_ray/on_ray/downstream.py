@@ -66,7 +66,7 @@ def train_trials(
             _train,
             {name: {"run": run.name, **asdict(trial)} for name, (run, trial) in pending.items()},
             {"runs": {run.name: to_tree(run) for run in runs}, "show": show},
-            asks=lambda name: _ask(pending[name][0]),
+            resources=lambda name: _ask(pending[name][0]),
             at_most=min(_concurrency(run) for run, _ in pending.values()),
             storage=storage,
             label="downstream",

@@ -1,7 +1,7 @@
-"""A small process beside the driver, where processes of the cluster leave messages for each other.
+"""A small actor on the driver's node through which processes of the cluster exchange messages.
 
-There is one for each driver, whatever is kept in it, since to start a process costs seconds of a
-core. For the same reason this module imports next to nothing of the project.
+There is one for each driver, whatever it is used for, since starting a process costs seconds of CPU
+time. For the same reason this module imports almost nothing of the project.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 
 class LastMessage(NamedTuple):
-    """What a process said last.
+    """The last message of a process.
 
     Attributes:
-        content: What it was.
-        silent: Seconds since.
-        still: Seconds since the process got any further.
-        sender: How to reach the process; what that is, a topic's users agree on.
+        content: Of the message.
+        silent: Seconds since it was received.
+        still: Seconds since the process last made progress.
+        sender: How to reach the process, in a form that the topic's users agree on.
     """
 
     content: Any
@@ -32,7 +32,7 @@ class LastMessage(NamedTuple):
 
 
 class MessageBoard:
-    """Keeps messages by topic: whoever opens a topic gives its name to those who shall use it."""
+    """Keeps messages by topic; whoever opens a topic passes its name to those who use it."""
 
     def __init__(self) -> None:
         self._lists: defaultdict[str, list[Any]] = defaultdict(list)
@@ -49,7 +49,7 @@ class MessageBoard:
         return self._lists.pop(topic, [])
 
     async def raise_flag(self, topic: str) -> None:
-        """Answer all who wait for a topic's flag, now or later."""
+        """Release everyone who waits for a topic's flag, now or later."""
         self._flags[topic].set()
 
     async def wait_for_flag(self, topic: str) -> None:
@@ -57,7 +57,7 @@ class MessageBoard:
         await self._flags[topic].wait()
 
     async def post(self, topic: str, who: int, content: Any, mark: Any, sender: Any) -> None:
-        """Keep a process's last message; it got further if its mark is another than before."""
+        """Keep a process's last message; a new `mark` means that the process made progress."""
         now = time.monotonic()
         _, before, _, since, _ = self._messages[topic].get(who, (None, None, now, now, None))
         self._messages[topic][who] = (content, mark, now, since if mark == before else now, sender)
@@ -71,8 +71,8 @@ class MessageBoard:
         }
 
 
-def beside_driver() -> dict[str, Any]:
-    """Return options of an actor without CPUs that no lost worker node takes with it."""
+def on_driver_node() -> dict[str, Any]:
+    """Return options of an actor that takes no CPU and survives the loss of a worker node."""
     node = ray.get_runtime_context().get_node_id()
     return {
         "num_cpus": 0,
@@ -81,20 +81,20 @@ def beside_driver() -> dict[str, Any]:
 
 
 def open_topic() -> "tuple[ray.actor.ActorHandle[MessageBoard], str]":
-    """Return this driver's board, begun if it has none, and the name of a new topic."""
+    """Return this driver's board, started if need be, and the name of a new topic."""
     context = ray.get_runtime_context()
     return _board_of(context.get_node_id(), context.get_job_id()), uuid.uuid4().hex
 
 
 @cache
 def _board_of(node: str, job: str) -> "ray.actor.ActorHandle[MessageBoard]":
-    """Begin the board of one driver, known by its node and job.
+    """Start the board of one driver, identified by its node and job.
 
-    Should it be killed, as for want of memory, it begins again: what was asked of it is asked
-    again, and ranks soon tell it where they stand.
+    If it is killed, for lack of memory for example, Ray restarts it: pending calls are repeated,
+    and ranks soon send their next heartbeats.
     """
     lasting = {"max_restarts": -1, "max_task_retries": -1}
-    return ray.remote(MessageBoard).options(**beside_driver(), **lasting).remote()
+    return ray.remote(MessageBoard).options(**on_driver_node(), **lasting).remote()
 
 
 class NamedLock:

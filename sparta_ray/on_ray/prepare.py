@@ -1,4 +1,4 @@
-"""Prepare a store on Ray Data: one task a shard, continued where it was interrupted."""
+"""Prepare a store on Ray Data: one task for each shard, continued where it was interrupted."""
 
 import json
 import threading
@@ -9,6 +9,7 @@ import ray
 
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.progress import ProgressLine, clock
+from sparta_ray.data.preparation.facts import DataFacts
 from sparta_ray.data.preparation.recipe import (
     DataConfig,
     Recipe,
@@ -20,7 +21,6 @@ from sparta_ray.data.preparation.shards import (
     FinishedShard,
     finish,
     lay_out,
-    plan_store,
     record_settings,
     write_shard,
 )
@@ -34,15 +34,15 @@ _SAY_EVERY = 3.0
 """Seconds between two lines of progress."""
 
 
-def prepare(config: DataConfig) -> Store:
-    """Return the store of `config`, preparing what of it is not there yet.
+def prepare(data: DataFacts) -> Store:
+    """Return the finished store, after preparing what is missing of it.
 
     Raises:
-        ConfigError: The source does not fit, has changed or cannot be read; another recipe's store
-            is in the way, or another process prepares this one; or it cannot be written.
+        ConfigError: The source has changed or cannot be read; a store of other settings is in the
+            way, or another process is preparing this one; or it cannot be written.
     """
-    if not _is_complete(config):
-        recipe = plan_store(config)
+    config, recipe = data.config, data.recipe
+    if recipe is not None and not _is_complete(config):
         with exclusive_lock(config.store):
             if not _is_complete(config):  # another process may have been faster
                 finished = lay_out(recipe)
@@ -53,10 +53,11 @@ def prepare(config: DataConfig) -> Store:
 
 
 def _is_complete(config: DataConfig) -> bool:
+    """Return whether the store is finished by now, though it may not have been when inspected."""
     meta = read_meta(config.store)
     if meta is None:
         return False
-    check_settings(meta, config)
+    check_settings(meta["provenance"], config)
     return bool(meta["complete"])
 
 
@@ -83,13 +84,13 @@ def _write_shards(recipe: Recipe, pending: list[int]) -> dict[int, FinishedShard
 
 
 class _Reading:
-    """What a task says of a shard while it reads: how many bytes so far."""
+    """Posts to the message board how many bytes of a shard a task has read so far."""
 
     def __init__(self, board: "ray.actor.ActorHandle[MessageBoard]", topic: str, every: float):
         self._board, self._topic, self._every = board, topic, every
 
     def of(self, shard: int) -> OnRead:
-        """Return what counts one shard's bytes, from nothing."""
+        """Return a function that adds up one shard's bytes, beginning at 0."""
         read, posted = 0, time.monotonic()
 
         def count(more: int) -> None:
@@ -103,7 +104,7 @@ class _Reading:
 
 
 class _Progress:
-    """Shows every few seconds how much was read, of finished shards and of those being written."""
+    """Shows every few seconds how much was read, for finished shards and those being written."""
 
     def __init__(self, recipe: Recipe, pending: list[int]):
         self._board, self._topic = open_topic()
@@ -151,13 +152,13 @@ class _Progress:
 
 
 class _ShardWriter:
-    """A task that writes one shard; every process opens the source for itself."""
+    """Writes one shard in a task; each process opens the source itself."""
 
     def __init__(self, config: DataConfig, provenance: dict[str, Any], reading: _Reading):
         self._config, self._provenance, self._reading = config, provenance, reading
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Return the finished shard's state, or the user's error: Ray would wrap it in its own."""
+        """Return the finished shard's state, or a user's error, which Ray would wrap if raised."""
         shard = int(row["item"])
         try:
             recipe = read_recipe(self._config)

@@ -1,8 +1,8 @@
-"""Sharing a cluster: waiting for room, for machines that are still to come, for one's lock.
+"""Sharing a cluster: waiting for free resources, for new machines, and for locks.
 
-Training needs its workers and its builders at the same time. Two runs that each hold a part of what
-both need would wait for each other for ever; so a run begins to train only when all of it is free,
-and one run at a time begins.
+Training needs its workers and its builders at the same time. Two runs that each hold part of what
+both need would wait for each other forever. So a run starts training only when everything it needs
+is free, and only one run starts at a time.
 """
 
 import time
@@ -14,14 +14,14 @@ from ray.util.placement_group import placement_group, remove_placement_group
 
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.on_ray.cluster_size import joins_cluster, nodes_at_most, nodes_now, total
-from sparta_ray.on_ray.message_board import NamedLock, beside_driver
+from sparta_ray.on_ray.message_board import NamedLock, on_driver_node
 from sparta_ray.on_ray.resources import Node, ResourceRequest, holds, training_request
 from sparta_ray.run.settings import Run
 
-_TURN = "sparta-ray-begins"
-_HOLDS = "sparta-ray-holds-"
-_GLANCE = 2.0
-"""Seconds between two looks."""
+_ADMISSION = "sparta-ray-begins"
+_FOLDER_LOCK = "sparta-ray-holds-"
+_POLL_SECONDS = 2.0
+"""Seconds between two checks."""
 
 _PATIENCE = 1800.0
 """Seconds without a new machine after which none is believed to come."""
@@ -38,13 +38,13 @@ def sole_job(folder: str) -> Iterator[None]:
         ConfigError: Another job holds it.
     """
     deadline = time.monotonic() + _GRACE
-    while not (holder := _take(_HOLDS + folder)):
+    while not (holder := _take(_FOLDER_LOCK + folder)):
         if time.monotonic() > deadline:
             raise ConfigError(
                 f"the run folder {folder} is in use by another job of this cluster; wait for it or "
                 "stop it (ray job list), or choose another name (--set name=…)"
             )
-        time.sleep(_GLANCE)
+        time.sleep(_POLL_SECONDS)
     try:
         yield
     finally:
@@ -109,14 +109,14 @@ def _wait_for_admission(
             waiting.say(f"{request.link} queued: another run is beginning")
         else:
             with _room(request, waiting):
-                if turn := _take(_TURN):
-                    return turn
-        time.sleep(_GLANCE)
+                if lock := _take(_ADMISSION):
+                    return lock
+        time.sleep(_POLL_SECONDS)
 
 
 def _is_taken() -> bool:
     try:
-        ray.get_actor(_TURN, namespace=_TURN)
+        ray.get_actor(_ADMISSION, namespace=_ADMISSION)
     except ValueError:
         return False
     return True
@@ -125,7 +125,11 @@ def _is_taken() -> bool:
 def _take(name: str) -> "ray.actor.ActorHandle[NamedLock] | None":
     """Return what has a name that one job at a time may have, unless another has it."""
     try:
-        return ray.remote(NamedLock).options(name=name, namespace=_TURN, **beside_driver()).remote()
+        return (
+            ray.remote(NamedLock)
+            .options(name=name, namespace=_ADMISSION, **on_driver_node())
+            .remote()
+        )
     except ValueError:  # the name is taken
         return None
 
@@ -139,7 +143,7 @@ def _room(request: ResourceRequest, waiting: "Waiting") -> Iterator[None]:
     bundles = [{"CPU": bundle.cpus, "GPU": bundle.gpus} for bundle in request.bundles]
     group = placement_group([{k: v for k, v in each.items() if v} for each in bundles])
     try:
-        while not group.wait(_GLANCE):
+        while not group.wait(_POLL_SECONDS):
             waiting.look()
         yield
     finally:

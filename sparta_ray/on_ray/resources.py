@@ -12,7 +12,7 @@ DEMANDING = ("train", "downstream")
 
 UNITS_AHEAD = 6
 """Batches of one worker in shared memory beside its builders': one in training, two that wait and
-one that is brought (`training/prefetch.py`), two that Ray Data has fetched."""
+one that is brought (`training/prefetch.py`), two that Ray Data has built and not handed over."""
 
 
 @dataclass(frozen=True)

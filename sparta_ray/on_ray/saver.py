@@ -1,103 +1,113 @@
 """When a rank saves: at intervals, at ends, and where the run is to stop or loses a node."""
 
-import tempfile
 import time
-from pathlib import Path
 
 import ray.train
-import torch
-from ray.train import Checkpoint
 
-from sparta_ray.base.distributed import sum_over_ranks
+from sparta_ray.base.folder import RunFolder
 from sparta_ray.on_ray.stopping import StopRequest
-from sparta_ray.training.checkpoint import capture, save_state
+from sparta_ray.on_ray.votes import Votes
+from sparta_ray.training.checkpoint import capture
+from sparta_ray.training.checkpoint_folder import CheckpointFolder
 from sparta_ray.training.config import TrainingConfig
-from sparta_ray.training.loop import EpochReport, IsLate, StageState
+from sparta_ray.training.loop import IsLate
 from sparta_ray.training.precision import Precision
+from sparta_ray.training.state import StageState
+from sparta_ray.training.step_report import EpochReport
 
-_SECONDS_BETWEEN_QUESTIONS = 3.0
-_PATIENCE_SECONDS = 5.0
+_SECONDS_BETWEEN_STOP_CHECKS = 0.25
+_SECONDS_BETWEEN_NOTICE_CHECKS = 3.0
+_SECONDS_BEFORE_LATE = 5.0
+"""A batch that has not come for so long is late."""
 
 
 class Saver:
-    """Reports a rank's checkpoints to Ray Train, at the same steps on all ranks."""
+    """Makes the run's checkpoints, at the same steps on all ranks; the first rank writes them."""
 
     def __init__(
         self,
+        run_folder: RunFolder,
         training: TrainingConfig,
         rank: int,
-        device: torch.device,
         stop: StopRequest,
         fingerprint: str,
         precision: Precision,
     ):
         """Prepare to save as `training` asks; states are of data with that `fingerprint`."""
-        self._training, self._rank, self._device, self._stop = training, rank, device, stop
+        self._checkpoints = CheckpointFolder(run_folder)
+        self._training, self._rank, self._stop = training, rank, stop
         self._fingerprint, self._precision = fingerprint, precision
+        self._votes = Votes()
         self._saved: tuple[int, int] | None = None
-        self._preempted, self._asked = False, time.monotonic()
+        self._preempted = False
+        self._notice_checked = self._stop_checked = time.monotonic()
 
     def after_epoch(self, stage: int, state: StageState, epoch: EpochReport) -> None:
-        """Make a checkpoint where one is due, with the epoch's measures."""
+        """Make a checkpoint where one is due, and report the epoch's measures to Ray Train."""
         done = epoch.epoch + 1
         due = done % self._training.checkpoint_every_epochs == 0
         if due or done == self._training.stages[stage].epochs:
-            self._save(stage, state, {**epoch.losses, **epoch.health}, epoch.epoch)
+            self._save(stage, state)
+            measures = {**epoch.losses, **epoch.health}
+            place = {"stage": stage, "position": state.position, "epoch": epoch.epoch}
+            ray.train.report({**place, **measures})
 
     def after_step(self, stage: int, state: StageState, is_late: IsLate) -> bool:
         """Make a checkpoint where one is due, and return whether training is to stop.
 
         A rank whose builders are on a node that is being taken away gets no more batches: Ray Data
-        gives them no more work from the moment of the notice. So no rank waits for its next batch
-        for long without all of them looking whether there is one.
+        gives them no more work from the moment of the notice. So no rank waits long for its next
+        batch without all of them checking whether there is a notice.
+
+        Raises:
+            NonFiniteError: The first rank has seen a loss or gradient that is not finite.
         """
         every = self._training.checkpoint_every_steps
         if every is not None and state.position % every == 0:
-            self._save(stage, state, {})
+            self._save(stage, state)
         while True:
-            stop, ask, late = self._votes(is_late(_PATIENCE_SECONDS))
+            late = is_late(_SECONDS_BEFORE_LATE)
+            stop, ask, failed, late = self._votes.any_of(
+                self._should_stop(), self._should_ask(), state.finite.failed, late
+            )
+            if failed:
+                state.finite.check()
             if stop or ((ask or late) and self._newly_preempted()):
-                self._save(stage, state, {})
+                self._save(stage, state)
             if stop or not late:
                 return stop
 
-    def _votes(self, late: bool) -> tuple[bool, bool, bool]:
-        """Return, alike on all ranks, whether to stop, to ask for a notice, and whether any waits.
+    def _should_stop(self) -> bool:
+        """Return whether the first rank has been told to stop; it checks a few times a second."""
+        now = time.monotonic()
+        if self._rank > 0 or now - self._stop_checked < _SECONDS_BETWEEN_STOP_CHECKS:
+            return False
+        self._stop_checked = now
+        return self._stop.is_set()
 
-        The first rank alone looks for the wish to stop, and at the clock.
-        """
-        told = ask = False
-        if self._rank == 0:
-            told = self._stop.is_set()
-            ask = time.monotonic() - self._asked > _SECONDS_BETWEEN_QUESTIONS
-        votes = torch.tensor([told, ask, late], device=self._device, dtype=torch.float32)
-        stop, ask, waits = (sum_over_ranks(votes) > 0).tolist()
-        return stop, ask, waits
+    def _should_ask(self) -> bool:
+        """Return whether it is time, by the first rank's clock, to ask for a notice."""
+        waited = time.monotonic() - self._notice_checked
+        return self._rank == 0 and waited > _SECONDS_BETWEEN_NOTICE_CHECKS
 
     def _newly_preempted(self) -> bool:
         """Return once, on all ranks, that a node is being taken away; asking costs a round trip."""
-        self._asked = time.monotonic()
+        self._notice_checked = time.monotonic()
         if self._preempted:
             return False
         self._preempted = ray.train.get_preemption_info() is not None
         return self._preempted
 
-    def _save(
-        self, stage: int, state: StageState, measures: dict[str, float], epoch: int | None = None
-    ) -> None:
-        """Let all ranks report; the first brings the checkpoint, unless the last is the same.
+    def _save(self, stage: int, state: StageState) -> None:
+        """Let the first rank write a checkpoint, unless the last one is the same.
 
-        Where an epoch has ended, it and its measures are reported with it.
+        Raises:
+            NonFiniteError: Some step was not finite; raised by all ranks.
         """
+        state.finite.check()
         if self._saved == (stage, state.position):
             return
         self._saved = stage, state.position
-        metrics = {"stage": stage, "position": state.position, **measures}
-        if epoch is not None:
-            metrics["epoch"] = epoch
-        if self._rank > 0:
-            ray.train.report(metrics)
-            return
-        with tempfile.TemporaryDirectory() as folder:
-            save_state(Path(folder), capture(state, stage, self._fingerprint, self._precision))
-            ray.train.report(metrics, checkpoint=Checkpoint.from_directory(folder))
+        if self._rank == 0:
+            saved = capture(state, stage, self._fingerprint, self._precision)
+            self._checkpoints.save(saved, self._training.keep_checkpoints)

@@ -1,4 +1,4 @@
-"""Ray, started quietly or joined, and asked first whether it can hold the run."""
+"""Start or join a Ray cluster after checking that it has the resources that the run needs."""
 
 import logging
 import os
@@ -10,11 +10,12 @@ from contextlib import contextmanager
 import ray
 import torch
 
-from sparta_ray.data.store.store import read_meta
 from sparta_ray.on_ray.cluster_size import check_cluster, joins_cluster, may_grow
 from sparta_ray.on_ray.nodes import check_nodes, refuse_own_disks
 from sparta_ray.on_ray.queueing import sole_job
 from sparta_ray.on_ray.resources import DEMANDING, Node, check_resources
+from sparta_ray.on_ray.stopping import ending_signals
+from sparta_ray.run.memory import Memory, check_memory
 from sparta_ray.run.settings import Run
 
 TASK_ENVIRONMENT = {"ZARR_THREADING__MAX_WORKERS": "1"}
@@ -33,8 +34,8 @@ _ENVIRONMENT = {
 """For every process: quiet, and no spinning where threads share a core."""
 
 _LOCAL_ENVIRONMENT = {"RAY_worker_niceness": "0"}
-"""For a Ray of our own: at Ray's niceness of 15 any other program gets 97 % of a core that both
-want, and threads that wait for each other slow down tenfold."""
+"""For a Ray that we start ourselves: at Ray's niceness of 15 any other program gets 97 % of a core
+that both want, and threads that wait for each other slow down tenfold."""
 
 _PATIENT_ENVIRONMENT = {"RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": "1800"}
 """For a cluster that may have to add nodes first: a GPU machine takes minutes to come.
@@ -52,7 +53,7 @@ _QUIET_LOGGERS = {
 
 
 def quieten() -> None:
-    """Let this process's Ray libraries speak of problems alone; progress lines say the rest."""
+    """Let Ray's libraries log only problems in this process; progress lines say the rest."""
     import ray.data  # noqa: F401 - sets its loggers' levels on import, so that must be over
     from ray.train.v2._internal.execution import context
 
@@ -68,11 +69,19 @@ def local_cpus() -> int:
 
 
 @contextmanager
-def ray_session(run: Run, links: Collection[str] = DEMANDING) -> Iterator[None]:
+def ray_session(
+    run: Run, links: Collection[str] = DEMANDING, prepared: bool = False
+) -> Iterator[None]:
     """Join the named cluster, or start one on this machine, for as long as the run takes.
 
-    A cluster is asked first whether it can hold the run and whether its nodes agree. SIGTERM, as
-    of ``ray job stop``, ends the session like Ctrl-C.
+    Whether it has the resources that the run needs, and whether its nodes agree, is checked first.
+    SIGTERM, as sent by ``ray job stop``, and SIGHUP, as sent by a terminal that closes, end the
+    session like Ctrl-C.
+
+    Args:
+        run: What is done in the session.
+        links: Which links of its chain.
+        prepared: Whether the run's store is finished, so that nodes only have to read it.
 
     Raises:
         ConfigError: It cannot hold the run, its nodes differ, they do not share its folders, or
@@ -90,35 +99,40 @@ def ray_session(run: Run, links: Collection[str] = DEMANDING) -> Iterator[None]:
             return
         print(check_cluster(run, links), flush=True)
         with sole_job(run.path):
-            check_storage(run)
+            check_storage(run, prepared)
             yield
 
 
 def _own_environment(run: Run) -> dict[str, str]:
-    """Return what this process and those that Ray starts for it are told beside the rest."""
+    """Return further environment variables of this process and those that Ray starts for it."""
     if not joins_cluster():
         return _LOCAL_ENVIRONMENT
     return {} if run.scaling.elastic else _PATIENT_ENVIRONMENT
 
 
 def adds_nodes() -> bool:
-    """Return whether the cluster is one that grows; known where the job is driven alone."""
+    """Return whether the joined cluster may add nodes; only the job's driver can tell."""
     return joins_cluster() and may_grow()
 
 
-def check_storage(run: Run) -> None:
+def check_storage(run: Run, prepared: bool) -> None:
     """Refuse storage that some node cannot reach, now or once it is added.
 
-    On a cluster that grows, nodes are asked again once a run has all that it begins with.
+    On a cluster that grows, nodes are asked again when a run has all the resources that it begins
+    with.
+
+    Args:
+        run: Whose folder and store.
+        prepared: Whether the store is finished; it may then lie where nobody may write.
 
     Raises:
-        ConfigError: Some differ from the driver's, or do not reach the run's storage.
+        ConfigError: Some node differs from the driver's, or does not reach the run's storage.
     """
-    meta, store = read_meta(run.data.store), run.data.store
+    store = run.data.store
     if may_grow():
         refuse_own_disks([run.folder, store])
-    if meta is not None and meta["complete"]:
-        check_nodes([run.folder], [f"{store}/zarr.json"])  # it may lie where nobody may write
+    if prepared:
+        check_nodes([run.folder], [f"{store}/zarr.json"])
     else:
         check_nodes([run.folder, store.rpartition("/")[0]])
 
@@ -132,11 +146,25 @@ def check_local(run: Run, links: Collection[str] = DEMANDING) -> None:
     check_resources(run, [Node(local_cpus(), torch.cuda.device_count())], links)
 
 
-def describe_cluster(run: Run, links: Collection[str]) -> str:
-    """Return what the joined cluster has and may have, having checked that it holds these links.
+def check_local_memory(run: Run, grid: tuple[int, int]) -> None:
+    """Refuse a training that the memory of this machine, or of its GPU, cannot hold.
 
     Raises:
-        ConfigError: It does not.
+        ConfigError: See `check_memory`.
+    """
+    if run.scaling.use_gpu:
+        size = torch.cuda.get_device_properties(0).total_memory
+        check_memory(run, grid, Memory(size, 1, "its GPU"))
+    else:
+        size = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        check_memory(run, grid, Memory(size, run.scaling.fewest_workers, "this machine"))
+
+
+def describe_cluster(run: Run, links: Collection[str]) -> str:
+    """Return what the joined cluster has and may grow to, if that is enough for these links.
+
+    Raises:
+        ConfigError: It is not enough.
     """
     quieten()
     with _connected(run):
@@ -169,22 +197,24 @@ def _connected(run: Run) -> Iterator[None]:
 
 @contextmanager
 def _terminate_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM end the run as Ctrl-C does; Ray's own handler would exit without a word."""
-    handler = signal.getsignal(signal.SIGTERM)
+    """Let SIGTERM and SIGHUP end the run as Ctrl-C does; Ray's handler would exit silently."""
+    handlers = {number: signal.getsignal(number) for number in ending_signals()}
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in handlers:
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 @contextmanager
 def own_interrupt() -> Iterator[None]:
-    """Keep Ctrl-C the caller's: Train leaves a handler of its own behind, Tune swallows it."""
+    """Restore the caller's Ctrl-C handler afterwards: Train leaves its own, Tune swallows it."""
     handler = signal.getsignal(signal.SIGINT)
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"
     try:

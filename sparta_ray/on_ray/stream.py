@@ -20,7 +20,7 @@ from sparta_ray.data.batches.compact import CompactBatch
 
 
 def stream(
-    recipe: BatchRecipe, start: int, rank: int, ranks: int, builders: int, beside: bool = False
+    recipe: BatchRecipe, start: int, rank: int, ranks: int, builders: int, same_node: bool = False
 ) -> Iterator[CompactBatch]:
     """Yield one rank's batches of a stage from position `start` on, in order.
 
@@ -30,7 +30,7 @@ def stream(
         rank: Whose rows.
         ranks: Number of ranks.
         builders: CPU actors that build for this rank, one CPU each.
-        beside: Whether they stay on this process's node, in CPUs that it holds for them.
+        same_node: Whether they run on this process's node, in CPUs that it has reserved for them.
 
     Yields:
         Read-only arrays in shared memory, see `build_batch`.
@@ -44,13 +44,13 @@ def stream(
     context.target_max_block_size = None  # a batch is a block, however large
     context.execution_options.preserve_order = True
     context.custom_execution_callback_classes = [_Pause]
-    if beside:
+    if same_node:
         node = ray.get_runtime_context().get_node_id()
         context.scheduling_strategy = NodeAffinitySchedulingStrategy(node, soft=False)
     with ray.data.DataContext.current(context):
         # Asked for alike, reading and building are one operator. Reading by itself would start a
         # process for every unit that its CPUs, here none, allow at a time.
-        cpus = 0 if beside else 1
+        cpus = 0 if same_node else 1
         units = ray.data.read_datasource(
             _Units(total - start), override_num_blocks=total - start, num_cpus=cpus
         )
@@ -62,7 +62,8 @@ def stream(
             num_cpus=cpus,
         )
         iterator = batches.iterator()
-    yield from iterator.iter_batches(batch_size=None, prefetch_batches=2)
+    # `Prefetcher` takes batches ahead, in one thread; Ray Data would with further threads.
+    yield from iterator.iter_batches(batch_size=None, prefetch_batches=0)
 
 
 class _Units(Datasource):  # type: ignore[misc]  # Ray is not typed here

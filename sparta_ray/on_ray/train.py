@@ -8,7 +8,6 @@ import ray
 import ray.train.torch
 from ray.exceptions import ActorDiedError
 from ray.train import (
-    CheckpointConfig,
     FailureConfig,
     RunConfig,
     ScalingConfig,
@@ -22,7 +21,6 @@ from sparta_ray.base.errors import ConfigError, FailedError, by_rank, last_line
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.data.batches.compact import row_bytes
 from sparta_ray.data.preparation.streaming import open_store
-from sparta_ray.on_ray.checkpoint_list import FOLDER, settle
 from sparta_ray.on_ray.cluster_size import nodes_now
 from sparta_ray.on_ray.progress_lines import Show, print_progress
 from sparta_ray.on_ray.queueing import turn_to_train
@@ -34,21 +32,25 @@ from sparta_ray.on_ray.watchdog import Heartbeat, Watchdog
 from sparta_ray.run.ownership import NOTHING, Allowed, is_trained
 from sparta_ray.run.settings import Run
 from sparta_ray.training.checkpoint import SavedState
+from sparta_ray.training.checkpoint_folder import CheckpointFolder
 from sparta_ray.training.config import ScalingConfig as Scaling
 from sparta_ray.training.precision import mixed_precision
+
+_TRAIN_FOLDER = "ray-train"
+"""What Ray Train calls its own files in the run folder; checkpoints are not among them."""
 
 
 def train(run: Run, allowed: Allowed = NOTHING) -> None:
     """Train every stage that is not finished and leave the models in the run folder.
 
-    Interrupted at any moment, the same call continues from the last checkpoint. SIGTERM makes one
-    first.
+    If it is interrupted at any moment, the same call continues from the last checkpoint. On SIGTERM
+    a checkpoint is made first.
 
     Raises:
         ConfigError: A step gave no finite loss or gradient, a worker cannot begin, no step was made
             for too long, or the last checkpoint is damaged.
         FailedError: Workers failed more often than ``scaling.max_failures``.
-        KeyboardInterrupt: It was told to stop.
+        KeyboardInterrupt: It was asked to stop.
     """
     if is_trained(run):
         models = RunFolder(run.path).child("models")
@@ -61,7 +63,7 @@ def train(run: Run, allowed: Allowed = NOTHING) -> None:
         stop_on_terminate() as stop,
     ):
         if adds_nodes():
-            check_storage(run)
+            check_storage(run, prepared=True)
         train_watched(run, show, stop, allowed)
 
 
@@ -77,16 +79,16 @@ def train_watched(
     Args:
         run: What is trained.
         show: Where progress is shown.
-        stop: A wish that training stop.
+        stop: A request to stop training.
         allowed: How the run may differ from the one that its folder holds.
         callbacks: Of Ray Train.
 
     Raises:
         ConfigError: See `train`.
-        KeyboardInterrupt: It was told to stop.
+        KeyboardInterrupt: It was asked to stop.
     """
     folder, store = RunFolder(run.path), open_store(run.data.store, run.data.cache)
-    settle(folder, allowed.older_checkpoint)
+    CheckpointFolder(folder).settle(allowed.older_checkpoint)
     row = row_bytes(len(store.variables), store.grid, run.views, run.mask, run.batches)
     check_object_store(run, row, nodes_now())
     scaling, watchdog = run.scaling, Watchdog(run.training.stall_seconds, training_request(run))
@@ -106,10 +108,9 @@ def train_watched(
             elastic_resize_monitor_interval_s=scaling.resize_seconds,
         ),
         run_config=RunConfig(
-            name=FOLDER,
+            name=_TRAIN_FOLDER,
             **folder.for_ray(),
             failure_config=FailureConfig(max_failures=scaling.max_failures),
-            checkpoint_config=CheckpointConfig(num_to_keep=run.training.keep_checkpoints),
             logging_config=ray.LoggingConfig(log_level="WARNING"),
             worker_runtime_env={"env_vars": KEEPS_MEMORY},
             callbacks=list(callbacks),
@@ -121,15 +122,15 @@ def train_watched(
 def _resources(scaling: Scaling) -> dict[str, float]:
     """Return what Train reserves for a worker.
 
-    Between fewest and most workers, Train starts as many as fit; so each reserves for its builders
-    too, or workers would take the CPUs that their builders need.
+    An elastic run starts as many workers as fit. Each therefore reserves CPUs for its builders too,
+    or further workers would take the CPUs that the builders need.
     """
     cpus = scaling.cpus_with_builders if scaling.elastic else scaling.cpus_per_worker
     return {"CPU": cpus, "GPU": 1} if scaling.use_gpu else {"CPU": cpus}
 
 
 def _fit(trainer: "ray.train.torch.TorchTrainer", watchdog: Watchdog, max_failures: int) -> None:
-    """Run the trainer; what only a user can mend is one error, and the run ends there."""
+    """Run the trainer; an error that only the user can fix ends the run at once."""
     try:
         with watchdog.watching():
             end: _End = trainer.fit().return_value
@@ -138,7 +139,7 @@ def _fit(trainer: "ray.train.torch.TorchTrainer", watchdog: Watchdog, max_failur
             raise
         raise ConfigError(watchdog.verdict) from killed
     except TrainingFailedError as failed:
-        raise FailedError(_words(failed, max_failures)) from failed
+        raise FailedError(_describe_failure(failed, max_failures)) from failed
     except (SystemExit, KeyboardInterrupt) as stopped:  # how Train answers an interrupt
         raise KeyboardInterrupt from stopped
     if end.error is not None:
@@ -147,8 +148,8 @@ def _fit(trainer: "ray.train.torch.TorchTrainer", watchdog: Watchdog, max_failur
         raise KeyboardInterrupt
 
 
-def _words(failed: TrainingFailedError, max_failures: int) -> str:
-    """Return what Train says, then why in as few lines as there are causes."""
+def _describe_failure(failed: TrainingFailedError, max_failures: int) -> str:
+    """Return what Train says, followed by each distinct cause on a line of its own."""
     causes = f"  {last_line(str(failed))}"
     if isinstance(failed, WorkerGroupError):
         causes = by_rank(failed.worker_failures)
@@ -160,9 +161,10 @@ def _words(failed: TrainingFailedError, max_failures: int) -> str:
 
 @dataclass(frozen=True)
 class _End:
-    """How training ended where a worker did not fail: done, stopped, or with what error.
+    """How training ended if no worker failed: finished, stopped, or with an error.
 
-    Train retries whatever a worker raises, but an error that every retry would repeat is returned.
+    Ray Train retries whatever a worker raises. An error that every retry would repeat is therefore
+    returned instead.
     """
 
     stopped: bool = False
@@ -185,12 +187,15 @@ def _train_worker(config: dict[str, Any]) -> _End:
             saved = worker.load(config["allowed"])
         except ConfigError as error:
             problem = str(error)
+        place = None if saved is None else (saved.stage, saved.position)
         precision = "" if worker is None else worker.precision
-        found = gather_objects((problem, precision))
-        if problems := [problem for problem, _ in found if problem]:
-            return _End(error=problems[0])
-        if problem := mixed_precision([precision for _, precision in found]):
+        problems, precisions, places = zip(
+            *gather_objects((problem, precision, place)), strict=True
+        )
+        if problem := next(filter(None, problems), None) or mixed_precision(precisions):
             return _End(error=problem)
+        if len(set(places)) > 1:  # storage that is slow to show all machines the same
+            raise RuntimeError(f"the ranks read checkpoints of different steps: {places}")
         assert worker is not None
         try:
             return _End(stopped=not _run_stages(worker, saved))

@@ -2,8 +2,8 @@
 
 import os
 import socket
+from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import ray.train
 import ray.train.torch
@@ -11,43 +11,40 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from sparta_ray.base.config import to_tree
-from sparta_ray.base.distributed import gather_objects
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.base.progress import ShowProgress
 from sparta_ray.base.seeding import derive_seed
 from sparta_ray.data.batches.builder import BatchBuilder, BatchRecipe
+from sparta_ray.data.batches.compact import CompactBatch
 from sparta_ray.data.batches.view_operator import ViewOperator
 from sparta_ray.data.preparation.streaming import open_store
+from sparta_ray.models.compile import compile_networks
 from sparta_ray.models.sparta import Model
+from sparta_ray.on_ray.failed_step import record_failed_step
 from sparta_ray.on_ray.gauges import MetricsExport
 from sparta_ray.on_ray.saver import Saver
 from sparta_ray.on_ray.stopping import StopRequest
 from sparta_ray.on_ray.stream import stream
 from sparta_ray.on_ray.watchdog import Heartbeat
 from sparta_ray.run.ownership import Allowed
-from sparta_ray.run.replay import Failure, join_rows
 from sparta_ray.run.settings import Run, schedule, splits
 from sparta_ray.training.checkpoint import SavedState, load_state, restore
-from sparta_ray.training.loop import EpochReport, NonFiniteError, StageLoop, StageState
+from sparta_ray.training.checkpoint_folder import CheckpointFolder
+from sparta_ray.training.finite import NonFiniteError
+from sparta_ray.training.loop import StageLoop
 from sparta_ray.training.model_card import ModelCard, save_model
 from sparta_ray.training.precision import resolve_precision, weights_type
 from sparta_ray.training.reporter import StageReporter
-from sparta_ray.training.stages import (
-    ModelKind,
-    StageConfig,
-    StageModule,
-    build_model,
-    compile_networks,
-    model_kind,
-    needs,
-)
+from sparta_ray.training.stage_module import StageModule
+from sparta_ray.training.stages import ModelKind, StageConfig, build_model, model_kind, needs
+from sparta_ray.training.state import StageState
+from sparta_ray.training.step_report import EpochReport
 from sparta_ray.training.timing import StepClock
 
 
 def first_heartbeat() -> Heartbeat:
-    """Return the heartbeat of a rank that has yet to open its store and its checkpoint."""
+    """Return the heartbeat of a rank that has not opened its store and checkpoint yet."""
     context, process = ray.train.get_context(), f"{os.getpid()} on {socket.gethostname()}"
     return Heartbeat(context.get_world_rank(), context.get_world_size(), process, "", 0, "begin")
 
@@ -64,7 +61,7 @@ class Worker:
         self.store = open_store(run.data.store, run.data.cache)
         self.folder = RunFolder(run.path)
         self._saver = Saver(
-            run.training, self.rank, self.device, stop, self.store.fingerprint, self.precision
+            self.folder, run.training, self.rank, stop, self.store.fingerprint, self.precision
         )
         threads = run.scaling.threads_per_worker or max(1, int(run.scaling.cpus_per_worker))
         torch.set_num_threads(threads)
@@ -76,7 +73,7 @@ class Worker:
         self._heartbeat = first_heartbeat()
 
     def heartbeat(self) -> Heartbeat:
-        """Return where this rank stands; asked from another thread, to see that it goes on."""
+        """Return where this rank is; called from the thread that sends heartbeats."""
         position = 0 if self._state is None else self._state.position
         return replace(self._heartbeat, stage=self._stage, position=position, part=self._clock.part)
 
@@ -86,12 +83,11 @@ class Worker:
         Raises:
             ConfigError: It is damaged, or of other data, stages or precision.
         """
-        checkpoint = ray.train.get_checkpoint()
+        checkpoint = CheckpointFolder(self.folder).newest()
         if checkpoint is None:
             return None
-        with checkpoint.as_directory() as folder:
-            expected = None if allowed.changed_data else self.store.fingerprint
-            saved = load_state(Path(folder), expected)
+        expected = None if allowed.changed_data else self.store.fingerprint
+        saved = load_state(checkpoint, expected)
         self._check_position(saved)
         if not allowed.changed_config:
             saved.check_precision(self.precision)
@@ -115,32 +111,39 @@ class Worker:
 
         The last of a model's stages leaves the finished model.
         """
-        stages, recipe = self.run.training.stages, self._recipe(index)
-        stage, builder = stages[index], BatchBuilder(recipe, self.rank, self.ranks)
+        stage, builder = self.run.training.stages[index], self._builder(index)
         state = self._start(stage, saved)
         self._stage, self._state, self._clock = stage.kind, state, StepClock(self.device)
-        loop = self._loop(index, builder, self._reporter(index, state, recipe))
-        batches = stream(
-            recipe,
-            state.position,
-            self.rank,
-            self.ranks,
-            self.run.scaling.builders_per_worker,
-            beside=self.run.scaling.elastic,
-        )
+        loop = self._loop(index, builder, self._reporter(index, state, builder.recipe))
         try:
-            loop.run(state, self._distributed(state.module), batches)
+            loop.run(state, self._distributed(state.module), self._batches(builder, state.position))
         except NonFiniteError as error:
-            raise FloatingPointError(self._keep_failure(index, state, builder, error)) from error
-        if state.position < len(recipe.schedule):
+            message = record_failed_step(
+                self.run, index, state, builder, self.store, self.precision, error
+            )
+            raise FloatingPointError(message) from error
+        if state.position < len(builder.recipe.schedule):
             return False
-        kind = model_kind(stage)
-        is_last = index + 1 == len(stages) or model_kind(stages[index + 1]) != kind
-        self._finish(state, stage.kind, kind if is_last else None)
+        self._finish(index, state)
         return True
 
+    def _builder(self, index: int) -> BatchBuilder:
+        return BatchBuilder(self._recipe(index), self.rank, self.ranks)
+
+    def _batches(self, builder: BatchBuilder, start: int) -> Iterator[CompactBatch]:
+        """Return a stage's batches from a position on, as Ray Data's actors build them."""
+        scaling = self.run.scaling
+        return stream(
+            builder.recipe,
+            start,
+            self.rank,
+            self.ranks,
+            scaling.builders_per_worker,
+            same_node=scaling.elastic,
+        )
+
     def _start(self, stage: StageConfig, saved: SavedState | None) -> StageState:
-        """Return the state that a stage begins with, or that it was saved in."""
+        """Return the state in which a stage begins, or in which it was saved."""
         training, model = self.run.training, self._model_for(model_kind(stage))
         area_Y = training.latitude_weights(self.store.latitude)
         module = StageModule(stage, model, training.contrastive, area_Y)
@@ -151,7 +154,7 @@ class Worker:
         return state
 
     def _reporter(self, index: int, state: StageState, recipe: BatchRecipe) -> StageReporter:
-        """Return what reports the stage; already started on the first rank."""
+        """Return the stage's reporter; on the first rank its start is already recorded."""
         training = self.run.training
         kind = training.stages[index].kind
         reporter = StageReporter(
@@ -169,7 +172,7 @@ class Worker:
         return reporter
 
     def _loop(self, index: int, builder: BatchBuilder, reporter: StageReporter) -> StageLoop:
-        """Return the stage's loop, which keeps time on the rank's clock."""
+        """Return the stage's loop, which measures its parts with the rank's clock."""
         recipe = builder.recipe
         operator = ViewOperator(self.store.grid, self.run.views, self.run.model.mask_channels)
         return StageLoop(
@@ -184,23 +187,23 @@ class Worker:
             clock=self._clock,
         )
 
-    def _finish(self, state: StageState, stage: str, model: ModelKind | None) -> None:
+    def _finish(self, index: int, state: StageState) -> None:
         """Make the chosen weights the stage's result; leave its best ones, and a finished model."""
-        best = state.best
+        training, best = self.run.training, state.best
         assert best is not None  # of its first epoch, at the least
-        if self.run.training.keep == "best":
+        if training.keep == "best":
             state.module.model.load_state_dict(best.weights)
         if self.rank > 0:
             return
-        card = ModelCard.describe(
-            model_kind(state.module.stage), self.run.model, self.run.views, self.store
-        )
-        save_model(self.folder.child("best", stage), card, best.weights)
-        if model is not None:
-            save_model(self.folder.child("models", model), card, state.module.model.state_dict())
+        kind = model_kind(training.stages[index])
+        card = ModelCard.describe(kind, self.run.model, self.run.views, self.store)
+        save_model(self.folder.child("best", training.stages[index].kind), card, best.weights)
+        following = training.stages[index + 1 :]
+        if not following or model_kind(following[0]) != kind:
+            save_model(self.folder.child("models", kind), card, state.module.model.state_dict())
 
     def _model_for(self, kind: ModelKind) -> Model:
-        """Return the model of the stage before, or a fresh one where another kind begins."""
+        """Return the previous stage's model, or a new one where a stage trains another kind."""
         if self._model is None or self._kind != kind:
             torch.manual_seed(derive_seed(self.run.seed, "weights", kind))
             self._kind = kind
@@ -237,32 +240,3 @@ class Worker:
         if self.rank == 0:
             reporter.epoch(epoch)
         self._saver.after_epoch(stage, state, epoch)
-
-    def _keep_failure(
-        self, stage: int, state: StageState, builder: BatchBuilder, error: NonFiniteError
-    ) -> str:
-        """Write a failed step, all ranks' rows, into the run folder; return what to tell."""
-        recipe, position = builder.recipe, state.position
-        unit, parts = recipe.schedule.batch_at(position), gather_objects(error.batch)
-        days = self.store.days[builder.days(position)].astype(str).tolist()
-        name = f"failures/{state.module.stage.kind}-step{position}.pt"
-        message = (
-            f"{error}. Its {len(days)} rows are of {', '.join(days[:3])} …; to see where it comes "
-            f"from: python jobs/replay.py {self.folder.child(name)}"
-        )
-        if self.rank == 0:
-            failure = Failure(
-                error=str(error),
-                run=to_tree(self.run),
-                stage=stage,
-                epoch=unit.epoch,
-                training=unit.split == "train",
-                seed=derive_seed(recipe.seed, "dropout", position),
-                precision=self.precision,
-                days=days,
-                latitude=self.store.latitude.tolist(),
-                weights=state.module.model.state_dict(),
-                batch=join_rows(parts),
-            )
-            self.folder.write(name, failure.to_bytes())
-        return message

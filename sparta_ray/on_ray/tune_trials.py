@@ -35,7 +35,7 @@ def run_trials(
     trials: Mapping[str, Parameters],
     shared: Mapping[str, Any],
     *,
-    asks: Callable[[str], Mapping[str, float]],
+    resources: Callable[[str], Mapping[str, float]],
     at_most: int,
     storage: Mapping[str, Any],
     label: str,
@@ -52,7 +52,7 @@ def run_trials(
         body: What a trial does.
         trials: Parameters by the name that event files and folders are called by.
         shared: Further arguments of the body, the same for all.
-        asks: Resources of a trial, by its name.
+        resources: What a trial reserves, by its name.
         at_most: Trials at a time.
         storage: Where Tune's records go, TensorBoard's event files among them, as of
             `RunFolder.for_ray`.
@@ -61,11 +61,13 @@ def run_trials(
         scheduler: May stop trials early.
         callbacks: Of Tune.
     """
+    # A trial that fails, or is told to stop before its first epoch, has no score to report.
+    os.environ["TUNE_DISABLE_STRICT_METRIC_CHECKING"] = "1"
     configs = [{"name": name, **parameters} for name, parameters in trials.items()]
     results = tune.Tuner(
         tune.with_resources(
             tune.with_parameters(_guarded, body=body, shared=dict(shared)),
-            lambda config: tune.PlacementGroupFactory([dict(asks(config["trial"]["name"]))]),
+            lambda config: tune.PlacementGroupFactory([dict(resources(config["trial"]["name"]))]),
         ),
         param_space={"trial": tune.grid_search(configs)},
         tune_config=tune.TuneConfig(

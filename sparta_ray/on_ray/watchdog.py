@@ -1,7 +1,7 @@
-"""A run that makes no step ends with an error, instead of hanging: who watches, and how.
+"""Ends a run that makes no more steps with an error, instead of letting it hang.
 
-Every rank sends heartbeats to the driver's message board. The driver looks at them, asks processes
-that it suspects, and kills Train's controller, with which its workers end and `fit()` fails.
+Every rank sends heartbeats to the driver's message board. The driver reads them, pings processes
+that seem stuck, and kills Train's controller; its workers end with it and `fit()` fails.
 """
 
 import threading
@@ -72,7 +72,7 @@ class LastHeartbeat:
 
 
 def describe_stall(heartbeats: Sequence[LastHeartbeat], limit: float) -> str:
-    """Return one message that names who holds the run up, and where every rank stands.
+    """Return one message that names the ranks that hold up the run, and where every rank is.
 
     Args:
         heartbeats: The last of each rank.
@@ -81,13 +81,13 @@ def describe_stall(heartbeats: Sequence[LastHeartbeat], limit: float) -> str:
     lines = [_line(last) for last in heartbeats]
     return (
         f"no rank finished a batch for {min(last.still for last in heartbeats):.0f} s "
-        f"(training.stall_seconds {limit:g}): {_culprit(heartbeats)}\n  "
+        f"(training.stall_seconds {limit:g}): {_blame(heartbeats)}\n  "
         + "\n  ".join(lines)
         + "\nthe same command continues from the last checkpoint"
     )
 
 
-def _culprit(heartbeats: Sequence[LastHeartbeat]) -> str:
+def _blame(heartbeats: Sequence[LastHeartbeat]) -> str:
     """Name the ranks that the others wait for."""
     silent = [last.heartbeat.rank for last in heartbeats if not last.answers]
     if silent:
@@ -177,7 +177,7 @@ class Watchdog:
         while not self._over.wait(self._every):
             messages = _of_last_size(ray.get(self._board.last_messages.remote(self._topic)))
             if not messages:
-                self._say_what_a_start_waits_for()
+                self._print_what_start_waits_for()
             elif verdict := self._judge(messages):
                 self.verdict = verdict
                 _, controller = messages[0].sender
@@ -186,7 +186,7 @@ class Watchdog:
 
     def _judge(self, messages: Sequence[LastMessage]) -> str | None:
         """Return why the run must end, if it must."""
-        if joins_cluster() and _are_gone(messages):
+        if joins_cluster() and _all_workers_gone(messages):
             return self._wait_for_machines()
         self._waiting = None
         if min(message.still for message in messages) < self._limit:
@@ -204,10 +204,10 @@ class Watchdog:
             return None  # a worker is gone, and Train is about to begin again without it
         return describe_stall(heartbeats, self._limit)
 
-    def _say_what_a_start_waits_for(self) -> None:
-        """Say now and then what Train lacks to begin at all, which it waits for silently.
+    def _print_what_start_waits_for(self) -> None:
+        """Print from time to time what Train still lacks to begin; it waits for that silently.
 
-        What was free when the run was let in may be gone: with a node, or to another job.
+        What was free when the run was admitted may be gone, with a node or to another job.
         """
         if not joins_cluster() or time.monotonic() - self._began < _GONE:
             return
@@ -216,7 +216,7 @@ class Watchdog:
             self._waiting.say(error)
 
     def _wait_for_machines(self) -> str | None:
-        """Say now and then what Train needs to begin again; return an error if it does not come."""
+        """Print what Train needs to restart, now and then; return an error if it never comes."""
         self._waiting = self._waiting or Waiting(self._request)
         try:
             self._waiting.look()
@@ -225,8 +225,8 @@ class Watchdog:
         return None
 
 
-def _are_gone(messages: Sequence[LastMessage]) -> bool:
-    """Return whether no worker is left, and none has begun since."""
+def _all_workers_gone(messages: Sequence[LastMessage]) -> bool:
+    """Return whether no worker is left and none has started since."""
     silent = min(message.silent for message in messages)
     return silent > _GONE and all(_answers(message.sender[0]) is None for message in messages)
 

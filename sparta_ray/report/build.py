@@ -1,4 +1,4 @@
-"""The report of a run or a study: results turned into sentences, tables and figures."""
+"""The report of a run or a study: gathers its verdicts, findings, tables, figures and notes."""
 
 import math
 from collections import Counter
@@ -7,26 +7,26 @@ from pathlib import Path
 
 import yaml
 
-from sparta_ray.base.config import differences, to_tree
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.metrics.records import Score
+from sparta_ray.report.changed_settings import changed_settings
 from sparta_ray.report.display import in_sentence, model_name
 from sparta_ray.report.findings import findings
 from sparta_ray.report.html import ReportContext, write_report
 from sparta_ray.report.model_cards import model_cards
-from sparta_ray.report.paper_tables import PAPER_TABLES, published_layout
+from sparta_ray.report.paper_tables import PAPER_TABLES, paper_table
+from sparta_ray.report.published_layout import published_layout
+from sparta_ray.report.robustness import robustness_table
 from sparta_ray.report.run_figures import page_figures
 from sparta_ray.report.study import Member, Study, read_study
-from sparta_ray.report.study_figures import confusion_table, robustness_table, study_figures
+from sparta_ray.report.study_figures import study_figures
 from sparta_ray.report.study_scores import StudyScores
-from sparta_ray.report.verdicts import judge_all
+from sparta_ray.report.table_files import of_confusions
+from sparta_ray.report.verdicts import all_verdicts
 from sparta_ray.run.data_record import DataRecord
 from sparta_ray.run.history import training_machines
 from sparta_ray.run.settings import Run, downstream_splits, schedule, splits
 from sparta_ray.tasks.registry import DOWNSTREAM_TASKS
-
-_STATED = ("name", "folder", "scaling", "data.source", "data.store", "seed")
-"""Settings that are no part of the method, and are not listed as differing from it."""
 
 
 def write_page(run: Run) -> str:
@@ -41,13 +41,13 @@ def write_page(run: Run) -> str:
 def write_pages(paths: Sequence[str]) -> str:
     """Write one report of one run, of several, or of a study, and return the path of its page.
 
-    It lies in the study's folder or, of several runs, in the last one's.
+    The report of a study is in the study's folder, that of several runs in the last run's.
 
     Args:
         paths: Run folders, or the folder of a study.
 
     Raises:
-        ConfigError: Nothing is evaluated, or the runs cannot stand in one table.
+        ConfigError: Nothing is evaluated, or the runs cannot be in one report.
     """
     return _publish(_context(read_study(paths)))
 
@@ -55,10 +55,10 @@ def write_pages(paths: Sequence[str]) -> str:
 def _context(study: Study) -> tuple[RunFolder, ReportContext]:
     first = study.members[0]
     data = first.data
-    evidence = StudyScores(study, first.run.evaluation.bootstrap)
+    scores = StudyScores(study, first.run.evaluation.bootstrap)
     results = study.results
     alone, runs = len(study.members) == 1 and not study.empty, [m.run for m in study.members]
-    figures, undrawn = study_figures(evidence)
+    figures, undrawn = study_figures(study)
     if alone:
         figures += page_figures(first.run, first.folder, first.results)
     else:
@@ -66,27 +66,27 @@ def _context(study: Study) -> tuple[RunFolder, ReportContext]:
             figures += task.study_figures(results)
     context = ReportContext(
         title=f"SPARTA {'run' if alone else 'study'} “{study.name}”",
-        verdicts=judge_all(evidence),
+        verdicts=all_verdicts(scores),
         summary=findings(results.scores),
         run=_facts(study, data),
-        shortened=list(_shortened(study)),
+        shortened=list(changed_settings(study)),
         notes=[*_notes(study, data), *undrawn],
         scores=results.scores,
         tabled=[score for score in results.scores if _in_tables(runs, score)],
         absent=results.absent,
         figures=figures,
-        paper_tables=[table(evidence) for table in PAPER_TABLES],
-        published_layout=published_layout(evidence),
-        files=[robustness_table(study), confusion_table(study)],
-        cards=dict(model_cards(evidence)),
-        evidence=evidence,
+        paper_tables=[paper_table(spec, scores) for spec in PAPER_TABLES],
+        published_layout=published_layout(scores),
+        files=[robustness_table(study), of_confusions(study)],
+        cards=dict(model_cards(scores)),
+        study_scores=scores,
         simulated=bool(data.provenance["simulated"]),
     )
     return RunFolder(study.path), context
 
 
 def _in_tables(runs: Sequence[Run], score: Score) -> bool:
-    """Return whether a score's lead time is one that some run's tables show."""
+    """Return whether the tables of some run show a score's lead time."""
     if score.lead_days is None:
         return True
     shown = [
@@ -98,7 +98,7 @@ def _in_tables(runs: Sequence[Run], score: Score) -> bool:
 
 
 def _publish(report: tuple[RunFolder, ReportContext]) -> str:
-    """Write the report beside the run, wherever that is."""
+    """Write the report into the run folder, which may be remote."""
     folder, context = report
     if folder.is_local:
         return str(write_report(Path(folder.child("report")), context))
@@ -133,12 +133,12 @@ def _facts(study: Study, data: DataRecord) -> dict[str, str]:
     for variant, reason in study.empty.items():
         facts[f"Variant {variant}"] = reason
     for trial, reason in study.lost.items():
-        facts[f"Trial {trial}"] = f"{reason}; its variant's means are over the others"
+        facts[f"Trial {trial}"] = f"{reason}; the means of its variant leave it out"
     return facts
 
 
 def _run_facts(study: Study, member: Member, data: DataRecord) -> dict[str, str]:
-    """Return how one run was trained."""
+    """Return how one run was trained, by name."""
     run, facts = member.run, {}
     for stage in run.training.stages:
         plan = schedule(run, stage, len(data))
@@ -161,91 +161,71 @@ def _span(data: DataRecord, start: int, stop: int) -> str:
     return f"{data.days[start]} to {data.days[stop - 1]} ({stop - start:,} days)"
 
 
-def _shortened(study: Study) -> Iterator[tuple[str, str, str]]:
-    """List every setting of the method that differs from the published one in some run."""
-    found: dict[tuple[str, str], dict[str, list[str]]] = {}
-    for member in study.members:
-        for path, published, ours in _settings_changed(member.run):
-            found.setdefault((path, published), {}).setdefault(ours, []).append(member.run.name)
-    for (path, published), values in found.items():
-        ours, runs = next(iter(values.items()))
-        if len(values) > 1 or len(runs) < len(study.members):
-            ours = "; ".join(f"{value} ({', '.join(names)})" for value, names in values.items())
-        yield path, published, ours
-
-
-def _settings_changed(run: Run) -> Iterator[tuple[str, str, str]]:
-    left_out = [name for name in Run().downstream.forecast if name not in run.downstream.forecast]
-    absent = tuple(f"downstream.forecast.{name}" for name in left_out)
-    yield from ((path, "trained", "left out") for path in absent)
-    for line in differences(to_tree(Run()), to_tree(run), (*_STATED, *absent)):
-        path, _, values = line.partition(": ")
-        published, _, ours = values.partition(" -> ")
-        yield path, published.strip("'"), ours.strip("'")
-
-
 def _notes(study: Study, data: DataRecord) -> Iterator[str]:
     run = study.members[0].run
     bootstrap = run.evaluation.bootstrap
     yield _mask_note(run, data.grid)
     yield (
-        "RRMSE pools all variables in their own units, so geopotential dominates it; judge by the "
-        "per-variable scores."
+        "RRMSE pools all variables in their own units, so geopotential dominates it. The scores of "
+        "single variables say more."
     )
     yield (
         f"Intervals are {100 * bootstrap.level:.0f} % circular block-bootstrap intervals over test "
-        f"windows, in blocks of {bootstrap.block_days} days. They hold what another stretch of "
-        "weather would change, not what another training would: that is the spread over seeds."
+        f"windows, in blocks of {bootstrap.block_days} days. They cover the uncertainty that comes "
+        "from the weather of the test period. The uncertainty that comes from training is shown by "
+        "the standard deviation over seeds."
     )
     training = splits(run, len(data))["train"]
     years = len(training) / 365.25
     yield (
-        f"Climatology and the mean field come from the {years:.1f} training years; climatology is "
-        "smoothed over the days of the year, with weights that fall to 0 at "
+        f"Climatology and the mean field are computed from the {years:.1f} training years. "
+        "Climatology is smoothed over the days of the year, with weights that fall to 0 at "
         f"±{run.evaluation.climatology_half_window} days."
     )
     if len({member.run.seed for member in study.members}) == 1:
         yield (
-            "One training of each model: the spread between trainings is not known, so a verdict "
-            "is about these weights, not about the method."
+            "Each model was trained once, so the variation between trainings is unknown: a verdict "
+            "applies to these weights, not to the method."
         )
     elif single := [v for v, n in _trainings(study).items() if n == 1]:
         yield (
-            f"One training of {', '.join(map(in_sentence, single))}: verdicts on them are about "
-            "these weights, not about the method."
+            f"Trained once: {', '.join(map(in_sentence, single))}. Verdicts on them apply to these "
+            "weights, not to the method."
         )
     if study.lost:
         lost = "; ".join(f"{trial}: {reason}" for trial, reason in study.lost.items())
-        yield f"Trainings without scores, so means and spreads are over fewer: {lost}."
+        yield f"Trainings without scores, which means and standard deviations leave out: {lost}."
     if data.provenance["licence"]:
         yield "Data: " + " ".join(str(data.provenance["licence"]).split())
 
 
 def _trainings(study: Study) -> Counter[str]:
-    """Return how often each variant was trained."""
+    """Return the number of trainings of each variant."""
     return Counter(member.variant for member in study.members)
 
 
 def _mask_note(run: Run, grid: tuple[int, int]) -> str:
-    """Say how sparse the masked days are: masks fall on views, which may be finer than the data."""
+    """Say how much is hidden, and whether what is left still determines a field."""
     mask = run.downstream.mask
     low, high = mask.ratio
     hidden = f"{100 * high:.0f} %" if low == high else f"{100 * low:.0f} to {100 * high:.0f} %"
     view, field = ("x".join(map(str, sides)) for sides in (run.views.crop, grid))
-    kind = "" if mask.shape.kind == "points" else f" in the shape of {mask.shape.kind}"
+    shape = "" if mask.shape.kind == "points" else f" (shape: {mask.shape.kind})"
     if mask.on == "grid":
         return (
-            f"Masks fall on the data's own {field} grid, before resizing, which is not as "
-            f"published: {hidden} of each variable's {math.prod(grid):,} values are hidden{kind}."
+            f"Masks are applied to the data's own {field} grid, before resizing, which is not as "
+            f"published: {hidden} of each variable's {math.prod(grid):,} values are hidden{shape}."
         )
     values, points = math.prod(run.views.crop), math.prod(grid)
     left = round((1 - high) * values)
-    published = kind or ", as published"
-    note = f"Masks fall on the {view} view, after resizing{published}: with {hidden} hidden, "
-    if left >= points and not kind:
+    published = shape or ", as published"
+    note = (
+        f"Masks are applied to the {view} view, after resizing{published}. With {hidden} hidden, "
+    )
+    if left >= points and not shape:
         return note + (
-            f"the {left:,} values left of each variable still determine its {field} field of "
-            f"{points:,}. Sparser observations are a harder task."
+            f"{left:,} values of each variable are left, which still determine its {field} field "
+            f"of {points:,} values. Reconstruction from sparser observations is a harder task."
         )
     fewest = "" if low == high else "as few as "
     return note + (

@@ -1,4 +1,4 @@
-"""How quantities and models are shown to a reader: units, factors, names and numbers."""
+"""How variables, models, settings and numbers are shown to a reader."""
 
 import math
 import re
@@ -20,12 +20,19 @@ PUBLISHED_NAMES = {
     "simclr": "SimCLR",
     "supcon": "supervised contrastive",
 }
-"""The published variants as a reader's words; HN is hard negatives."""
+"""Readable names of the published variants; HN stands for hard negatives."""
 
 _VARIANT = re.compile("sparta(_(early|late)(_[a-z]+)*)?|barlow_twins|simclr|supcon")
 
-_UNITS = {"K": "K", "m s-1": "m s⁻¹", "m2 s-2": "m² s⁻²", "kg kg-1": "g kg⁻¹"}
-_FACTORS = {"kg kg-1": 1000.0}
+_SCALED = {
+    "kg kg-1": (1e3, "g kg⁻¹"),
+    "Pa": (1e-2, "hPa"),
+    "s-1": (1e5, "10⁻⁵ s⁻¹"),
+    "1": (100.0, "%"),
+}
+"""By SI units: what values are multiplied by for readers, and the units that they are then in."""
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclass(frozen=True)
@@ -36,7 +43,7 @@ class Display:
         symbol: Short name, such as ``Z850``.
         name: Long name with its level, such as ``geopotential, 850 hPa``.
         units: The units shown.
-        factor: What SI values are multiplied by to be in these units.
+        factor: Converts SI values to these units.
         signed: Whether zero is the natural centre, as for wind components.
     """
 
@@ -51,13 +58,19 @@ def display_of(label: str) -> Display:
     """Return how the variable of a label such as ``geopotential@850`` is shown."""
     variable = parse(label)
     definition = variable.definition
+    factor, units = _SCALED.get(definition.units, (1.0, _typeset(definition.units)))
     return Display(
         symbol=variable.symbol,
         name=definition.long_name + (f", {variable.level} hPa" if variable.level else ""),
-        units=_UNITS[definition.units],
-        factor=_FACTORS.get(definition.units, 1.0),
-        signed=definition.symbol in ("u", "v"),
+        units=units,
+        factor=factor,
+        signed=definition.signed,
     )
+
+
+def _typeset(units: str) -> str:
+    """Return SI units with raised exponents: ``m2 s-2`` becomes ``m² s⁻²``."""
+    return re.sub(r"(?<=[A-Za-z])-?\d+", lambda found: found[0].translate(_RAISED), units)
 
 
 def model_name(model: str) -> str:
@@ -67,7 +80,7 @@ def model_name(model: str) -> str:
 
 
 def setting_name(setting: str) -> str:
-    """Return a setting as a reader's words: ``lookback5_stride10`` names its two day counts."""
+    """Return a readable name of a forecast setting such as ``lookback5_stride10``."""
     known = re.fullmatch(r"lookback(\d+)_stride(\d+)", setting)
     if known is None:
         return setting.replace("_", " ")
@@ -76,7 +89,7 @@ def setting_name(setting: str) -> str:
 
 
 def lead_name(days: int) -> str:
-    """Return a lead time as a reader's words, such as ``25 days``."""
+    """Return a lead time such as ``25 days``."""
     return f"{days} day" if days == 1 else f"{days} days"
 
 
@@ -102,9 +115,6 @@ def decimals_for(values: Iterable[float]) -> int:
     if not sizes:
         return 0
     return max(0, min(2 - min(sizes), 3 - max(sizes)))
-
-
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def number(value: float, decimals: int) -> str:

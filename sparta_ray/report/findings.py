@@ -1,4 +1,4 @@
-"""Findings: what the scores say, in plain sentences, whoever wins."""
+"""Findings: the scores of every task in plain sentences, whichever model is best."""
 
 from collections.abc import Iterator, Sequence
 from statistics import fmean
@@ -42,29 +42,32 @@ class _Means:
         return [name for name in names if name is not None]
 
     def by_lead(self, setting: str) -> dict[int, dict[str, float]]:
-        """Return the RRMSE of each model at each lead of a forecast setting."""
+        """Return the RRMSE of each model at each lead of a forecast setting that all have it at."""
         found: dict[int, dict[str, list[float]]] = {}
         for score in self.scores:
             if (score.task, score.metric, score.setting) == ("forecast", "rrmse", setting):
                 assert score.lead_days is not None
                 models = found.setdefault(score.lead_days, {})
                 models.setdefault(score.model, []).append(score.value)
+        everyone = {model for models in found.values() for model in models}
         return {
             lead: {model: fmean(values) for model, values in models.items()}
             for lead, models in sorted(found.items())
+            if models.keys() == everyone
         }
 
 
 def _contrastive(table: _Means) -> Iterator[str]:
     values = table.models("contrastive", "nt_xent")
-    guessing = table.models("contrastive", "guessing")
+    chance = table.models("contrastive", "guessing")
     if values:
         shown = ", ".join(
-            f"{value:.2f} ({guessing[model]:.2f}) for {in_sentence(model)}"
+            f"{value:.2f} ({chance[model]:.2f}) for {in_sentence(model)}"
             for model, value in values.items()
         )
         yield (
-            f"Contrastive pretraining: validation NT-Xent, and what guessing scores, is {shown}."
+            "Contrastive pretraining: the validation NT-Xent, with the chance level in brackets, "
+            f"is {shown}."
         )
 
 
@@ -76,7 +79,7 @@ def _reconstruction(table: _Means) -> Iterator[str]:
             for model, value in sorted(error.items(), key=lambda item: item[1])
         )
         yield (
-            "Reconstruction of masked test days, squared error summed over standardised "
+            "Reconstruction of masked test days, by squared error summed over standardised "
             f"variables, best first: {ranked}."
         )
 
@@ -84,6 +87,12 @@ def _reconstruction(table: _Means) -> Iterator[str]:
 def _forecast(table: _Means) -> Iterator[str]:
     for setting in table.settings():
         leads = table.by_lead(setting)
+        if not leads:
+            yield (
+                f"Forecast ({setting_name(setting)}): there is no RRMSE to compare; look at the "
+                "RMSE of each variable."
+            )
+            continue
         first, last = min(leads), max(leads)
         models = [m for m in leads[last] if not is_baseline(m)]
         if len(models) > 2:
@@ -101,7 +110,7 @@ def _forecast(table: _Means) -> Iterator[str]:
 
 
 def _many_forecasts(setting: str, leads: dict[int, dict[str, float]], models: Sequence[str]) -> str:
-    """Return one sentence on all models, and one on those below both baselines somewhere."""
+    """Return a sentence on all models, and one on those that beat both baselines at some lead."""
     first, last = min(leads), max(leads)
     ends = ", ".join(
         f"{in_sentence(model)} {leads[first][model]:.2f} and {leads[last][model]:.2f} %"
@@ -109,13 +118,13 @@ def _many_forecasts(setting: str, leads: dict[int, dict[str, float]], models: Se
     )
     ahead = {model: _leads_below(leads, model) for model in models}
     lower = ", ".join(
-        f"{in_sentence(model)} at {len(leads_below)} of {len(leads)} leads"
+        f"{in_sentence(model)} at {len(leads_below)} of {len(leads)} lead times"
         for model, leads_below in ahead.items()
         if leads_below
     )
     return (
         f"Forecast ({setting_name(setting)}), RRMSE at {lead_name(first)} and {lead_name(last)}: "
-        f"{ends}. Below both baselines: {lower or 'none at any lead'}."
+        f"{ends}. Below both baselines: {lower or 'none, at any lead time'}."
     )
 
 
@@ -130,28 +139,30 @@ def _leads_below(leads: dict[int, dict[str, float]], model: str) -> list[int]:
 def _where_below(leads: dict[int, dict[str, float]], model: str) -> str:
     ahead = _leads_below(leads, model)
     if not ahead:
-        return "At no lead is it below both."
+        return "It is not below both baselines at any lead time."
     return (
-        f"It is below both at {len(ahead)} of {len(leads)} leads (first at {lead_name(ahead[0])})."
+        f"It is below both baselines at {len(ahead)} of {len(leads)} lead times, first at "
+        f"{lead_name(ahead[0])}."
     )
 
 
 def _generation(table: _Means) -> Iterator[str]:
     errors = table.models("diffusion", "rrmse")
-    if errors:
-        shown = ", ".join(f"{in_sentence(m)} {v:.2f} %" for m, v in errors.items())
-        yield f"Generation from masked days: RRMSE of the decoded mean sample is {shown}."
+    generated = {model: v for model, v in errors.items() if not is_baseline(model)}
+    if generated:
+        shown = ", ".join(f"{v:.2f} % for {in_sentence(m)}" for m, v in generated.items())
+        yield f"Generation from masked days: the RRMSE of the decoded mean sample is {shown}."
 
 
 def _classification(table: _Means) -> Iterator[str]:
     accuracy = table.models("classification", "accuracy")
     learnt = {model: v for model, v in accuracy.items() if model != "majority"}
     if learnt:
-        shown = ", ".join(f"{in_sentence(m)} {100 * v:.0f} %" for m, v in learnt.items())
-        guess = accuracy.get("majority", 0.25)
+        shown = ", ".join(f"{100 * v:.0f} % for {in_sentence(m)}" for m, v in learnt.items())
+        majority = accuracy.get("majority", 0.25)
         yield (
-            f"Season of a masked day: {shown} right; always naming the commonest season would be "
-            f"right for {100 * guess:.0f} %."
+            f"Season of a masked day: the share classified correctly is {shown}. Always choosing "
+            f"the most common season would be correct for {100 * majority:.0f} %."
         )
 
 
@@ -164,8 +175,9 @@ def _embeddings(table: _Means) -> Iterator[str]:
         min(raw, key=raw.__getitem__),
         min(relative, key=relative.__getitem__),
     )
-    agree = "also" if smoothest_raw == smoothest else "but"
+    also = "also " if smoothest_raw == smoothest else ""
     yield (
-        f"Smoothness: raw distances from day to day are smallest for {in_sentence(smoothest_raw)}, "
-        f"{agree} relative to the embeddings' variance for {in_sentence(smoothest)}."
+        "Smoothness: distances between the embeddings of consecutive days are smallest for "
+        f"{in_sentence(smoothest_raw)}. Divided by the variance of the embeddings, they are "
+        f"{also}smallest for {in_sentence(smoothest)}."
     )

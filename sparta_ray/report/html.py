@@ -1,4 +1,4 @@
-"""The report: one self-contained page, with every number beside it as JSON and CSV."""
+"""Writes the report: a page that needs no other file, and its numbers as JSON, CSV, Markdown."""
 
 import base64
 import csv
@@ -40,33 +40,33 @@ _VERDICT_CLASSES = {
 }
 
 SIMULATED_NOTE = (
-    "Simulated weather: its numbers can only be compared between models on the same data, not with "
-    "the paper's, which are on ERA5."
+    "Simulated weather: compare these numbers only between models on the same data, not with the "
+    "paper's, which are on ERA5."
 )
 PUBLISHED_NOTE = "Paper: the published number, on ERA5 from 1959 to 2023."
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReportContext:
-    """Everything a report says.
+    """The content of a report.
 
     Attributes:
         title: Title of the page.
-        verdicts: The paper's claims and our verdicts, which come first.
-        summary: Plain sentences, the findings first.
-        run: What was run on what data, by name.
+        verdicts: The claims and our verdicts on them, which come first.
+        summary: The findings, in sentences.
+        run: What was run and on which data, by name.
         shortened: Settings that differ from the published ones: name, published, this run's.
-        notes: Limits a reader must know.
+        notes: Limits that a reader must know.
         scores: Every score; all are in the files beside the page.
-        tabled: Those in the page's tables, which show some lead times only.
-        absent: Scores that could not be given.
-        figures: Every figure, in the order within its section.
+        tabled: The scores in the page's tables, which show some lead times only.
+        absent: Scores that could not be computed.
+        figures: Every figure, in order within each section.
         paper_tables: The published tables.
         published_layout: The same, laid out as the file of published numbers.
-        files: Tables that are only written beside the page.
+        files: Tables that are only written as files.
         cards: Model cards, Markdown by file name.
-        evidence: Intervals and costs; None leaves them out.
-        simulated: Whether the data are simulated, so that the paper's numbers are no yardstick.
+        study_scores: Intervals and costs; None leaves them out.
+        simulated: Whether the data are simulated, and so not comparable with the paper's.
     """
 
     title: str
@@ -84,7 +84,7 @@ class ReportContext:
     published_layout: Mapping[str, Any] = field(default_factory=dict)
     files: Sequence[PlainTable] = ()
     cards: Mapping[str, str] = field(default_factory=dict)
-    evidence: StudyScores | None = None
+    study_scores: StudyScores | None = None
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,11 @@ class _Section:
 
 
 def write_report(folder: Path, context: ReportContext) -> Path:
-    """Write the page, its numbers, a twin of every table and the model cards; return its path."""
+    """Write the page, the files of its numbers and tables, and the model cards.
+
+    Returns:
+        The path of the page.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     sections = _sections(context)
     tables = _plain_tables(context, sections)
@@ -144,7 +148,7 @@ def write_report(folder: Path, context: ReportContext) -> Path:
 
 
 def _plain_tables(context: ReportContext, sections: Sequence["_Section"]) -> list[PlainTable]:
-    """Return every table of the page, and those that only stand beside it."""
+    """Return every table of the page, and those that are only written as files."""
     tables = [of_paper_table(table, not context.simulated) for table in context.paper_tables]
     tables += context.files
     if context.verdicts:
@@ -173,8 +177,8 @@ def _render(context: ReportContext, sections: Sequence["_Section"]) -> str:
         run_tables=[table for table in context.paper_tables if not table.is_empty],
         empty_tables=[table for table in context.paper_tables if table.is_empty],
         model_name=model_name,
-        shown=_shown,
-        ends=_ends,
+        format_value=_format_value,
+        format_interval=_format_interval,
         verdict_class=_VERDICT_CLASSES,
         published_note=SIMULATED_NOTE if context.simulated else PUBLISHED_NOTE,
     )
@@ -188,7 +192,7 @@ def _sections(context: ReportContext) -> list[_Section]:
     sections: list[_Section] = []
     for name in (*own, *known):
         mine = (score for score in context.tabled if score.task == name)
-        tables = score_tables(mine, context.evidence)
+        tables = score_tables(mine, context.study_scores)
         images = [_image(figure) for figure in context.figures if figure.section == name]
         if tables or images:
             heading, question = known.get(name, (name[:1].upper() + name[1:], ""))
@@ -198,13 +202,13 @@ def _sections(context: ReportContext) -> list[_Section]:
     return sections
 
 
-def _shown(value: float) -> str:
-    """Return a number with useful digits."""
+def _format_value(value: float) -> str:
+    """Return a number with as many digits as are useful."""
     return number(value, decimals_for([value]))
 
 
-def _ends(cell: PaperCell) -> str:
-    """Return a cell's interval as text, or nothing."""
+def _format_interval(cell: PaperCell) -> str:
+    """Return a cell's interval as text, or an empty text if it has none."""
     interval, value = cell.ours.interval, cell.ours.value
     if value is None or interval.low is None or interval.high is None:
         return ""

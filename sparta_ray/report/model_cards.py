@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from statistics import fmean
 
-from sparta_ray.metrics.records import Score, metric_of
+from sparta_ray.metrics.catalogue import metric_of
+from sparta_ray.metrics.records import Score
 from sparta_ray.metrics.uncertainty import Interval, interval_of
 from sparta_ray.report.display import model_name
 from sparta_ray.report.study import Member

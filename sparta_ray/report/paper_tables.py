@@ -1,18 +1,12 @@
-"""Every table of the paper, and Table 3.1 of its background report: ours beside the published.
+"""The published tables as data, and one function that fills them with a study's scores.
 
-Each is a function of the evidence that returns all of the published rows and columns; what was not
-run is a cell that says why it is empty.
+Every table has all of its published rows and columns; a cell whose score is missing says why.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from sparta_ray.evaluation.published_results import (
-    SIMPLE,
-    published_results,
-    published_value,
-)
+from sparta_ray.evaluation.published_results import published_results, published_value
 from sparta_ray.report.study_scores import Answer, Question, StudyScores
 from sparta_ray.run.cost import Cost
 
@@ -37,7 +31,7 @@ TASKS = {
     "Std dev per condition": Question("diffusion", "std per condition"),
     "Test loss": Question("classification", "cross-entropy"),
 }
-"""Columns of Tables 5, 9 and 14; the spread per condition is ours, beside the published one."""
+"""Columns of Tables 5, 9 and 14. The standard deviation per condition is not in the paper."""
 
 SMOOTHNESS = {
     "Mean temporal distance": Question("latent space", "temporal distance"),
@@ -47,7 +41,7 @@ SMOOTHNESS = {
     "Relative temporal distance": Question("latent space", "relative temporal distance"),
     "Relative cycle distance": Question("latent space", "relative cycle distance"),
 }
-"""Columns of Tables 4, 10 and 15; those relative to the total variance are ours."""
+"""Columns of Tables 4, 10 and 15. Distances relative to the total variance are not in the paper."""
 
 PAIRS = {
     "Mean positive cosine": Question("latent space", "positive cosine"),
@@ -57,12 +51,62 @@ PAIRS = {
 
 
 @dataclass(frozen=True)
+class TableSpec:
+    """The layout of a published table.
+
+    Attributes:
+        number: As in the documents.
+        caption: What it shows.
+        variants: One for each row, in the published order.
+        columns: The questions that a row answers, by heading.
+        note_of: Set where the published numbers were made with data that differ from ours: the
+            entry of the published results whose note names those data.
+    """
+
+    number: str
+    caption: str
+    variants: tuple[str, ...]
+    columns: Mapping[str, Question]
+    note_of: str = ""
+
+
+def _forecasts(number: str, setting: str, variants: tuple[str, ...]) -> TableSpec:
+    columns = {
+        f"RRMSE (%) T={lead}": Question("forecast", "rrmse", setting, lead) for lead in LEADS
+    }
+    return TableSpec(number, f"Autoregressive forecasts, {SETTINGS[setting]}", variants, columns)
+
+
+PAPER_TABLES = (
+    _forecasts("1", "lookback30_stride1", BENCHMARK),
+    _forecasts("2", "lookback5_stride5", BENCHMARK),
+    _forecasts("3", "lookback5_stride10", BENCHMARK),
+    TableSpec("4", "Smoothness", BENCHMARK[::-1], SMOOTHNESS),
+    TableSpec("5", "Diffusion and classification", BENCHMARK, TASKS),
+    _forecasts("6", "lookback30_stride1", ABLATION),
+    _forecasts("7", "lookback5_stride5", ABLATION),
+    _forecasts("8", "lookback5_stride10", ABLATION),
+    TableSpec("9", "Ablation: diffusion and classification", ABLATION, TASKS),
+    TableSpec("10", "Ablation: smoothness", ABLATION, SMOOTHNESS),
+    _forecasts("11", "lookback30_stride1", FUSION),
+    _forecasts("12", "lookback5_stride5", FUSION),
+    _forecasts("13", "lookback5_stride10", FUSION),
+    TableSpec("14", "Late fusion: diffusion and classification", FUSION, TASKS),
+    TableSpec("15", "Late fusion: smoothness", FUSION[1:], SMOOTHNESS),
+    TableSpec(
+        "3.1", "Cosine similarity and variance", METHODS, PAIRS, "contrastive_methods_table_3_1"
+    ),
+)
+"""The paper's tables in order, then Table 3.1 of its background report."""
+
+
+@dataclass(frozen=True)
 class PaperCell:
     """One number of a published table.
 
     Attributes:
         ours: The study's answer.
-        published: The paper's number; None for a column of ours.
+        published: The paper's number; None in a column that the paper does not have.
     """
 
     ours: Answer
@@ -70,7 +114,7 @@ class PaperCell:
 
     @property
     def difference(self) -> float | None:
-        """Ours less the published number."""
+        """Our number minus the published one."""
         if self.ours.value is None or self.published is None:
             return None
         return self.ours.value - self.published
@@ -78,7 +122,7 @@ class PaperCell:
 
 @dataclass(frozen=True)
 class PaperRow:
-    """One variant's row."""
+    """The row of one variant."""
 
     variant: str
     cost: Cost | None
@@ -87,15 +131,15 @@ class PaperRow:
 
 @dataclass(frozen=True)
 class PaperTable:
-    """A published table, whole.
+    """A published table with a study's numbers in it.
 
     Attributes:
         number: As in the documents.
         caption: What it shows.
         columns: Headings of the cells.
         rows: In the published order.
-        other_data: What the published numbers were made with that ours are not, so that no
-            difference is given; empty if nothing.
+        other_data: Which data the published numbers were made with, where those differ from ours
+            and no difference is given; empty otherwise.
     """
 
     number: str
@@ -106,187 +150,28 @@ class PaperTable:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing of it was run."""
+        """Whether every one of our numbers is missing."""
         return all(cell.ours.value is None for row in self.rows for cell in row.cells)
 
 
-def table_1(evidence: StudyScores) -> PaperTable:
-    """Forecasts of early fusion and the autoencoder, look-back 30."""
-    return _forecasts(evidence, "1", "lookback30_stride1", BENCHMARK)
-
-
-def table_2(evidence: StudyScores) -> PaperTable:
-    """The same, look-back 5, windows starting every 5 days."""
-    return _forecasts(evidence, "2", "lookback5_stride5", BENCHMARK)
-
-
-def table_3(evidence: StudyScores) -> PaperTable:
-    """The same, look-back 5, windows starting every 10 days."""
-    return _forecasts(evidence, "3", "lookback5_stride10", BENCHMARK)
-
-
-def table_4(evidence: StudyScores) -> PaperTable:
-    """Smoothness of the autoencoder and early fusion."""
-    return _table(evidence, "4", "Smoothness", tuple(reversed(BENCHMARK)), SMOOTHNESS)
-
-
-def table_5(evidence: StudyScores) -> PaperTable:
-    """Diffusion and classification of early fusion and the autoencoder."""
-    return _table(evidence, "5", "Diffusion and classification", BENCHMARK, TASKS)
-
-
-def table_6(evidence: StudyScores) -> PaperTable:
-    """Ablation: forecasts, look-back 30."""
-    return _forecasts(evidence, "6", "lookback30_stride1", ABLATION)
-
-
-def table_7(evidence: StudyScores) -> PaperTable:
-    """Ablation: forecasts, look-back 5, windows starting every 5 days."""
-    return _forecasts(evidence, "7", "lookback5_stride5", ABLATION)
-
-
-def table_8(evidence: StudyScores) -> PaperTable:
-    """Ablation: forecasts, look-back 5, windows starting every 10 days."""
-    return _forecasts(evidence, "8", "lookback5_stride10", ABLATION)
-
-
-def table_9(evidence: StudyScores) -> PaperTable:
-    """Ablation: diffusion and classification."""
-    return _table(evidence, "9", "Ablation: diffusion and classification", ABLATION, TASKS)
-
-
-def table_10(evidence: StudyScores) -> PaperTable:
-    """Ablation: smoothness."""
-    return _table(evidence, "10", "Ablation: smoothness", ABLATION, SMOOTHNESS)
-
-
-def table_11(evidence: StudyScores) -> PaperTable:
-    """Late fusion: forecasts, look-back 30."""
-    return _forecasts(evidence, "11", "lookback30_stride1", FUSION)
-
-
-def table_12(evidence: StudyScores) -> PaperTable:
-    """Late fusion: forecasts, look-back 5, windows starting every 5 days."""
-    return _forecasts(evidence, "12", "lookback5_stride5", FUSION)
-
-
-def table_13(evidence: StudyScores) -> PaperTable:
-    """Late fusion: forecasts, look-back 5, windows starting every 10 days."""
-    return _forecasts(evidence, "13", "lookback5_stride10", FUSION)
-
-
-def table_14(evidence: StudyScores) -> PaperTable:
-    """Late fusion: diffusion and classification."""
-    return _table(evidence, "14", "Late fusion: diffusion and classification", FUSION, TASKS)
-
-
-def table_15(evidence: StudyScores) -> PaperTable:
-    """Late fusion: smoothness of self-attention and graph."""
-    return _table(evidence, "15", "Late fusion: smoothness", FUSION[1:], SMOOTHNESS)
-
-
-def table_3_1(evidence: StudyScores) -> PaperTable:
-    """Contrastive methods of the background report: cosine similarity and variance."""
-    table = _table(evidence, "3.1", "Cosine similarity and variance", METHODS, PAIRS)
-    said = published_results()["contrastive_methods_table_3_1"]["note"]
-    return replace(table, other_data=said.removeprefix("background report: "))
-
-
-PAPER_TABLES: tuple[Callable[[StudyScores], PaperTable], ...] = (
-    table_1, table_2, table_3, table_4, table_5, table_6, table_7, table_8, table_9, table_10,
-    table_11, table_12, table_13, table_14, table_15, table_3_1,
-)  # fmt: skip
-
-
-def published_layout(evidence: StudyScores) -> dict[str, Any]:
-    """Return ours beside the published, laid out row by row as the file of published numbers.
-
-    Every number of its tables becomes ``ours``, ``published``, ``difference``, ``low``, ``high``,
-    ``spread`` over trainings, and ``reason`` where ours is missing.
-    """
-    published = published_results()
-    forecasts = published["forecast_rrmse_percent"]
-    layout: dict[str, Any] = {
-        "forecast_rrmse_percent": {
-            setting: {
-                variant: {
-                    lead: cell_record(_forecast_cell(evidence, variant, setting, int(lead)))
-                    for lead in leads
-                }
-                for variant, leads in rows.items()
-            }
-            for setting, rows in forecasts.items()
-        }
-    }
-    for table in dict.fromkeys(table for table, _ in SIMPLE.values()):
-        names = [name for name in published[table] if name not in ("columns", "note")]
-        columns = published[table].get("columns")
-        questions = _columns_of(table)
-        layout[table] = {"columns": columns} if columns else {}
-        for variant in names:
-            cells = [cell_record(_cell(evidence, variant, q)) for q in questions]
-            layout[table][variant] = cells if columns else cells[0]
-    return layout
-
-
-def cell_record(cell: PaperCell) -> dict[str, Any]:
-    """Return a cell as plain values."""
-    ours = cell.ours
-    return {
-        "ours": ours.value,
-        "low": ours.interval.low,
-        "high": ours.interval.high,
-        "spread": ours.spread,
-        "published": cell.published,
-        "difference": cell.difference,
-        "reason": ours.reason or ours.interval.reason,
-    }
-
-
-def _columns_of(table: str) -> list[Question]:
-    return [Question(*key) for key, (found, _) in SIMPLE.items() if found == table]
-
-
-def _forecasts(
-    evidence: StudyScores, number: str, setting: str, variants: Sequence[str]
-) -> PaperTable:
-    rows = [
+def paper_table(spec: TableSpec, scores: StudyScores) -> PaperTable:
+    """Return a published table filled with the scores of a study."""
+    rows = tuple(
         PaperRow(
             variant,
-            evidence.cost(variant),
-            tuple(_forecast_cell(evidence, variant, setting, lead) for lead in LEADS),
+            scores.cost(variant),
+            tuple(paper_cell(scores, variant, question) for question in spec.columns.values()),
         )
-        for variant in variants
-    ]
-    columns = tuple(f"RRMSE (%) T={lead}" for lead in LEADS)
-    caption = f"Autoregressive forecasts, {SETTINGS[setting]}"
-    return PaperTable(number, caption, columns, tuple(rows))
+        for variant in spec.variants
+    )
+    note = published_results()[spec.note_of]["note"] if spec.note_of else ""
+    other_data = note.removeprefix("background report: ")
+    return PaperTable(spec.number, spec.caption, tuple(spec.columns), rows, other_data)
 
 
-def _forecast_cell(evidence: StudyScores, variant: str, setting: str, lead: int) -> PaperCell:
-    return _cell(evidence, variant, Question("forecast", "rrmse", setting, lead))
-
-
-def _table(
-    evidence: StudyScores,
-    number: str,
-    caption: str,
-    variants: Sequence[str],
-    columns: dict[str, Question],
-) -> PaperTable:
-    rows = [
-        PaperRow(
-            variant,
-            evidence.cost(variant),
-            tuple(_cell(evidence, variant, question) for question in columns.values()),
-        )
-        for variant in variants
-    ]
-    return PaperTable(number, caption, tuple(columns), tuple(rows))
-
-
-def _cell(evidence: StudyScores, variant: str, question: Question) -> PaperCell:
+def paper_cell(scores: StudyScores, variant: str, question: Question) -> PaperCell:
+    """Return a variant's score on a question with the published number."""
     published = published_value(
         question.task, question.metric, variant, question.setting, question.lead_days
     )
-    return PaperCell(evidence.answer(variant, question), published)
+    return PaperCell(scores.answer(variant, question), published)

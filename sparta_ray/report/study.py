@@ -1,4 +1,4 @@
-"""Several runs looked at together: which variant each is, and their results under one roof."""
+"""The runs of one report: which variant each is, and their results together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -24,7 +24,7 @@ _SAME_VARIANT = ("name", "folder", "seed", "scaling", "evaluation", "data.store"
 """Settings that may differ between runs of one variant."""
 
 _MAY_DIFFER = ("report_leads",)
-"""Settings of the evaluation that change no score, only which are shown."""
+"""Settings of the evaluation that only decide which scores are shown."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Member:
     """One evaluated run.
 
     Attributes:
-        variant: What its contrastive model is called, or its only model.
+        variant: The name of its contrastive model, or of its only model.
         run: Its settings.
-        folder: Where it lies.
+        folder: Its run folder.
         fingerprint: Of its data.
         results: Its evaluation.
     """
@@ -87,14 +87,14 @@ class Study:
         return total
 
     def names(self, member: Member) -> dict[str, str]:
-        """Return what a member's models are called in this study."""
+        """Return the names of a member's models in this study, by kind."""
         return {
             kind: member.variant if kind == "sparta" else self._autoencoder_of(member)
             for kind in member.run.models
         }
 
     def _autoencoder_of(self, member: Member) -> str:
-        """Return an autoencoder's name: plain for the one that the paper's stands beside."""
+        """Return an autoencoder's name; the one to compare with the paper's has no suffix."""
         if member.run.models == ("autoencoder",):
             return member.variant
         owners = [m.variant for m in self.members if "autoencoder" in m.run.models]
@@ -108,7 +108,7 @@ def read_study(paths: Sequence[str]) -> Study:
     """Read run folders, or the folder of a study, for one report.
 
     Raises:
-        ConfigError: No evaluated run is there, or the runs are not of the same data and splits.
+        ConfigError: There is no evaluated run, or the runs differ in data or splits.
     """
     if len(paths) == 1 and RunFolder(paths[0]).exists(STUDY_FILE):
         return _of_trials(paths[0])
@@ -121,9 +121,8 @@ def read_study(paths: Sequence[str]) -> Study:
         Member(variant, run, folder, fingerprint, load_results(folder))
         for variant, (run, folder, fingerprint) in zip(variants, runs, strict=True)
     ]
-    names = [run.name for run, _, _ in runs]
-    last = runs[-1][1]
-    return _checked(Study(" + ".join(names), last.url, tuple(members), {}))
+    name = " + ".join(run.name for run, _, _ in runs)
+    return _checked(Study(name, runs[-1][1].url, tuple(members), {}))
 
 
 def _of_trials(path: str) -> Study:
@@ -149,7 +148,7 @@ def _of_trials(path: str) -> Study:
 
 
 def variant_name(variant: str) -> str:
-    """Return a variant's name in the published tables, or its own if it is none of theirs.
+    """Return a variant's name in the published tables, or its own name if it has none there.
 
     ``early-hn-cycle`` and ``sparta_early_hn_cycle`` are the same.
     """
@@ -167,16 +166,16 @@ def _why_empty(study: RunFolder, folder: RunFolder, trial: dict[str, Any]) -> st
     if study.exists(errors):
         return f"failed: {study.read(errors).strip().splitlines()[-1]}"
     if not folder.exists("run.yaml"):
-        return "not begun"
+        return "not started"
     if not folder.exists("models"):
-        return "begun, without a finished checkpoint"
+        return "started, but no checkpoint was finished"
     return "trained, not evaluated"
 
 
 def _read_run(folder: RunFolder) -> tuple[Run, RunFolder, str]:
-    """Return the run of a folder, wherever that lies now, and its data's fingerprint."""
+    """Return the run of a folder, which may have been moved, and its data's fingerprint."""
     if not folder.exists("run.yaml"):
-        raise ConfigError(f"{folder.path} is no run folder: it has no run.yaml")
+        raise ConfigError(f"{folder.path} is not a run folder: it has no run.yaml")
     record = yaml.safe_load(folder.read("run.yaml"))
     run = from_tree(Run, record["config"], f"{folder.path}/run.yaml")
     parent, _, name = folder.url.rpartition("/")
@@ -184,7 +183,7 @@ def _read_run(folder: RunFolder) -> tuple[Run, RunFolder, str]:
 
 
 def _variants(runs: Sequence[Run]) -> list[str]:
-    """Return each run's variant: the paper's name, or the run's own where that is not enough."""
+    """Return each run's variant: the paper's name, or the run's own if that is ambiguous."""
     groups: list[list[Run]] = []
     for run in runs:
         same = [group for group in groups if not _unlike(group[0], run)]
@@ -199,12 +198,12 @@ def _variants(runs: Sequence[Run]) -> list[str]:
 
 
 def _unlike(first: Run, second: Run) -> list[str]:
-    """Return the settings in which two runs are different variants."""
+    """Return the settings that make two runs different variants."""
     return differences(to_tree(first), to_tree(second), _SAME_VARIANT)
 
 
 def _check_name(member: Member) -> None:
-    """Refuse a variant of a published name that its settings contradict."""
+    """Refuse a variant whose settings contradict its published name."""
     kind = "autoencoder" if member.variant == "autoencoder" else member.run.models[0]
     if member.variant in PUBLISHED_NAMES:
         found = published_variant(member.run, kind)
@@ -216,11 +215,7 @@ def _check_name(member: Member) -> None:
 
 
 def _checked(study: Study) -> Study:
-    """Refuse runs that cannot stand in one table.
-
-    Raises:
-        ConfigError: There is no run, or their data, splits or windows differ.
-    """
+    """Refuse a study without runs, or with runs whose data, splits or windows differ."""
     if not study.members:
         why = "; ".join(f"{variant}: {reason}" for variant, reason in study.empty.items())
         raise ConfigError(f"{study.path} has no evaluated run ({why}); evaluate one first")
@@ -239,14 +234,14 @@ def _checked(study: Study) -> Study:
         for what, (ours, theirs) in pairs.items():
             if ours != theirs:
                 raise ConfigError(
-                    f"{first.run.path} and {other.run.path} cannot stand in one table: {what} is "
-                    f"{ours} and {theirs}; report them apart"
+                    f"{first.run.path} and {other.run.path} cannot be in one report: {what} is "
+                    f"{ours} and {theirs}; report them separately"
                 )
     return study
 
 
 def _renamed(score: Score, names: dict[str, str], run: str) -> Score:
-    """Return a score under its variant's name; baselines keep theirs, and belong to no run."""
+    """Return a score with its variant's name; a baseline keeps its name and belongs to no run."""
     for kind, variant in names.items():
         if score.model in (kind, bound_of(kind)) or score.model.startswith(f"{kind} after "):
             return replace(score, model=score.model.replace(kind, variant), run=run)

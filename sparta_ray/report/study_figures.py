@@ -1,244 +1,122 @@
-"""The numbered figures of the documents, drawn from a study, each by a function of its own.
+"""The numbered figures of the documents as data, and the functions that draw them from a study.
 
-Each yields nothing where the runs it needs are not there. `docs/guides/report.md` has the index.
+A figure whose runs are not part of the study is left out. `docs/guides/report.md` lists them all.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import xarray as xr
 
-from sparta_ray.data.plan.seasons import SEASONS
-from sparta_ray.evaluation.robustness import MEASURES
 from sparta_ray.metrics.latent_space import principal_components
-from sparta_ray.report.display import in_sentence, model_name
+from sparta_ray.report.display import in_sentence
 from sparta_ray.report.figures.curves import loss_curves
 from sparta_ray.report.figures.embeddings import embedding_pca
 from sparta_ray.report.figures.paper import (
     distance_series,
     forecast_errors,
     pairs_pca,
-    robustness_curves,
     shared_ends,
     trajectories,
 )
 from sparta_ray.report.figures.report_figure import ReportFigure
+from sparta_ray.report.robustness import robustness_figures
 from sparta_ray.report.study import Member, Study
-from sparta_ray.report.study_scores import StudyScores
-from sparta_ray.report.table_files import PlainTable, Value
 from sparta_ray.run.history import stage_history
-from sparta_ray.tasks.trials import trials
 from sparta_ray.training.stages import ModelKind
 
-SPARTA, AUTOENCODER = "sparta_early_hn_cycle", "autoencoder"
+SPARTA, AUTOENCODER, PLAIN = "sparta_early_hn_cycle", "autoencoder", "sparta_early"
+BENCHMARK = (AUTOENCODER, SPARTA)
 LATE = ("sparta_late_attention", "sparta_late_graph")
 SECTION = "The paper's figures"
+WINDOW = 5
+"""Days in a window of Figure 10, and days between the starts of two windows."""
 
+Shows = Literal[
+    "losses", "pairs", "temporal distances", "cycle distances", "pca", "trajectories", "errors"
+]
 Figures = Iterator[ReportFigure]
 
 
-def study_figures(evidence: StudyScores) -> tuple[list[ReportFigure], list[str]]:
+@dataclass(frozen=True)
+class PaperFigure:
+    """What a numbered figure shows.
+
+    Attributes:
+        number: As in the documents.
+        shows: Which kind of figure it is.
+        variants: Whose; losses, pairs and errors are of one.
+        stage: Whose losses.
+    """
+
+    number: str
+    shows: Shows
+    variants: tuple[str, ...]
+    stage: str = ""
+
+
+PAPER_FIGURES = (
+    PaperFigure("3.1", "losses", (AUTOENCODER,), "autoencoder"),
+    PaperFigure("3.2", "pairs", (AUTOENCODER,)),
+    PaperFigure("3.3", "pairs", ("barlow_twins",)),
+    PaperFigure("3.4", "pairs", ("simclr",)),
+    PaperFigure("3.5", "pairs", ("supcon",)),
+    PaperFigure("7", "temporal distances", BENCHMARK),
+    PaperFigure("8", "cycle distances", BENCHMARK),
+    PaperFigure("9", "pca", BENCHMARK),
+    PaperFigure("10", "trajectories", BENCHMARK),
+    PaperFigure("11", "errors", (AUTOENCODER,)),
+    PaperFigure("12", "errors", (SPARTA,)),
+    PaperFigure("13", "losses", (SPARTA,), "joint"),
+    PaperFigure("14", "losses", (SPARTA,), "pretrain"),
+    PaperFigure("15", "errors", (PLAIN,)),
+    PaperFigure("16", "temporal distances", LATE),
+    PaperFigure("17", "cycle distances", LATE),
+)
+
+
+def study_figures(study: Study) -> tuple[list[ReportFigure], list[str]]:
     """Return the numbered figures and the robustness curves, and a note on those not drawn."""
     figures, missing = [], []
-    for number, draw in PAPER_FIGURES.items():
-        drawn = list(draw(evidence.study))
+    for figure in PAPER_FIGURES:
+        drawn = list(draw(figure, study))
         figures += drawn
-        missing += [] if drawn else [number]
+        missing += [] if drawn else [figure.number]
     notes = []
     if missing:
         notes.append(
-            f"Figures {', '.join(missing)} of the documents are not drawn: the runs that they "
-            "show are not here."
+            f"Figures {', '.join(missing)} of the documents are not drawn, because the runs that "
+            "they show are not part of this report."
         )
-    return [*figures, *robustness(evidence.study)], notes
+    return [*figures, *robustness_figures(study)], notes
 
 
-def figure_3_1(study: Study) -> Figures:
-    """The autoencoder's loss."""
-    yield from _losses(study, "3.1", AUTOENCODER, "autoencoder")
-
-
-def figure_3_2(study: Study) -> Figures:
-    """Pairs of views of days in the autoencoder's space."""
-    yield from _pairs(study, "3.2", AUTOENCODER)
-
-
-def figure_3_3(study: Study) -> Figures:
-    """The same of Barlow Twins."""
-    yield from _pairs(study, "3.3", "barlow_twins")
-
-
-def figure_3_4(study: Study) -> Figures:
-    """The same of SimCLR."""
-    yield from _pairs(study, "3.4", "simclr")
-
-
-def figure_3_5(study: Study) -> Figures:
-    """The same of supervised contrastive learning."""
-    yield from _pairs(study, "3.5", "supcon")
-
-
-def figure_7(study: Study) -> Figures:
-    """Temporal distances of the autoencoder and SPARTA."""
-    yield from _distances(study, "7", 1, (AUTOENCODER, SPARTA))
-
-
-def figure_8(study: Study) -> Figures:
-    """Their cycle distances."""
-    yield from _distances(study, "8", 2, (AUTOENCODER, SPARTA))
-
-
-def figure_9(study: Study) -> Figures:
-    """Consecutive days in the plane of two principal components."""
-    found = _embeddings(study, (AUTOENCODER, SPARTA))
-    if found:
-        planes = {model: principal_components(h.values, 2) for model, h in found.items()}
-        times = next(iter(found.values())).indexes["time"]
-        yield ReportFigure(
-            SECTION,
-            "Figure 9: PCA of latent points",
-            "Masked test days; a line joins consecutive days, colour is the day of the year.",
-            embedding_pca(
-                {model: plane[0] for model, plane in planes.items()},
-                times,
-                {model: plane[1] for model, plane in planes.items()},
-            ),
-            "Embeddings in the plane of two principal components.",
-        )
-
-
-def figure_10(study: Study) -> Figures:
-    """Trajectories of look-back windows of 5 days, every 5 days, by t-SNE."""
-    found = _embeddings(study, (AUTOENCODER, SPARTA))
-    if found and all(h.sizes["time"] >= 4 * 5 for h in found.values()):
-        yield ReportFigure(
-            SECTION,
-            "Figure 10: latent trajectories",
-            "Mean embeddings of windows of 5 masked days, starting every 5 days, by t-SNE; an "
-            "arrow leads to the day to be forecast. Distances between far points mean nothing.",
-            trajectories(found, look_back=5, stride=5),
-            "Windows of days as points with arrows in a plane.",
-        )
-
-
-def figure_11(study: Study) -> Figures:
-    """Errors of a forecast by the autoencoder."""
-    yield from _errors(study, "11", AUTOENCODER)
-
-
-def figure_12(study: Study) -> Figures:
-    """Errors of the same forecast by SPARTA."""
-    yield from _errors(study, "12", SPARTA)
-
-
-def figure_13(study: Study) -> Figures:
-    """Losses of stage 2."""
-    yield from _losses(study, "13", SPARTA, "joint")
-
-
-def figure_14(study: Study) -> Figures:
-    """Losses of stage 1."""
-    yield from _losses(study, "14", SPARTA, "pretrain")
-
-
-def figure_15(study: Study) -> Figures:
-    """Errors of the same forecast without hard negatives and cycle loss."""
-    yield from _errors(study, "15", "sparta_early")
-
-
-def figure_16(study: Study) -> Figures:
-    """Temporal distances of the late fusions."""
-    yield from _distances(study, "16", 1, LATE)
-
-
-def figure_17(study: Study) -> Figures:
-    """Their cycle distances."""
-    yield from _distances(study, "17", 2, LATE)
-
-
-PAPER_FIGURES: dict[str, Callable[[Study], Figures]] = {
-    draw.__name__.removeprefix("figure_").replace("_", "."): draw
-    for draw in (
-        figure_3_1, figure_3_2, figure_3_3, figure_3_4, figure_3_5, figure_7, figure_8, figure_9,
-        figure_10, figure_11, figure_12, figure_13, figure_14, figure_15, figure_16, figure_17,
-    )
-}  # fmt: skip
-"""The figures by their numbers."""
-
-
-def robustness(study: Study) -> Figures:
-    """What is left as more is hidden, by mask shape and place; not in the paper."""
-    curves = robustness_arrays(study)
-    if not curves:
+def draw(figure: PaperFigure, study: Study) -> Figures:
+    """Yield a numbered figure, or nothing where one of its runs is missing."""
+    models = _models(study)
+    if not set(figure.variants) <= models.keys():
         return
-    days = next(iter(curves.values())).attrs["days"]
-    seeds = ""
-    if any(array.sizes["seed"] > 1 for array in curves.values()):
-        seeds = " Lines: mean over seeds; bands: from the lowest to the highest."
-    for measure, title in (
-        ("standardised error", "Reconstruction as more is hidden"),
-        ("agreement", "Embeddings as more is hidden"),
-    ):
-        yield ReportFigure(
-            "Robustness",
-            title,
-            f"Mean over {int(days)} test days, the same masks for every model of a seed. Solid: "
-            "hidden on the view, after resizing; dashed: on the data's own grid, before it."
-            f"{seeds} The numbers are in tables/robustness.csv.",
-            robustness_curves(curves, measure),
-            f"{measure} against the share hidden for each mask shape.",
-        )
+    match figure.shows:
+        case "losses":
+            yield from _losses(figure, models)
+        case "pairs":
+            yield from _pairs(figure, models)
+        case "temporal distances" | "cycle distances":
+            yield from _distances(figure, models)
+        case "pca":
+            yield from _pca(figure, models)
+        case "trajectories":
+            yield from _trajectories(figure, models)
+        case "errors":
+            yield from _errors(figure, models)
 
 
-def robustness_table(study: Study) -> PlainTable:
-    """Return the numbers of the robustness curves, a line for each point."""
-    rows: list[tuple[Value, ...]] = [
-        (model_name(model), int(of_seed["seed"]), *point, *map(float, values))
-        for model, array in robustness_arrays(study).items()
-        for of_seed in array
-        for point, values in _points(of_seed)
-    ]
-    header = ("model", "seed", "hidden on", "shape", "share hidden", *MEASURES)
-    return PlainTable("robustness", "Robustness to hidden values", header, tuple(rows))
+Models = Mapping[str, tuple[Member, ModelKind]]
 
 
-def confusion_table(study: Study) -> PlainTable:
-    """Return how many test days of each season were given each, for every classifier."""
-    rows: list[tuple[Value, ...]] = [
-        (member.run.name, trial.name, season, given, int(count))
-        for member in study.members
-        for trial in trials(member.run)
-        if (counts := member.results.arrays.get(f"confusion-{trial.name}")) is not None
-        for season, row in zip(SEASONS, counts.values, strict=True)
-        for given, count in zip(SEASONS, row, strict=True)
-    ]
-    header = ("run", "trial", "season", "given", "days")
-    return PlainTable("confusion", "Which season is taken for which", header, tuple(rows))
-
-
-def robustness_arrays(study: Study) -> dict[str, xr.DataArray]:
-    """Return each model's robustness curves, dims (seed, measure, place, shape, ratio)."""
-    of_runs: dict[str, list[xr.DataArray]] = {}
-    for member in study.members:
-        for kind in member.run.models:
-            array = member.results.arrays.get(f"robustness-{kind}")
-            if array is not None and array.sizes["ratio"]:
-                curves = of_runs.setdefault(study.names(member)[kind], [])
-                curves.append(array.expand_dims(seed=[member.run.seed]))
-    return {
-        name: xr.concat(curves, "seed", combine_attrs="override")
-        for name, curves in of_runs.items()
-    }
-
-
-def _points(array: xr.DataArray) -> Iterator[tuple[tuple[str, str, float], xr.DataArray]]:
-    for place in map(str, array["place"].values):
-        for shape in map(str, array["shape"].values):
-            for ratio in map(float, array["ratio"].values):
-                yield (place, shape, ratio), array.sel(place=place, shape=shape, ratio=ratio)
-
-
-def _models(study: Study) -> dict[str, tuple[Member, ModelKind]]:
-    """Return the first run of each model by name."""
+def _models(study: Study) -> Models:
+    """Return the first run of each model by the model's name."""
     found: dict[str, tuple[Member, ModelKind]] = {}
     for member in study.members:
         for kind in member.run.models:
@@ -246,88 +124,108 @@ def _models(study: Study) -> dict[str, tuple[Member, ModelKind]]:
     return found
 
 
-def _embeddings(study: Study, names: Sequence[str]) -> dict[str, xr.DataArray]:
-    """Return the embeddings of all these models, or none if one of them is missing."""
-    models = _models(study)
+def _embeddings(variants: Sequence[str], models: Models) -> dict[str, xr.DataArray]:
+    """Return the embeddings of these models, or none if those of one are missing."""
     found = {}
-    for name in names:
-        member, kind = models.get(name, (None, None))
-        if member is not None and f"embeddings-{kind}" in member.results.arrays:
+    for name in variants:
+        member, kind = models[name]
+        if f"embeddings-{kind}" in member.results.arrays:
             found[name] = member.results.arrays[f"embeddings-{kind}"]
-    return found if len(found) == len(names) else {}
+    return found if len(found) == len(variants) else {}
 
 
-def _losses(study: Study, number: str, name: str, stage: str) -> Figures:
-    if name not in (models := _models(study)):
-        return
-    history = stage_history(models[name][0].folder, stage)
+def _losses(figure: PaperFigure, models: Models) -> Figures:
+    (name,) = figure.variants
+    history = stage_history(models[name][0].folder, figure.stage)
     if not history.empty:
         yield ReportFigure(
             SECTION,
-            f"Figure {number}: losses of stage {stage}, {in_sentence(name)}",
-            "Mean over each epoch's batches.",
-            loss_curves(history, stage),
-            f"Training and validation losses of stage {stage} by epoch.",
+            f"Figure {figure.number}: losses of stage {figure.stage}, {in_sentence(name)}",
+            "Mean over the batches of each epoch.",
+            loss_curves(history, figure.stage),
+            f"Training and validation losses of stage {figure.stage} by epoch.",
         )
 
 
-def _pairs(study: Study, number: str, name: str) -> Figures:
-    member, kind = _models(study).get(name, (None, None))
-    if member is not None and f"pairs-{kind}" in member.results.arrays:
+def _pairs(figure: PaperFigure, models: Models) -> Figures:
+    (name,) = figure.variants
+    member, kind = models[name]
+    if f"pairs-{kind}" in member.results.arrays:
         yield ReportFigure(
             SECTION,
-            f"Figure {number}: pairs of views, {in_sentence(name)}",
-            "Two crops of each of 20 random validation days, joined by a line; colour is the day "
-            "of the year.",
+            f"Figure {figure.number}: pairs of views, {in_sentence(name)}",
+            "A line joins the embeddings of two crops of the same day, for 20 random validation "
+            "days. The colour is the day of the year.",
             pairs_pca(member.results.arrays[f"pairs-{kind}"], name),
             "Pairs of augmented views in the plane of two principal components.",
         )
 
 
-def _distances(study: Study, number: str, order: int, names: Sequence[str]) -> Figures:
-    if found := _embeddings(study, names):
-        kind = "temporal" if order == 1 else "cycle"
+def _distances(figure: PaperFigure, models: Models) -> Figures:
+    if found := _embeddings(figure.variants, models):
         yield ReportFigure(
             SECTION,
-            f"Figure {number}: {kind} distances",
-            "Masked consecutive test days. The plain distances grow with the embeddings' variance; "
-            "only those divided by it can be compared.",
-            distance_series(found, order),
-            f"{kind} distances by day.",
+            f"Figure {figure.number}: {figure.shows}",
+            "Masked test days in order. Plain distances grow with the variance of the embeddings, "
+            "so only those divided by it can be compared between models.",
+            distance_series(found, 1 if figure.shows == "temporal distances" else 2),
+            f"{figure.shows} by day.",
         )
 
 
-def _errors(study: Study, number: str, name: str) -> Figures:
-    """Yield the errors of one model's forecast, on one colour scale with the other models'."""
-    found = {
-        model: array
-        for model in (AUTOENCODER, SPARTA, "sparta_early")
-        if model in _models(study)
-        for array in _error_panels(*_models(study)[model])
-    }
-    if name in found:
-        panels = found[name]
+def _pca(figure: PaperFigure, models: Models) -> Figures:
+    if found := _embeddings(figure.variants, models):
+        planes = {model: principal_components(h.values, 2) for model, h in found.items()}
+        yield ReportFigure(
+            SECTION,
+            f"Figure {figure.number}: PCA of latent points",
+            "Masked test days. A line joins consecutive days; the colour is the day of the year.",
+            embedding_pca(
+                {model: plane[0] for model, plane in planes.items()},
+                next(iter(found.values())).indexes["time"],
+                {model: plane[1] for model, plane in planes.items()},
+            ),
+            "Embeddings in the plane of two principal components.",
+        )
+
+
+def _trajectories(figure: PaperFigure, models: Models) -> Figures:
+    found = _embeddings(figure.variants, models)
+    if found and all(h.sizes["time"] >= 4 * WINDOW for h in found.values()):
+        yield ReportFigure(
+            SECTION,
+            f"Figure {figure.number}: latent trajectories",
+            f"Each point is the mean embedding of a window of {WINDOW} masked days, placed by "
+            f"t-SNE; windows start every {WINDOW} days. An arrow leads to the day to be forecast. "
+            "Distances between points far apart mean nothing in t-SNE.",
+            trajectories(found, look_back=WINDOW, stride=WINDOW),
+            "Windows of days as points with arrows in a plane.",
+        )
+
+
+def _errors(figure: PaperFigure, models: Models) -> Figures:
+    """Yield the forecast errors of one model, on one colour scale with those of the others."""
+    (name,) = figure.variants
+    compared = (models[model] for model in (*BENCHMARK, PLAIN) if model in models)
+    scales = shared_ends([panels for model in compared for panels in _error_panels(*model)])
+    for panels in _error_panels(*models[name]):
         lead, day = int(panels.attrs["lead"]), panels.attrs["day"]
         title = f"{in_sentence(name)}: absolute error of the forecast for {day}, {lead} days ahead"
         yield ReportFigure(
             SECTION,
-            f"Figure {number}: forecast errors, {in_sentence(name)}",
-            f"The middle test window, {lead} days ahead; colour scales are shared with the other "
-            "figures of forecast errors.",
-            forecast_errors(
-                panels, shared_ends(list(found.values())), title[:1].upper() + title[1:]
-            ),
+            f"Figure {figure.number}: forecast errors, {in_sentence(name)}",
+            f"The forecast from the middle test window, {lead} days ahead. All figures of forecast "
+            "errors have the same colour scales.",
+            forecast_errors(panels, scales, title[:1].upper() + title[1:]),
             "Maps of a forecast's absolute error for every variable.",
             raster=True,
         )
 
 
-def _error_panels(member: Member, kind: ModelKind) -> Iterator[xr.DataArray]:
-    """Yield the panels of the look-back-30 forecast, or else of the first setting."""
+def _error_panels(member: Member, kind: ModelKind) -> list[xr.DataArray]:
+    """Return the errors of the look-back-30 forecast, or of the first setting without one."""
     settings = list(member.run.downstream.forecast)
     preferred = [name for name in settings if name == "lookback30_stride1"]
-    for setting in [*preferred, *settings][:1]:
-        seed = member.run.downstream.seeds[0]
-        name = f"errors-{kind}-forecast-{setting}-seed{seed}"
-        if name in member.results.arrays:
-            yield member.results.arrays[name]
+    seed = member.run.downstream.seeds[0]
+    names = [f"errors-{kind}-forecast-{s}-seed{seed}" for s in [*preferred, *settings][:1]]
+    return [member.results.arrays[name] for name in names if name in member.results.arrays]

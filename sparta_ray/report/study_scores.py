@@ -1,4 +1,4 @@
-"""What a study has to say on one question: the score, its interval, or why there is none."""
+"""The scores of a study by variant and question, or the reason why a score is missing."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -7,7 +7,8 @@ import numpy as np
 
 from sparta_ray.metrics.case_sums import CaseSums, on_common_windows
 from sparta_ray.metrics.config import BootstrapConfig
-from sparta_ray.metrics.records import Better, Score
+from sparta_ray.metrics.metric import Better
+from sparta_ray.metrics.records import Score
 from sparta_ray.metrics.uncertainty import (
     Comparison,
     Interval,
@@ -19,13 +20,13 @@ from sparta_ray.metrics.uncertainty import (
 from sparta_ray.report.study import Study
 from sparta_ray.run.cost import Cost
 
-WITHOUT_WINDOWS = "this score is not made of windows"
+WITHOUT_WINDOWS = "this score has no values for single windows"
 """Why a score has no interval."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked of every variant.
+    """Which score is asked of every variant.
 
     Attributes:
         task: Such as ``forecast``.
@@ -49,9 +50,9 @@ class Answer:
     Attributes:
         value: Mean over runs and seeds, or None.
         interval: Over windows.
-        spread: Standard deviation over trainings, or None where there is one.
-        trainings: Over how many.
-        reason: Why there is no value; empty where there is one.
+        spread: Standard deviation over trainings, or None if there is only one.
+        trainings: Their number.
+        reason: Why there is no value; empty if there is one.
     """
 
     value: float | None
@@ -80,7 +81,7 @@ class StudyScores:
         return {model for model, _ in self._scores}
 
     def answer(self, variant: str, question: Question) -> Answer:
-        """Return a variant's score on a question, or why it has none."""
+        """Return a variant's score on a question, or the reason why it has none."""
         scores = self._scores.get((variant, question))
         if not scores:
             return Answer(None, Interval(None, None), reason=self.why_none(variant, question))
@@ -101,11 +102,11 @@ class StudyScores:
         margin: float | None = None,
         their_setting: str | None = None,
     ) -> Comparison:
-        """Compare two variants on the same windows, or say why that cannot be done.
+        """Compare two variants on the same windows, or say why they cannot be compared.
 
-        With a `margin` it is asked whether they are alike (`compare_alike`), not which is better.
-        With `their_setting` the other answers the same question of that form of forecast, and the
-        windows that both have are compared.
+        With a `margin`, the question is whether they are alike (`compare_alike`), not which is
+        better. With `their_setting`, the score of `theirs` is that of another forecast setting, and
+        the windows that both settings have are compared.
         """
         their_question = replace(question, setting=their_setting or question.setting)
         keys = (ours, question), (theirs, their_question)
@@ -123,7 +124,7 @@ class StudyScores:
         return compare(our_windows, their_windows, better, self.bootstrap)
 
     def cost(self, variant: str) -> Cost | None:
-        """Return what a variant took to train."""
+        """Return the cost of training a variant."""
         return self.study.results.costs.get(variant)
 
     @cached_property
@@ -133,7 +134,7 @@ class StudyScores:
         return list(dict.fromkeys(setting for setting in found if setting is not None))
 
     def leads(self, setting: str) -> list[int]:
-        """Return the leads at which a forecast setting was scored window by window."""
+        """Return the lead times at which a forecast setting has scores of single windows."""
         found = {
             question.lead_days
             for _, question in self._windows
@@ -142,7 +143,7 @@ class StudyScores:
         return sorted(lead for lead in found if lead is not None)
 
     def why_none(self, variant: str, question: Question) -> str:
-        """Return why a variant, or a baseline, has no score on a question."""
+        """Return the reason why a variant or baseline has no score on a question."""
         if variant in self.study.empty:
             return self.study.empty[variant]
         if variant not in self.variants:

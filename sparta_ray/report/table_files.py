@@ -1,17 +1,19 @@
-"""Twins of the page's tables: each as Markdown, CSV and JSON."""
+"""The tables of a report as files: each as Markdown for people and as CSV for programs."""
 
 import csv
 import io
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from sparta_ray.data.plan.seasons import SEASONS
 from sparta_ray.report.display import model_name
-from sparta_ray.report.paper_tables import PaperTable, cell_record
+from sparta_ray.report.paper_tables import PaperTable
+from sparta_ray.report.published_layout import cell_record
+from sparta_ray.report.study import Study
 from sparta_ray.report.tables import Table
 from sparta_ray.report.verdicts import ClaimVerdict
+from sparta_ray.tasks.trials import trials
 
 Value = str | float | int | None
 
@@ -38,11 +40,9 @@ class PlainTable:
         return [dict(zip(self.header, row, strict=True)) for row in self.rows]
 
     def files(self) -> Iterator[tuple[str, str]]:
-        """Yield name and content of its three files."""
+        """Yield name and content of its two files."""
         yield f"{self.name}.md", self._markdown()
         yield f"{self.name}.csv", self._csv()
-        content: dict[str, Any] = {"caption": self.caption, "rows": self.records}
-        yield f"{self.name}.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
     def _markdown(self) -> str:
         lines = [f"**{self.caption}**", "", _line(self.header), _line(["---"] * len(self.header))]
@@ -56,11 +56,11 @@ class PlainTable:
 
 
 def of_paper_table(table: PaperTable, comparable: bool) -> PlainTable:
-    """Return a published table, one line for each of its numbers.
+    """Return a published table with one row for each of its numbers.
 
     Args:
         table: The table.
-        comparable: Whether our data are the paper's; otherwise no difference is given.
+        comparable: Whether our data are the paper's. If not, no difference is given.
     """
     rows = []
     for row in table.rows:
@@ -83,7 +83,7 @@ def of_paper_table(table: PaperTable, comparable: bool) -> PlainTable:
 
 
 def of_score_table(table: Table, section: str) -> PlainTable:
-    """Return a table of the page as it is shown."""
+    """Return a table of the page with its numbers as they are shown there."""
     header = ["group", "model", "cost"]
     for column in table.columns:
         header += [column.label, f"{column.label}: interval", f"{column.label}: paper"]
@@ -101,19 +101,33 @@ def of_score_table(table: Table, section: str) -> PlainTable:
 
 
 def of_verdicts(verdicts: Sequence[ClaimVerdict]) -> PlainTable:
-    """Return the claims with their verdicts, one line for each comparison."""
+    """Return the claims with their verdicts, one row for each comparison."""
     rows: list[tuple[Value, ...]] = []
-    for judgement in verdicts:
-        claim = (judgement.claim.statement, judgement.claim.source, judgement.outcome)
+    for verdict in verdicts:
+        claim = (verdict.claim.statement, verdict.claim.source, verdict.outcome)
         rows += [
-            (*claim, words, c.difference, c.interval.low, c.interval.high, c.verdict, c.reason)
-            for words, c in judgement.comparisons
-        ] or [(*claim, "", None, None, None, "not compared", judgement.explanation)]
+            (*claim, score, c.difference, c.interval.low, c.interval.high, c.verdict, c.reason)
+            for score, c in verdict.comparisons
+        ] or [(*claim, "", None, None, None, "not compared", verdict.explanation)]
     header = (
         *("claim", "source", "outcome", "score", "difference"),
         *("low", "high", "verdict", "reason"),
     )
     return PlainTable("claims", "Claims and verdicts", header, tuple(rows))
+
+
+def of_confusions(study: Study) -> PlainTable:
+    """Return the number of test days by true and predicted season, for every classifier."""
+    rows: list[tuple[Value, ...]] = [
+        (member.run.name, trial.name, season, given, int(count))
+        for member in study.members
+        for trial in trials(member.run)
+        if (counts := member.results.arrays.get(f"confusion-{trial.name}")) is not None
+        for season, row in zip(SEASONS, counts.values, strict=True)
+        for given, count in zip(SEASONS, row, strict=True)
+    ]
+    header = ("run", "trial", "season", "given", "days")
+    return PlainTable("confusion", "Confusion matrices of the seasons", header, tuple(rows))
 
 
 def _line(values: Sequence[Value]) -> str:

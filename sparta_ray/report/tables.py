@@ -1,4 +1,4 @@
-"""Scores as tables: a row for each model, this run's number beside the paper's, the best marked."""
+"""Scores as tables: a row for each model, with the paper's numbers and the best marked."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparta_ray.base.variables import parse
-from sparta_ray.metrics.records import Metric, Score, best, is_baseline, metric_of
+from sparta_ray.metrics.catalogue import metric_of
+from sparta_ray.metrics.metric import Metric, best
+from sparta_ray.metrics.records import Score, is_baseline
 from sparta_ray.metrics.uncertainty import spread_over_seeds
 from sparta_ray.report.display import (
     decimals_for,
@@ -27,8 +29,8 @@ class Cell:
     Attributes:
         text: The number, ± its standard deviation over trainings where there are several.
         published: The paper's.
-        best: Whether it is the best of its column.
-        interval: Where it lies with 95 % confidence, over windows; empty if that is not known.
+        best: Whether it is the best in its column.
+        interval: Its 95 % interval over test windows; empty if unknown.
         why: Why there is no interval, or no number.
     """
 
@@ -60,7 +62,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table ready to be written: nothing in it needs computing."""
+    """A table with all of its texts ready to be written."""
 
     caption: str
     columns: tuple[Column, ...]
@@ -82,14 +84,14 @@ class _Place:
     column: str
 
 
-def score_tables(scores: Iterable[Score], evidence: StudyScores | None = None) -> list[Table]:
-    """Return the tables of one task's scores, with intervals and costs where there is evidence.
+def score_tables(scores: Iterable[Score], study_scores: StudyScores | None = None) -> list[Table]:
+    """Return the tables of one task's scores, with intervals and costs if `study_scores` is given.
 
-    Scores by lead time make a table for each metric, with a column for each lead; scores of single
-    variables a table for each metric, with a column for each variable and a group of rows for each
-    lead; the rest one table with a column for each metric. Settings have tables of their own.
-    Several seeds become their mean ± standard deviation. A metric is explained under its first
-    table.
+    Scores by lead time make one table for each metric, with a column for each lead time. Scores of
+    single variables make one table for each metric, with a column for each variable and a group of
+    rows for each lead time. All other scores make one table with a column for each metric. Each
+    forecast setting has its own tables. Several seeds become their mean ± standard deviation. A
+    metric is explained under the first table that has it.
     """
     by_table: dict[str, list[tuple[_Place, Score]]] = {}
     for score in sorted(scores, key=lambda score: score.lead_days or 0):
@@ -100,7 +102,7 @@ def score_tables(scores: Iterable[Score], evidence: StudyScores | None = None) -
         said = {sentence for table in tables for sentence in table.explanations}
         sentences = _explanations([score for _, score in entries])
         new = tuple(sentence for sentence in sentences if sentence not in said)
-        tables.append(_table(caption, entries, new, evidence))
+        tables.append(_table(caption, entries, new, study_scores))
     return tables
 
 
@@ -122,7 +124,7 @@ def _table(
     caption: str,
     entries: Sequence[tuple[_Place, Score]],
     explanations: tuple[str, ...],
-    evidence: StudyScores | None,
+    study_scores: StudyScores | None,
 ) -> Table:
     labels = list(dict.fromkeys(place.column for place, _ in entries))
     groups = list(dict.fromkeys(place.group for place, _ in entries))
@@ -130,35 +132,35 @@ def _table(
     for label in labels:
         chosen = [(place.group, score) for place, score in entries if place.column == label]
         columns.append(Column(label, any(s.published is not None for _, s in chosen)))
-        for key, cell in _column_cells(chosen, evidence).items():
+        for key, cell in _column_cells(chosen, study_scores).items():
             cells[(*key, label)] = cell
     asked = {(place.group, place.column): question_of(score) for place, score in entries}
-    failed = evidence.study.empty if evidence is not None else ()
+    failed = study_scores.study.empty if study_scores is not None else ()
     rows = []
     for group in groups:
         models = model_order(score.model for place, score in entries if place.group == group)
         for i, model in enumerate([*models, *failed]):
             row = tuple(
                 cells.get((group, model, label))
-                or _empty(model, asked.get((group, label)), evidence)
+                or _empty(model, asked.get((group, label)), study_scores)
                 for label in labels
             )
-            cost = evidence.cost(model) if evidence is not None else None
+            cost = study_scores.cost(model) if study_scores is not None else None
             first = group if i == 0 else ""
             name = model_name(model)
             rows.append(Row(name, is_baseline(model), first, row, cost.words if cost else ""))
     return Table(caption, tuple(columns), tuple(rows), explanations)
 
 
-def _empty(model: str, question: Question | None, evidence: StudyScores | None) -> Cell:
-    """Return the cell of a number that there is not."""
-    if question is None or evidence is None:
+def _empty(model: str, question: Question | None, study_scores: StudyScores | None) -> Cell:
+    """Return the cell of a missing number, which says why it is missing if that is known."""
+    if question is None or study_scores is None:
         return Cell("–", "", False)
-    return Cell("–", "", False, why=evidence.why_none(model, question))
+    return Cell("–", "", False, why=study_scores.why_none(model, question))
 
 
 def _column_cells(
-    chosen: Sequence[tuple[str, Score]], evidence: StudyScores | None
+    chosen: Sequence[tuple[str, Score]], study_scores: StudyScores | None
 ) -> dict[tuple[str, str], Cell]:
     """Return the cells of one column by (group, model)."""
     values: dict[tuple[str, str], list[float]] = {}
@@ -177,16 +179,16 @@ def _column_cells(
     for key in means:
         text = _with_spread(scores[key], _factor(scores[key][0]), decimals)
         paper = number(published[key], decimals) if key in published else ""
-        interval = _interval(scores[key][0], decimals, evidence)
+        interval = _interval(scores[key][0], decimals, study_scores)
         cells[key] = Cell(text, paper, key in winners, *interval)
     return cells
 
 
-def _interval(score: Score, decimals: int, evidence: StudyScores | None) -> tuple[str, str]:
-    """Return a score's interval as text, or why it has none."""
-    if evidence is None:
+def _interval(score: Score, decimals: int, study_scores: StudyScores | None) -> tuple[str, str]:
+    """Return a score's interval as text, and the reason if it has none."""
+    if study_scores is None:
         return "", ""
-    found = evidence.answer(score.model, question_of(score)).interval
+    found = study_scores.answer(score.model, question_of(score)).interval
     if found.low is None or found.high is None:
         return "", found.reason
     ends = (number(end * _factor(score), decimals) for end in (found.low, found.high))
@@ -194,7 +196,7 @@ def _interval(score: Score, decimals: int, evidence: StudyScores | None) -> tupl
 
 
 def _winners(means: dict[tuple[str, str], float], metric: Metric) -> set[tuple[str, str]]:
-    """Return the best of each group of two models or more."""
+    """Return the best model of each group that has at least two."""
     won: set[tuple[str, str]] = set()
     for group in {group for group, _ in means}:
         rivals = {key: value for key, value in means.items() if key[0] == group}
@@ -225,7 +227,7 @@ def _in_si_units(score: Score) -> bool:
 
 
 def _factor(score: Score) -> float:
-    """Return what a value is multiplied by to be shown in the reader's units."""
+    """Return the factor that converts a value to the units in which it is shown."""
     if score.variable is None or not _in_si_units(score):
         return 1.0
     return display_of(score.variable).factor

@@ -1,9 +1,9 @@
-"""TensorBoard's event files of a run, written from the records that the run leaves.
+"""TensorBoard event files of a run, made from the records in its run folder.
 
-Records lie in the run folder, which may be remote; event files are made from them where TensorBoard
-runs, so that training writes nothing twice. Each stage and each downstream trial is a "run" in
-TensorBoard's sense, and the part of a tag before the slash is its group. Records are taken as they
-are: a run of another version of this project can be looked at too.
+Records are the only history that a run keeps: they can be appended to in a bucket, continue after a
+kill, and are there for runs of earlier versions too. Event files are made from them where
+TensorBoard runs. Each stage and each downstream trial is a run in TensorBoard's sense; the part of
+a tag before the slash is its group.
 """
 
 import json
@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 from tensorboardX import SummaryWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.summary import hparams
 
 from sparta_ray.base.errors import ConfigError
@@ -32,52 +33,53 @@ _RESULTS = (
     "score/rrmse", "score/accuracy", "score/cross-entropy", "score/realism", "score/latent_density",
     "last/validation_loss", "last/validation_accuracy", "last/loss",
 )  # fmt: skip
-"""Columns of the table of hyper-parameters, the same for every trial, or TensorBoard drops some."""
+"""Columns of the HPARAMS table, the same for every trial, because TensorBoard drops others."""
 
 Record = Mapping[str, Any]
 
 
 class EventFiles:
-    """The event files of one run, kept up with its records."""
+    """The event files of one run, which follow its records as they are written."""
 
     def __init__(self, folder: RunFolder, logdir: Path):
-        """Name the run folder, and where event files go.
+        """Take a run folder, and the local folder for the event files.
 
         Raises:
-            ConfigError: No run is there.
+            ConfigError: The folder has no run.
         """
         if not folder.exists("run.yaml"):
             raise ConfigError(f"no run at {folder.path}; name a run folder, such as runs/demo")
         self._config = yaml.safe_load(folder.read("run.yaml"))["config"]
         self._folder, self._logdir = folder, logdir
         self._writers: dict[str, SummaryWriter] = {}
+        self._last_step: dict[str, int] = {}
         self._read: dict[str, int] = {}
         self._once: set[str] = set()
 
     def update(self) -> int:
-        """Write what is new since the last call; return how many values that is.
+        """Write the records that are new since the last call and return the number of values.
 
-        They are in the files some two seconds later.
+        The values reach the files about two seconds later.
         """
-        count = sum(self._write_stage(record) for record in latest(self._new(HISTORY)))
+        count = sum(self._write_stage(record) for record in self._new(HISTORY))
         count += sum(self._write_trial(name) for name in self._trials())
         if scores := self._first("evaluation/scores.json"):
             count += self._write_scores(scores["scores"])
         return count
 
     def close(self) -> None:
-        """Wait until all of it is in the files; what comes later goes into further ones."""
+        """Flush and close the files; later records go into new ones."""
         for writer in self._writers.values():
             writer.close()
         self._writers.clear()
 
     def _trials(self) -> list[str]:
-        """Return the names of the downstream trials that have begun."""
+        """Return the names of the downstream trials that have started."""
         end = "-history.jsonl"
         return [n.removesuffix(end) for n in self._folder.names("downstream") if n.endswith(end)]
 
     def _first(self, name: str) -> dict[str, Any] | None:
-        """Return a JSON file's content the first time that it is there."""
+        """Return the content of a JSON file when it is first found, and None from then on."""
         if name in self._once or not self._folder.exists(name):
             return None
         self._once.add(name)
@@ -86,37 +88,55 @@ class EventFiles:
         return content
 
     def _new(self, name: str) -> list[dict[str, Any]]:
-        """Return a file's records that have not been read; all, if it was begun again."""
+        """Return the records of a file that were not read yet; all of them if it was rewritten."""
         records = self._folder.read_records(name)
         read = self._read.get(name, 0)
         self._read[name] = len(records)
         return records[read if read <= len(records) else 0 :]
 
     def _write_stage(self, record: Record) -> int:
-        event = record["event"]
-        split = f"_{record['split']}" if "split" in record else ""
-        writer = self._writer(f"train/{record['stage']}{split}")
+        event, stage = record["event"], f"train/{record['stage']}"
+        if event == "start":  # steps beyond the checkpoint are trained again
+            for split in ("train", "validation"):
+                self._rewind(f"{stage}_{split}", record["position"] + 1)
+            return 0
+        name = f"{stage}_{record['split']}" if "split" in record else stage
         step = record.get("position", record.get("epoch", 0))
-        values = dict(_numbers(record))
-        for name, value in values.items():
-            group = _OWN_GROUPS.get(name, _GROUPS.get(event, event))
-            writer.add_scalar(f"{group}/{name}", value, step, record["time"])
-        return len(values)
+        if event == "epoch":
+            self._rewind(name, step)
+        group = _GROUPS.get(event, event)
+        values = {f"{_OWN_GROUPS.get(key, group)}/{key}": value for key, value in _numbers(record)}
+        return self._add(name, values, step, record["time"])
 
-    def _write_trial(self, name: str) -> int:
-        count = 0
-        for record in self._new(f"downstream/{name}-history.jsonl"):
-            values = dict(_numbers(record))
-            for key, value in values.items():
-                tag = f"downstream_{name.split('-')[1]}/{key}"
-                self._writer(f"downstream/{name}").add_scalar(tag, value, record["epoch"])
-            count += len(values)
-        if trial := self._first(f"downstream/{name}/trial.json"):
-            self._write_table(name, trial)
+    def _write_trial(self, trial: str) -> int:
+        count, name = 0, f"downstream/{trial}"
+        for record in self._new(f"{name}-history.jsonl"):
+            self._rewind(name, record["epoch"])
+            group = f"downstream_{trial.split('-')[1]}"
+            values = {f"{group}/{key}": value for key, value in _numbers(record)}
+            count += self._add(name, values, record["epoch"])
+        if finished := self._first(f"{name}/trial.json"):
+            self._write_table(trial, finished)
         return count
 
+    def _add(
+        self, name: str, values: Mapping[str, float], step: int, seconds: float | None = None
+    ) -> int:
+        """Write values by tag and return their number."""
+        for tag, value in values.items():
+            self._writer(name).add_scalar(tag, value, step, seconds)
+        self._last_step[name] = max(step, self._last_step.get(name, step))
+        return len(values)
+
+    def _rewind(self, name: str, step: int) -> None:
+        """Tell TensorBoard to forget what was written from a step on, if anything was."""
+        if self._last_step.get(name, step - 1) >= step:
+            restart = Event(session_log=SessionLog(status=SessionLog.START))
+            self._writer(name).file_writer.add_event(restart, step)
+            self._last_step[name] = step - 1
+
     def _write_table(self, name: str, trial: Record) -> None:
-        """Put a finished trial into the table of hyper-parameters, with its last losses."""
+        """Add a finished trial to the HPARAMS table, with the losses of its last epoch."""
         last = self._folder.read_records(f"downstream/{name}-history.jsonl")[-1]
         settings = {"run": Path(self._folder.path).name, **hyper_parameters(self._config, trial)}
         writer = self._writer(f"downstream/{name}")
@@ -127,7 +147,7 @@ class EventFiles:
                 writer.add_scalar(f"last/{key}", value, 0)
 
     def _write_scores(self, scores: Iterable[Record]) -> int:
-        """Write the scores of whole fields; a forecast's over its lead in days."""
+        """Write the scores that are over all variables; a forecast's step is its lead in days."""
         whole = [score for score in scores if score["variable"] is None]
         for score in whole:
             seed = "" if score["seed"] is None else f"seed{score['seed']}"
@@ -139,7 +159,7 @@ class EventFiles:
         return len(whole)
 
     def _add_to_table(self, score: Record) -> None:
-        """Put a score beside the settings of its trial; a forecast's at the farthest lead."""
+        """Add a score to its trial's row of the HPARAMS table, which shows the longest lead."""
         parts = [score["model"], score["task"], score["setting"], f"seed{score['seed']}"]
         name, tag = "-".join(filter(None, parts)), f"score/{score['metric']}".replace(" ", "_")
         if f"downstream/{name}" in self._writers and tag in _RESULTS:
@@ -152,18 +172,8 @@ class EventFiles:
         return self._writers[name]
 
 
-def latest(records: Iterable[Record]) -> list[Record]:
-    """Drop records that a continued run wrote again: the last of each place counts."""
-    last: dict[tuple[Any, ...], Record] = {}
-    for record in records:
-        place = record.get("position", record.get("epoch"))
-        if record["event"] != "start":
-            last[record["stage"], record["event"], place] = record
-    return list(last.values())
-
-
 def hyper_parameters(config: Mapping[str, Any], trial: Record) -> dict[str, str | float]:
-    """Return what a trial was trained with, one flat entry for each setting."""
+    """Return the settings of a trial's training as flat entries."""
     task = config["downstream"][trial["task"]]
     settings = task[trial["setting"]] if trial["setting"] else task
     named = {f"with_{name}": value for name, value in settings.items()}

@@ -1,11 +1,11 @@
-"""Claims put to the test of a study's scores, each with a verdict in words."""
+"""A verdict on every claim, reached by comparing a study's scores."""
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from sparta_ray.metrics.uncertainty import Comparison, Verdict
-from sparta_ray.report.claims import Claim, claims
+from sparta_ray.report.claims import Claim, claims, questions_of
 from sparta_ray.report.display import lead_name, setting_name
 from sparta_ray.report.study_scores import Question, StudyScores
 
@@ -14,13 +14,13 @@ Outcome = Literal["holds", "holds in part", "mixed", "not separable", "does not 
 
 @dataclass(frozen=True)
 class ClaimVerdict:
-    """A claim and what a study says of it.
+    """A claim and the verdict of a study on it.
 
     Attributes:
         claim: The claim.
         outcome: The verdict.
-        comparisons: What was compared: words for the score, and the result.
-        explanation: A sentence on how the verdict came about.
+        comparisons: The scores that were compared: a description of each, and the result.
+        explanation: The reason for the verdict, in a sentence.
     """
 
     claim: Claim
@@ -29,24 +29,27 @@ class ClaimVerdict:
     explanation: str
 
 
-def judge_all(evidence: StudyScores) -> list[ClaimVerdict]:
+def all_verdicts(scores: StudyScores) -> list[ClaimVerdict]:
     """Return the verdict on every claim."""
-    return [judge(claim, evidence) for claim in claims(evidence)]
+    return [verdict_on(claim, scores) for claim in claims(scores)]
 
 
-def judge(claim: Claim, evidence: StudyScores) -> ClaimVerdict:
-    """Put one claim to the test.
+def verdict_on(claim: Claim, scores: StudyScores) -> ClaimVerdict:
+    """Compare the two variants of a claim on every score that decides it.
 
-    It holds if the one variant is better on every score that decides, in part if on some and worse
-    on none. It does not hold if it is worse on some and better on none; with both it is mixed.
-    Otherwise the two cannot be told apart. A claim that two are alike holds if they are.
+    The claim holds if one variant is better than the other on every score, and in part if it is
+    better on some and worse on none. It does not hold if it is worse on some and better on none. If
+    it is better on some and worse on others, the verdict is mixed, and if it is neither better nor
+    worse on any, the two are not separable. A claim that two variants are alike holds if they are.
     """
-    how: dict[str, Any] = {
-        "better": claim.better, "margin": claim.margin, "their_setting": claim.their_setting
-    }  # fmt: skip
     found = [
-        (_words(question), evidence.compare(claim.ours, claim.theirs, question, **how))
-        for question in claim.questions(evidence)
+        (
+            _describe_question(question),
+            scores.compare(
+                claim.ours, claim.theirs, question, claim.better, claim.margin, claim.their_setting
+            ),
+        )
+        for question in questions_of(claim, scores)
     ]
     compared = [comparison for _, comparison in found if comparison.verdict != "not compared"]
     if not compared:
@@ -54,27 +57,27 @@ def judge(claim: Claim, evidence: StudyScores) -> ClaimVerdict:
         return ClaimVerdict(claim, "not tested", tuple(found), _sentence(why))
     counts = Counter(comparison.verdict for comparison in compared)
     outcome = _outcome(counts)
-    text = _counted(counts)
+    explanation = _describe_counts(counts)
     reasons = {c.reason for c in compared if c.verdict == "not separable" and c.reason}
     if outcome == "not separable" and len(reasons) == 1:
-        text += f" {_sentence(reasons.pop())}"
+        explanation += f" {_sentence(reasons.pop())}"
     if len(compared) < len(found):
-        text += f" {len(found) - len(compared)} could not be compared."
-    return ClaimVerdict(claim, outcome, tuple(found), text)
+        explanation += f" {len(found) - len(compared)} could not be compared."
+    return ClaimVerdict(claim, outcome, tuple(found), explanation)
 
 
 def _outcome(counts: Counter[Verdict]) -> Outcome:
-    """Return the outcome of a claim whose comparisons came out as counted."""
-    kept = counts["better"] + counts["alike"]
+    """Return the outcome of a claim from how often each verdict was reached."""
+    confirmed = counts["better"] + counts["alike"]
     if counts["worse"] or counts["unlike"]:
-        return "mixed" if kept else "does not hold"
-    if kept == counts.total():
+        return "mixed" if confirmed else "does not hold"
+    if confirmed == counts.total():
         return "holds"
-    return "holds in part" if kept else "not separable"
+    return "holds in part" if confirmed else "not separable"
 
 
-def _counted(counts: Counter[Verdict]) -> str:
-    """Return in words how often each verdict came out."""
+def _describe_counts(counts: Counter[Verdict]) -> str:
+    """Return in words how often each verdict was reached."""
     in_order = [verdict for verdict in get_args(Verdict) if counts[verdict]]
     if counts.total() == 1:
         return f"{in_order[0].capitalize()} in the one comparison."
@@ -86,8 +89,8 @@ def _sentence(reason: str) -> str:
     return f"{reason[:1].upper()}{reason[1:]}."
 
 
-def _words(question: Question) -> str:
-    """Return what was compared in a few words."""
+def _describe_question(question: Question) -> str:
+    """Return what was compared, such as ``RRMSE, look-back 30 days, …, 25 days``."""
     words = [question.metric if question.task != "forecast" else "RRMSE"]
     if question.setting is not None:
         words.append(setting_name(question.setting))

@@ -1,4 +1,4 @@
-"""Whether a run fits its data, before anything starts."""
+"""Whether a run fits its data: splits, masks, batches, models and downstream tasks."""
 
 import numpy as np
 import torch
@@ -8,76 +8,30 @@ from sparta_ray.base.errors import ConfigError
 from sparta_ray.data.plan.masking import check_mask
 from sparta_ray.data.plan.sampling import anchors, check_split
 from sparta_ray.data.plan.splits import Split, SplitName
-from sparta_ray.models.resnet import SHRINKAGE
 from sparta_ray.run.settings import Run, downstream_splits, splits
 from sparta_ray.training.stages import build_model
 
 
 def check_run(run: Run, dates: NDArray[np.datetime64], grid: tuple[int, int]) -> None:
-    """Refuse a run that its data cannot carry; nothing has been started yet.
+    """Refuse a run that does not fit its data, before anything is started.
 
     Args:
         run: The run.
-        dates: Calendar days of its data.
-        grid: Longitudes and latitudes.
+        dates: Calendar days of its data, shape (T,).
+        grid: Numbers of longitudes and latitudes.
 
     Raises:
         ConfigError: Names the setting, the numbers and the remedy.
     """
-    days = len(dates)
-    parts = splits(run, days)
+    parts = splits(run, len(dates))
     _check_climatology(run, dates[parts["train"].start : parts["train"].stop])
-    masks = {"mask": run.mask} | {
-        f"downstream.{name}": getattr(run.downstream, name)
-        for name in ("mask", "classification_mask")
-    }
-    for path, mask in masks.items():
-        check_mask(mask, path, len(run.data.variables))
-    training: tuple[SplitName, ...] = ("train", "validation")
-    for split in training:
-        check_split(parts[split], split, run.sampling)
-    _check_rows_of_ranks(run, parts)
-    if max(run.views.crop) <= SHRINKAGE:
-        raise ConfigError(
-            f"views.crop {run.views.crop} must exceed {SHRINKAGE} on one side: the encoder's last "
-            "map would be one point, and its per-channel norms would make every embedding the same"
-        )
-    with torch.device("meta"):  # sizes alone
+    _check_masks(run)
+    _check_batches(run, parts)
+    run.model.encoder.check_size(run.views.crop)
+    with torch.device("meta"):  # checks sizes without computing anything
         for kind in run.models:
             build_model(kind, run.data.variables, grid, run.model)
-    downstream = downstream_splits(run, days)
-    for name, setting in run.downstream.forecast.items():
-        horizons: dict[SplitName, int] = {
-            "train": setting.training_horizon,
-            "validation": setting.training_horizon,
-            "test": setting.lead_days,
-        }
-        for split, horizon in horizons.items():
-            length = len(downstream[split])
-            if setting.look_back + horizon > length:
-                raise ConfigError(
-                    f"downstream.forecast.{name}: look_back {setting.look_back} and {horizon} "
-                    f"further days do not fit into the {length} days of the downstream {split} "
-                    "split; shorten look_back or lead_days, or enlarge that split"
-                )
-
-
-def _check_rows_of_ranks(run: Run, parts: dict[SplitName, Split]) -> None:
-    """Refuse more workers than the shortest batch has rows, and a batch of a single row.
-
-    Batch norms, which span the workers, need two.
-    """
-    for name in ("train", "validation"):
-        last = len(anchors(parts[name], run.sampling)) % run.sampling.anchors_per_batch
-        rows = (last or run.sampling.anchors_per_batch) * run.sampling.rows_per_anchor
-        workers = run.scaling.most_workers
-        if rows < max(2, workers):
-            fewer = f", or at most {rows} workers" if rows > 1 else ""
-            raise ConfigError(
-                f"the last {name} batch of an epoch has {rows} rows, too few for "
-                f"scaling.num_workers {workers}; use another "
-                f"sampling.rows_per_batch{fewer}"
-            )
+    _check_forecasts(run, downstream_splits(run, len(dates)))
 
 
 def _check_climatology(run: Run, training_days: NDArray[np.datetime64]) -> None:
@@ -94,3 +48,57 @@ def _check_climatology(run: Run, training_days: NDArray[np.datetime64]) -> None:
             f"evaluation.climatology_half_window {run.evaluation.climatology_half_window}; train "
             f"on a whole year, or set it to at least {farthest + 1}"
         )
+
+
+def _check_masks(run: Run) -> None:
+    masks = {
+        "mask": run.mask,
+        "downstream.mask": run.downstream.mask,
+        "downstream.classification_mask": run.downstream.classification_mask,
+    }
+    for path, mask in masks.items():
+        check_mask(mask, path, len(run.data.variables))
+
+
+def _check_batches(run: Run, parts: dict[SplitName, Split]) -> None:
+    """Refuse splits without enough days for a batch, and batches without enough rows."""
+    training: tuple[SplitName, ...] = ("train", "validation")
+    for name in training:
+        check_split(parts[name], name, run.sampling)
+    for name in training:
+        last = len(anchors(parts[name], run.sampling)) % run.sampling.anchors_per_batch
+        rows = (last or run.sampling.anchors_per_batch) * run.sampling.rows_per_anchor
+        _check_rows(run, name, rows)
+
+
+def _check_rows(run: Run, split: SplitName, rows: int) -> None:
+    """Refuse more workers than the shortest batch has rows, and a batch of a single row.
+
+    Batch norms are computed over all workers and need two rows.
+    """
+    workers = run.scaling.most_workers
+    if rows < max(2, workers):
+        fewer = f", or at most {rows} workers" if rows > 1 else ""
+        raise ConfigError(
+            f"the last {split} batch of an epoch has {rows} rows, too few for "
+            f"scaling.num_workers {workers}; use another "
+            f"sampling.rows_per_batch{fewer}"
+        )
+
+
+def _check_forecasts(run: Run, parts: dict[SplitName, Split]) -> None:
+    """Refuse forecasts whose windows are longer than a downstream split."""
+    for name, setting in run.downstream.forecast.items():
+        horizons: dict[SplitName, int] = {
+            "train": setting.training_horizon,
+            "validation": setting.training_horizon,
+            "test": setting.lead_days,
+        }
+        for split, horizon in horizons.items():
+            length = len(parts[split])
+            if setting.look_back + horizon > length:
+                raise ConfigError(
+                    f"downstream.forecast.{name}: look_back {setting.look_back} and {horizon} "
+                    f"further days do not fit into the {length} days of the downstream {split} "
+                    "split; shorten look_back or lead_days, or enlarge that split"
+                )

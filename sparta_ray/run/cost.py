@@ -32,11 +32,11 @@ class Cost:
 
 
 def training_cost(run: Run, kind: ModelKind, days: int, grid: tuple[int, int]) -> Cost:
-    """Return what a run's finished model of a kind took.
+    """Return what training one of a run's finished models took.
 
     Args:
         run: The run.
-        kind: Which model.
+        kind: Which of its models.
         days: Days of its data.
         grid: Longitudes and latitudes.
     """

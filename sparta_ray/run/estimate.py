@@ -1,4 +1,4 @@
-"""What a run will cost, counted on tensors that hold no values."""
+"""What a run will cost: operations are counted on tensors that hold no values."""
 
 from dataclasses import dataclass, replace
 from functools import cache
@@ -10,11 +10,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from sparta_ray.data.batches.expand import Fields, Views
 from sparta_ray.models.sparta import ModelConfig, parameter_count
 from sparta_ray.run.settings import Run, schedule
+from sparta_ray.training.stage_module import StageModule
 from sparta_ray.training.stages import (
     ContrastiveConfig,
     ModelKind,
     StageConfig,
-    StageModule,
     build_model,
     model_kind,
     needs,
@@ -23,7 +23,7 @@ from sparta_ray.training.stages import (
 
 @dataclass(frozen=True)
 class StageCost:
-    """What one stage of a run trains, and what that takes; validation is left out.
+    """What one stage of a run trains, and what that costs without validation.
 
     Attributes:
         stage: Its kind.
@@ -89,21 +89,21 @@ def step_flop(run: Run, stage: StageConfig, grid: tuple[int, int], rows: int | N
         grid: Longitudes and latitudes.
         rows: Of the batch; None for a full one.
     """
-    alike = replace(stage, epochs=1, lr=1.0)  # of which a step's operations know nothing
+    alike = replace(stage, epochs=1, lr=1.0)  # a step's operations do not depend on these
     return _flop(_Step.of(run, alike, grid), rows or run.sampling.rows_per_full_batch)
 
 
 def example_step(
     run: Run, stage: StageConfig, grid: tuple[int, int], rows: int
 ) -> tuple[StageModule, Views]:
-    """Return what a training step works on: the stage's module, fresh, and a batch of noise."""
+    """Return what a training step works on: the stage's untrained module and a batch of noise."""
     step = _Step.of(run, stage, grid)
     return step.module(), step.batch(rows)
 
 
 @dataclass(frozen=True)
 class _Step:
-    """What the operations of a step depend on; many trials of a study have the same."""
+    """All that the operations of a step depend on; many trials of a study share it."""
 
     stage: StageConfig
     variables: tuple[str, ...]
@@ -139,3 +139,46 @@ def _flop(step: _Step, rows: int) -> int:
         with FlopCounterMode(display=False) as counter:
             module.train()(views, epoch=0, rows=rows)["loss"].backward()
     return int(counter.get_total_flops())
+
+
+def step_bytes(run: Run, stage: StageConfig, grid: tuple[int, int], rows: int) -> int:
+    """Return the memory that a training step of one worker takes at its peak, in bytes.
+
+    Weights, their gradients and Adam's two moments, the batch's views, and all that the forward
+    pass keeps for the backward pass. What kernels use in passing, and the process itself, come on
+    top.
+
+    Args:
+        run: The run.
+        stage: One of its stages.
+        grid: Longitudes and latitudes.
+        rows: Of this worker's part of the batch.
+    """
+    alike = replace(stage, epochs=1, lr=1.0)
+    return _bytes(_Step.of(run, alike, grid), rows)
+
+
+@cache
+def _bytes(step: _Step, rows: int) -> int:
+    kept: dict[int, int] = {}
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage._cdata] = storage.nbytes()
+        return tensor
+
+    with FakeTensorMode():
+        module, views = step.module(), step.batch(rows)
+        weights = [*module.parameters(), *module.buffers()]
+        for weight in weights:
+            note(weight)
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            terms = module.train()(views, epoch=0, rows=rows)
+        fields = views.fields
+        seen = (views.anchor, views.after, views.before, views.input)
+        for tensor in (*seen, fields.day, fields.after, fields.before):
+            if tensor is not None:
+                note(tensor)
+        trained = sum(w.numel() * w.element_size() for w in weights if w.requires_grad)
+        del terms
+    return sum(kept.values()) + 3 * trained

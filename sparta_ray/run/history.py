@@ -1,4 +1,4 @@
-"""The training history that a run left in its folder."""
+"""The training history in a run folder."""
 
 import pandas as pd
 
@@ -9,7 +9,7 @@ from sparta_ray.training.reporter import HISTORY
 def stage_history(folder: RunFolder, stage: str) -> pd.DataFrame:
     """Return one row an epoch: ``epoch``, ``lr``, ``train_…`` and ``validation_…`` losses.
 
-    Epochs that were repeated after an interruption count as they were last trained.
+    An epoch that was repeated after an interruption counts as it was last trained.
     """
     records = [
         {name: value for name, value in record.items() if name not in ("stage", "event", "time")}
@@ -29,6 +29,6 @@ def last_validation(folder: RunFolder, stage: str, loss: str) -> float | None:
 
 
 def training_machines(folder: RunFolder) -> list[str]:
-    """Return each kind of machine that trained a part, such as ``1 x cpu in float32``."""
+    """Return the kinds of machines that trained the run, such as ``1 x cpu in float32``."""
     starts = [record for record in folder.read_records(HISTORY) if record["event"] == "start"]
     return list(dict.fromkeys(f"{s['ranks']} x {s['device']} in {s['precision']}" for s in starts))

@@ -1,15 +1,16 @@
 """Whose a run folder is: the run that has taken it, and what a later one may change."""
 
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from sparta_ray import __version__
-from sparta_ray.base.config import differences, to_tree
+from sparta_ray.base.config import differences, from_tree, to_tree
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.run.settings import Run
@@ -90,7 +91,7 @@ def check_owner(
     if not folder.exists("run.yaml"):
         return []
     recorded = yaml.safe_load(folder.read("run.yaml"))
-    config = differences(recorded["config"], to_tree(run), FREE_TO_CHANGE)
+    config = differences(_completed(recorded["config"]), to_tree(run), FREE_TO_CHANGE)
     data = []
     if fingerprint is not None and recorded["data_fingerprint"] != fingerprint:
         data = [f"data fingerprint: {recorded['data_fingerprint']} -> {fingerprint}"]
@@ -106,6 +107,17 @@ def check_owner(
             f"continue it so: {' '.join(flags)}"
         )
     return config + data
+
+
+def _completed(recorded: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return recorded settings with the defaults of those that came with a later version.
+
+    A tree that this version cannot read stays as it is; each difference then counts.
+    """
+    try:
+        return to_tree(from_tree(Run, recorded, "run.yaml"))
+    except ConfigError:
+        return recorded
 
 
 def _run_record(run: Run, fingerprint: str, changes: Sequence[str]) -> str:

@@ -16,9 +16,10 @@ from sparta_ray.base.errors import ConfigError
 from sparta_ray.data.batches.compact import CompactBatch
 from sparta_ray.data.batches.view_operator import ViewOperator
 from sparta_ray.run.settings import Run
-from sparta_ray.training.loop import batch_losses, norm_of_gradient
+from sparta_ray.training.batch_losses import batch_losses, norm_of_gradient
 from sparta_ray.training.precision import Precision, weights_type
-from sparta_ray.training.stages import StageModule, build_model, model_kind
+from sparta_ray.training.stage_module import StageModule
+from sparta_ray.training.stages import build_model, model_kind
 
 
 @dataclass(frozen=True)

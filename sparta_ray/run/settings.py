@@ -1,4 +1,4 @@
-"""A run: everything one YAML file decides, and whether it fits its data before anything starts."""
+"""A run: everything that one YAML file decides, and the splits and schedules it leads to."""
 
 import re
 from dataclasses import replace
@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
 from sparta_ray.base.config import STRICT
-from sparta_ray.base.paths import absolute, output_path
+from sparta_ray.base.paths import output_path
 from sparta_ray.data.batches.compact import BatchConfig
 from sparta_ray.data.plan.masking import MaskConfig
 from sparta_ray.data.plan.sampling import SamplingConfig, batches_per_epoch
@@ -15,32 +15,34 @@ from sparta_ray.data.plan.schedule import Schedule
 from sparta_ray.data.plan.splits import Split, SplitName, split_days
 from sparta_ray.data.plan.views import ViewConfig
 from sparta_ray.data.preparation.recipe import DataConfig
-from sparta_ray.data.sources import NetCDFSource, ZarrSource
 from sparta_ray.downstream.config import DownstreamConfig
 from sparta_ray.metrics.config import EvaluationConfig
 from sparta_ray.models.sparta import ModelConfig
 from sparta_ray.training.config import ScalingConfig, TrainingConfig
 from sparta_ray.training.stages import ModelKind, StageConfig, model_kind
 
+LONGEST_NAME = 100
+"""Most characters of a run's name; file systems allow 255, of which suffixes take some."""
+
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Run:
-    """One run of the method; every job reads the same file and does its part.
+    """One run of the method; every job reads the same file and does its part of it.
 
     Attributes:
-        name: Names the run folder.
-        folder: Where run folders lie: a path or fsspec URL.
-        seed: Base of every random draw.
+        name: Name of the run, and of its folder.
+        folder: Where run folders are kept: a path or an fsspec URL.
+        seed: Seed from which every random draw of the run is derived.
         data: Source, store, variables and split.
-        sampling: Anchors, neighbours and negatives.
-        views: Sizes of views.
+        sampling: How anchors, neighbours and negatives are drawn.
+        views: Sizes of the views that the encoder sees.
         mask: What is hidden in training.
         batches: How batches travel to the training device.
-        model: Sizes of the models.
-        training: Stages and optimisation.
+        model: Sizes of the models, and how variables are fused.
+        training: Stages, losses and optimisation.
         scaling: Workers and their resources.
         downstream: Tasks on the frozen models.
-        evaluation: Sizes of the evaluation.
+        evaluation: What is measured, and on how many days.
     """
 
     name: str = "sparta"
@@ -60,6 +62,8 @@ class Run:
     @field_validator("name")
     @classmethod
     def _check_name(cls, name: str) -> str:
+        if len(name) > LONGEST_NAME:
+            raise ValueError(f"use at most {LONGEST_NAME} characters: it names a folder")
         if not re.fullmatch(r"\w[\w.-]*", name):
             raise ValueError(
                 "use letters, digits, '.', '_' and '-', not '.' or '-' first: it names a folder"
@@ -78,13 +82,8 @@ class Run:
 
 
 def with_absolute_paths(run: Run) -> Run:
-    """Return the run with absolute paths, so that it means the same in every process."""
-    source = run.data.source
-    if isinstance(source, NetCDFSource):
-        paths = tuple(map(absolute, source.patterns))
-        source = replace(source, paths=paths[0] if isinstance(source.paths, str) else paths)
-    elif isinstance(source, ZarrSource):
-        source = replace(source, url=absolute(source.url))
+    """Return the run with absolute paths, so that every process understands them alike."""
+    source = run.data.source.with_absolute_paths()
     return replace(
         run,
         folder=output_path(run.folder),
@@ -93,17 +92,17 @@ def with_absolute_paths(run: Run) -> Run:
 
 
 def splits(run: Run, days: int) -> dict[SplitName, Split]:
-    """Return the run's splits of a store of `days` days."""
+    """Return how a run splits the days of its store, of which there are `days`."""
     return split_days(Split(0, days), run.data.split)
 
 
 def downstream_splits(run: Run, days: int) -> dict[SplitName, Split]:
-    """Return how the test part is split again for the downstream tasks."""
+    """Return how the test split is split again for the downstream tasks."""
     return split_days(splits(run, days)["test"], run.downstream.split)
 
 
 def schedule(run: Run, stage: StageConfig, days: int) -> Schedule:
-    """Return the positions of a stage."""
+    """Return the epochs and steps of a stage on a store of `days` days."""
     parts = splits(run, days)
     plan_steps = batches_per_epoch(parts["train"], run.sampling)
     return Schedule(

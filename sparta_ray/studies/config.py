@@ -30,12 +30,12 @@ Seeds = Annotated[tuple[int, ...], Field(min_length=1), AfterValidator(_check_se
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ExpectedData:
-    """What the data are like, for an estimate where they cannot be reached.
+    """Properties of the data, for an estimate where the source cannot be reached.
 
     Attributes:
-        first_day: Such as ``1959-01-01``.
-        days: How many.
-        grid: Longitudes and latitudes.
+        first_day: The first day, such as ``1959-01-01``.
+        days: Number of days [days].
+        grid: Number of longitudes and of latitudes.
     """
 
     first_day: str
@@ -45,19 +45,21 @@ class ExpectedData:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class StudyConfig:
-    """What one study file decides. Each trial, a variant with a seed, is an ordinary run.
+    """What a study's file holds. Each trial, a variant with a seed, is an ordinary run.
 
     Attributes:
-        name: Names the study folder, in which the trials' run folders lie.
-        folder: Where study folders lie: a path or fsspec URL.
+        name: Name of the study, and of the folder with its trials' run folders.
+        folder: Where study folders are kept: a path or an fsspec URL.
         base: The run file that variants change, relative to the study file; None for the defaults.
-        common: Settings over the base, for all variants.
-        seeds: Each variant is trained once with each; they are the runs' `seed`.
-        seeds_of: Other seeds for some variants, by name, such as fewer for costly ones.
-        variants: By name: settings over base and common, or a run file in place of the base.
-        sweep: Makes the variants from a search space instead.
-        until: The last link that is done.
-        expects: What ``--dry-run`` counts with where the source cannot be reached.
+        common: Settings over the base that all variants share.
+        seeds: Every variant is trained once with each of these values of the run's `seed`.
+        seeds_of: Other seeds for some variants, by the variant's name, such as fewer for costly
+            ones.
+        variants: Variants by name: each holds settings over `base` and `common`, or names a run
+            file to use in place of the base.
+        sweep: A search space that generates the variants instead.
+        until: The last link of the chain to do.
+        expects: The data that ``--dry-run`` assumes where the source cannot be reached.
     """
 
     name: str = "study"

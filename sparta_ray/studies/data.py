@@ -1,4 +1,4 @@
-"""What the data of a study's trials are like, looked up once for trials that share them."""
+"""What is known of the data of a study's trials, looked up once for trials that share them."""
 
 import json
 from dataclasses import dataclass
@@ -8,10 +8,33 @@ from numpy.typing import NDArray
 
 from sparta_ray.base.config import to_tree
 from sparta_ray.base.errors import ConfigError
+from sparta_ray.data.preparation.facts import DataFacts, inspect_data
 from sparta_ray.data.preparation.recipe import DataConfig
-from sparta_ray.data.store.layout import StoreLayout
-from sparta_ray.run.inspect import layout_of
 from sparta_ray.studies.config import ExpectedData
+
+
+class StudyData:
+    """Facts of a study's data by their settings, so that a remote source is opened once."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, DataFacts | ConfigError] = {}
+
+    def inspect(self, config: DataConfig) -> DataFacts:
+        """Return what is known of some data.
+
+        Raises:
+            ConfigError: See `inspect_data`; raised again each time that the data are asked for.
+        """
+        key = json.dumps(to_tree(config), sort_keys=True)
+        if key not in self._known:
+            try:
+                self._known[key] = inspect_data(config)
+            except ConfigError as error:
+                self._known[key] = error
+        found = self._known[key]
+        if isinstance(found, ConfigError):
+            raise found
+        return found
 
 
 @dataclass(frozen=True)
@@ -27,33 +50,9 @@ class DataSize:
     grid: tuple[int, int]
 
 
-class Layouts:
-    """Layouts by the data's settings; a remote source is opened once."""
-
-    def __init__(self) -> None:
-        self._known: dict[str, StoreLayout | ConfigError] = {}
-
-    def of(self, data: DataConfig) -> StoreLayout:
-        """Return the layout.
-
-        Raises:
-            ConfigError: See `layout_of`, each time that it is asked for.
-        """
-        key = json.dumps(to_tree(data), sort_keys=True)
-        if key not in self._known:
-            try:
-                self._known[key] = layout_of(data)
-            except ConfigError as error:
-                self._known[key] = error
-        found = self._known[key]
-        if isinstance(found, ConfigError):
-            raise found
-        return found
-
-
-def size_of(layout: StoreLayout) -> DataSize:
+def size_of(data: DataFacts) -> DataSize:
     """Return the size of data that were looked up."""
-    return DataSize(layout.days, (len(layout.longitude), len(layout.latitude)))
+    return DataSize(data.layout.days, data.layout.grid)
 
 
 def size_stated(expected: ExpectedData) -> DataSize:

@@ -1,4 +1,4 @@
-"""What a study will cost: trials, steps and operations, and hours by a probe of this machine."""
+"""What a study will cost: trials, steps, operations, and hours from a probe of this machine."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,7 +8,7 @@ from sparta_ray.base.errors import ConfigError
 from sparta_ray.run.checks import check_run
 from sparta_ray.run.estimate import StageCost, stage_costs
 from sparta_ray.studies.config import StudyConfig
-from sparta_ray.studies.data import DataSize, Layouts, size_of, size_stated
+from sparta_ray.studies.data import DataSize, StudyData, size_of, size_stated
 from sparta_ray.studies.probe import Probe, probe
 from sparta_ray.studies.trial import StudyTrial, named
 from sparta_ray.tasks.trials import trials as downstream_trials
@@ -19,7 +19,7 @@ GPU_RATE = 50e12
 
 @dataclass(frozen=True)
 class TrialCost:
-    """A trial and the stages that it trains itself, none where it uses another's models."""
+    """A trial and the stages that it trains itself; none if it uses another trial's models."""
 
     trial: StudyTrial
     stages: tuple[StageCost, ...]
@@ -52,7 +52,7 @@ def trial_costs(trials: Sequence[StudyTrial], sizes: Mapping[str, DataSize]) -> 
 def _stages(
     trial: StudyTrial, size: DataSize, counted: dict[str, StageCost]
 ) -> tuple[StageCost, ...]:
-    """Return the costs of a trial's stages; what other trials have in common is counted once."""
+    """Return the costs of a trial's stages; those that trials share are computed once."""
     tree = {**to_tree(trial.run), "name": "", "seed": 0, "downstream": {}, "evaluation": {}}
     tree["training"] = {**tree["training"], "stages": ()}
     tree["training"]["contrastive"] = {**tree["training"]["contrastive"], "cycle_weight": 0}
@@ -90,11 +90,11 @@ def describe_study(study: StudyConfig, trials: Sequence[StudyTrial]) -> Iterator
 
 
 def _sizes(study: StudyConfig, trials: Sequence[StudyTrial]) -> tuple[dict[str, DataSize], str]:
-    """Return the size of each trial's data, and a note if they could not be reached."""
-    layouts, sizes, note = Layouts(), {}, ""
+    """Return the size of each trial's data, and a note if the data cannot be read."""
+    known, sizes, note = StudyData(), {}, ""
     for trial in trials:
         try:
-            size = size_of(layouts.of(trial.run.data))
+            size = size_of(known.inspect(trial.run.data))
         except ConfigError as error:
             if study.expects is None:
                 raise
@@ -110,7 +110,7 @@ def _sizes(study: StudyConfig, trials: Sequence[StudyTrial]) -> tuple[dict[str, 
 
 
 def _hours(costs: Sequence[TrialCost], sizes: Mapping[str, DataSize]) -> Iterator[str]:
-    """Yield how long training takes by what a few steps of each kind of model took."""
+    """Yield how long training would take, from timing a few steps of each kind of model."""
     probes: dict[str, Probe] = {}
     here = 0.0
     for cost in costs:
@@ -122,7 +122,7 @@ def _hours(costs: Sequence[TrialCost], sizes: Mapping[str, DataSize]) -> Iterato
             if key not in probes:
                 config = next(s for s in run.training.stages if s.kind == longest.stage)
                 probes[key] = probe(run, config, grid)
-                yield _told(cost.trial, longest.stage, probes[key])
+                yield _describe_probe(cost.trial, longest.stage, probes[key])
             here += sum(stage.flop for stage in stages) / probes[key].rate
     yield (
         f"training at these rates: {here / 3600:.3g} hours, one training after the other; data, "
@@ -136,7 +136,7 @@ def _hours(costs: Sequence[TrialCost], sizes: Mapping[str, DataSize]) -> Iterato
         )
 
 
-def _told(trial: StudyTrial, stage: str, found: Probe) -> str:
+def _describe_probe(trial: StudyTrial, stage: str, found: Probe) -> str:
     return (
         f"probe on {found.device}, {found.precision}: {stage} of {trial.variant}, {found.rows} "
         f"rows, {found.seconds:.3g} s a step = {found.rate / 1e12:.3g} TFLOP/s"

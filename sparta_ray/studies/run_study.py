@@ -1,4 +1,4 @@
-"""A study from its file to its summary: every link once for all trials, whatever fails named."""
+"""A study from its file to its summary: each link once for all trials, naming what fails."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -6,22 +6,17 @@ from contextlib import ExitStack
 from sparta_ray.base.errors import FailedError
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.evaluation.results import is_evaluated
+from sparta_ray.inspection import Facts, inspect
 from sparta_ray.on_ray.cluster_size import check_cluster, joins_cluster
 from sparta_ray.on_ray.session import check_local, ray_session
 from sparta_ray.report.build import write_pages
-from sparta_ray.run.inspect import check_fits
-from sparta_ray.run.ownership import claim, is_trained
+from sparta_ray.run.ownership import claim
 from sparta_ray.run.settings import Run
-from sparta_ray.run.trial import is_finished
 from sparta_ray.studies.config import StudyConfig
-from sparta_ray.studies.data import Layouts
+from sparta_ray.studies.data import StudyData
 from sparta_ray.studies.folder import StudyFolder, was_stopped
 from sparta_ray.studies.summary import write_summary
 from sparta_ray.studies.trial import StudyTrial, named
-from sparta_ray.tasks.trials import trials as downstream_trials
-
-_DEMANDING = {"train": ("train",)}
-"""What each last link asks of the cluster, where that is not everything."""
 
 
 def run_study(study: StudyConfig, trials: Sequence[StudyTrial]) -> None:
@@ -33,14 +28,14 @@ def run_study(study: StudyConfig, trials: Sequence[StudyTrial]) -> None:
         ConfigError: Some trial cannot be done as it is; nothing was begun.
         FailedError: Some trials failed; all others were done.
     """
-    check_study(study, trials)
+    facts = check_study(study, trials)
     folder = StudyFolder(study.path)
     with ExitStack() as held:
         held.enter_context(folder.exclusive_lock())
         for trial in trials:
             held.enter_context(RunFolder(trial.run.path).exclusive_lock())
         folder.record(study, trials)
-        failures = _do(study, trials, folder) if _is_left(study, trials) else {}
+        failures = _do(study, trials, facts, folder) if _is_left(study, facts) else {}
         for trial in trials:
             if trial.name not in failures:
                 folder.forget_error(trial.name)
@@ -55,50 +50,58 @@ def run_study(study: StudyConfig, trials: Sequence[StudyTrial]) -> None:
         )
 
 
-def check_study(study: StudyConfig, trials: Sequence[StudyTrial]) -> None:
+def check_study(study: StudyConfig, trials: Sequence[StudyTrial]) -> list[Facts]:
     """Refuse a study that cannot work, before anything is started or spent.
+
+    Returns:
+        What is known of each trial's run.
 
     Raises:
         ConfigError: Names the trial, the setting and the remedy.
     """
     StudyFolder(study.path).check(trials)
-    layouts = Layouts()
+    known, facts = StudyData(), []
     for trial in trials:
         with named(trial):
-            check_fits(trial.run, layouts.of(trial.run.data))
+            data = known.inspect(trial.run.data)
+            facts.append(inspect(trial.run, _links(study), data=data))
             if not joins_cluster():
                 check_local(trial.run, _links(study))
+    return facts
 
 
 def _links(study: StudyConfig) -> tuple[str, ...]:
-    return _DEMANDING.get(study.until, ("train", "downstream"))
+    """Return the links of the study that ask the cluster for resources."""
+    return ("train",) if study.until == "train" else ("train", "downstream")
 
 
-def _is_left(study: StudyConfig, trials: Sequence[StudyTrial]) -> bool:
+def _is_left(study: StudyConfig, facts: Sequence[Facts]) -> bool:
     """Return whether anything needs Ray."""
-    return not all(_is_done(study, trial.run) for trial in trials)
+    return not all(_is_done(study, found) for found in facts)
 
 
-def _is_done(study: StudyConfig, run: Run) -> bool:
-    folder = RunFolder(run.path)
-    if was_stopped(folder):
+def _is_done(study: StudyConfig, facts: Facts) -> bool:
+    if was_stopped(RunFolder(facts.run.path)):
         return True
-    if not is_trained(run):
+    if study.until == "train" or not facts.trained:
+        return facts.trained
+    if facts.unfinished:
         return False
-    if study.until == "train":
-        return True
-    if not all(is_finished(folder, trial) for trial in downstream_trials(run)):
-        return False
-    return study.until == "downstream" or _is_evaluated(run)
+    return study.until == "downstream" or _is_evaluated(facts.run)
 
 
 def _is_evaluated(run: Run) -> bool:
     return is_evaluated(RunFolder(run.path), run.evaluation)
 
 
-def _do(study: StudyConfig, trials: Sequence[StudyTrial], folder: StudyFolder) -> dict[str, str]:
+def _do(
+    study: StudyConfig,
+    trials: Sequence[StudyTrial],
+    facts: Sequence[Facts],
+    folder: StudyFolder,
+) -> dict[str, str]:
     """Do what is left in one session; return the reasons of the trials that failed."""
-    with ray_session(trials[0].run, _links(study)):
+    with ray_session(trials[0].run, _links(study), facts[0].data.complete):
         if joins_cluster():
             for trial in trials[1:]:
                 with named(trial):
@@ -107,6 +110,7 @@ def _do(study: StudyConfig, trials: Sequence[StudyTrial], folder: StudyFolder) -
         from sparta_ray.on_ray.prepare import prepare
         from sparta_ray.studies.links import do_links
 
-        for trial in trials:
-            claim(RunFolder(trial.run.path), trial.run, prepare(trial.run.data).fingerprint)
+        for found in facts:
+            store = prepare(found.data)
+            claim(RunFolder(found.run.path), found.run, store.fingerprint)
         return do_links(study, trials, folder)

@@ -1,11 +1,11 @@
-"""What a study found, in one table: each score's mean and its spread over seeds."""
+"""The results of a study in one table: the mean and standard deviation of each score."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sparta_ray.base.folder import RunFolder
-from sparta_ray.base.spread import Key, as_csv, as_json, as_markdown, spreads
+from sparta_ray.base.mean_and_std import Key, mean_and_std, write_table
 from sparta_ray.evaluation.results import is_evaluated
 from sparta_ray.run.settings import Run
 from sparta_ray.studies.config import StudyConfig
@@ -23,21 +23,17 @@ Rows = Iterator[tuple[Key, float]]
 def write_summary(study: StudyConfig, trials: Sequence[StudyTrial], folder: StudyFolder) -> str:
     """Write ``summary.md``, ``.csv`` and ``.json``; return the table as Markdown.
 
-    A sweep is summed up by its metric, a study of whole chains by its scores of whole fields, over
-    the seeds of training and of the tasks.
+    The table of a sweep has its metric. That of a study which trains only has every measure of
+    each stage's last epoch. Otherwise it has the scores of whole fields. Means are over the seeds
+    of the trainings and of the downstream tasks.
     """
     headings, values = _what_is_compared(study, trials)
-    rows = spreads(values)
-    table = as_markdown(headings, rows)
-    folder.write("summary.md", table + "\n")
-    folder.write("summary.csv", as_csv(headings, rows))
-    folder.write("summary.json", as_json(headings, rows))
-    return table
+    return write_table(folder, "summary", mean_and_std(headings, values))
 
 
 def _what_is_compared(study: StudyConfig, trials: Sequence[StudyTrial]) -> tuple[Key, Rows]:
     if study.sweep is not None:
-        return _SWEEP, _judged(study.sweep, trials)
+        return _SWEEP, _swept(study.sweep, trials)
     if study.until in ("train", "downstream"):
         return _TRAINING, _last_epochs(trials)
     return _SCORES, _scores(trials)
@@ -69,8 +65,8 @@ def _text(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _judged(sweep: SweepConfig, trials: Sequence[StudyTrial]) -> Rows:
-    """Yield each variant's metric as it came out last, and after how many epochs, best first."""
+def _swept(sweep: SweepConfig, trials: Sequence[StudyTrial]) -> Rows:
+    """Yield each variant's last value of the metric, with its number of epochs, best first."""
     name = f"{sweep.stage}/{sweep.metric}"
     last = []
     for trial in trials:

@@ -15,7 +15,11 @@ from sparta_ray.base.seeding import derive_seed
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Grid:
-    """Every value, with every combination of the other grids."""
+    """Every value, with every combination of the other grids.
+
+    Attributes:
+        values: The values.
+    """
 
     kind: Literal["grid"] = "grid"
     values: tuple[Any, ...] = Field(min_length=1)
@@ -23,7 +27,11 @@ class Grid:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Choice:
-    """One of the values for each sample, all as likely."""
+    """One of the values for each sample, with equal probability.
+
+    Attributes:
+        values: The values to draw from.
+    """
 
     kind: Literal["choice"] = "choice"
     values: tuple[Any, ...] = Field(min_length=1)
@@ -35,7 +43,12 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class LogUniform:
-    """A number for each sample, its logarithm evenly spread; rounded to three digits."""
+    """A number for each sample, uniform in its logarithm; rounded to three digits.
+
+    Attributes:
+        low: Lower end.
+        high: Upper end.
+    """
 
     kind: Literal["loguniform"] = "loguniform"
     low: float = Field(gt=0)
@@ -58,12 +71,12 @@ Values = Annotated[Grid | Choice | LogUniform, Discriminator("kind")]
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class AshaConfig:
-    """Asynchronous successive halving: a trial goes on while it is among the best so far.
+    """Asynchronous successive halving: a trial continues while it is among the best so far.
 
     Attributes:
-        grace_epochs: Epochs that every trial may train.
-        reduction_factor: Of the trials that come so far, the best 1 in this many goes on, at
-            `grace_epochs`, and again each time the epochs have grown by this factor.
+        grace_epochs: Epochs that every trial may train [epochs].
+        reduction_factor: One in this many trials, the best so far, continues after `grace_epochs`,
+            and again each time the epochs have grown by this factor.
     """
 
     grace_epochs: int = Field(default=10, ge=1)
@@ -75,14 +88,16 @@ class SweepConfig:
     """A search over settings of a run, judged by a measure of one stage's epochs.
 
     Attributes:
-        space: Values by path, such as ``training.contrastive.loss.temperature``.
-        samples: Draws for the paths that are no grid.
-        seed: Of the draws.
-        stage: Whose epochs are judged.
-        metric: A loss or a measure of the embeddings' health, as in the stage's records;
-            ``validation_loss`` can only be compared where the loss itself is the same.
-        mode: Whether the smallest or the largest is best.
-        asha: Stops what is behind; None trains every trial to its end.
+        space: What each path's values are drawn from, by path, such as
+            ``training.contrastive.loss.temperature``.
+        samples: Number of draws for the paths that are not grids.
+        seed: Seed of the draws.
+        stage: The stage whose epochs are compared.
+        metric: The measure to compare: a loss, or a measure of the embeddings' health, by its name
+            in the stage's records. ``validation_loss`` is comparable only between variants with the
+            same loss.
+        mode: Whether the smallest or the largest value is best.
+        asha: Early stopping of trials that fall behind; None trains every trial to its end.
     """
 
     space: dict[str, Values] = Field(min_length=1)

@@ -58,13 +58,13 @@ def train_trials(
                 "judged": None if sweep is None else sweep.stage,
                 "grows": adds_nodes(),
             },
-            asks=lambda _: {"memory": 1},  # no CPU: Train's workers and builders take theirs
+            resources=lambda _: {"memory": 1},  # no CPU: Train's workers and builders take theirs
             at_most=min(_concurrency(trial.run) for trial in own),
             storage=storage,
             label="train",
             max_failures=max(trial.run.scaling.max_failures for trial in own),
             scheduler=None if sweep is None else _scheduler(sweep, own),
-            callbacks=() if sweep is None else (_StopRecorder({t.name: t.run for t in own}),),
+            callbacks=() if sweep is None else (_StopRecorder({t.name: t.run for t in own}, stop),),
         )
     if not all(_is_over(trial.run) for trial in own if trial.name not in failures):
         raise KeyboardInterrupt
@@ -114,7 +114,7 @@ def _train(
         if stop.is_set():  # while it waited for its turn
             return
         if grows:
-            check_storage(run)
+            check_storage(run, prepared=True)
         reports = _EpochReports(run, judged)
         train_watched(run, show.within(run.name, begun), stop, callbacks=[reports])
 
@@ -143,14 +143,19 @@ class _EpochReports(TuneReportCallback):  # type: ignore[misc]  # Ray is not typ
 
 
 class _StopRecorder(tune.Callback):  # type: ignore[misc]  # Ray is not typed here
-    """Records that a trial was stopped early, so that it is not taken up again."""
+    """Records that the scheduler stopped a trial early, so that it is not taken up again.
 
-    def __init__(self, runs: Mapping[str, Run]):
-        self._runs = runs
+    A trial that ended because the whole sweep was told to stop is taken up again.
+    """
+
+    def __init__(self, runs: Mapping[str, Run], stop: StopRequest):
+        self._runs, self._stop = runs, stop
 
     def on_trial_complete(
         self, iteration: int, trials: Iterable[Any], trial: "tune.experiment.Trial", **info: Any
     ) -> None:
+        if self._stop.is_set():
+            return
         run, last = self._runs[trial.config["trial"]["name"]], trial.last_result
         if "error" not in last and not is_trained(run):
             stop_early(RunFolder(run.path), int(last.get("epochs", 0)))

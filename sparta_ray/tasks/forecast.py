@@ -143,13 +143,14 @@ def lead_figures(results: Results, leads_apart: int = 1) -> Iterator[ReportFigur
     for setting, part in scores.groupby("setting"):
         title = setting_name(str(setting))
         joint = part[part["metric"] == "rrmse"]
-        yield ReportFigure(
-            "forecast",
-            f"All variables together ({title})",
-            "Forecasts from every test window; lower is better.",
-            score_by_lead(joint, "rrmse", "%"),
-            "RRMSE by lead time of the models, persistence and climatology.",
-        )
+        if not joint.empty:
+            yield ReportFigure(
+                "forecast",
+                f"All variables together ({title})",
+                "Forecasts from every test window; lower is better.",
+                score_by_lead(joint, "rrmse", "%"),
+                "RRMSE by lead time of the models, persistence and climatology.",
+            )
         yield ReportFigure(
             "forecast",
             f"Variable by variable ({title})",
@@ -157,14 +158,16 @@ def lead_figures(results: Results, leads_apart: int = 1) -> Iterator[ReportFigur
             variable_scores_by_lead(part[part["metric"] == "rmse"], "rmse"),
             "RMSE by lead time for each variable.",
         )
-        yield ReportFigure(
-            "forecast",
-            f"Anomalies of each variable ({title})",
-            "Correlation with the true anomalies from climatology, at the leads of the tables; 0 "
-            "where they are unrelated.",
-            variable_scores_by_lead(part[part["metric"] == "acc"], "acc", si_units=False),
-            "ACC by lead time for each variable.",
-        )
+        anomalies = part[part["metric"] == "acc"]
+        if not anomalies.empty:
+            yield ReportFigure(
+                "forecast",
+                f"Anomalies of each variable ({title})",
+                "Correlation with the true anomalies from climatology, at the leads of the tables; "
+                "0 where they are unrelated.",
+                variable_scores_by_lead(anomalies, "acc", si_units=False),
+                "ACC by lead time for each variable.",
+            )
 
 
 def _is_drawn(score: Score, leads_apart: int) -> bool:

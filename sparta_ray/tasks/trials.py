@@ -6,8 +6,8 @@ import torch
 from torch import nn
 
 from sparta_ray.base.folder import RunFolder
+from sparta_ray.base.mean_and_std import Key, mean_and_std, write_table
 from sparta_ray.base.seeding import derive_seed
-from sparta_ray.base.spread import Key, as_csv, as_json, as_markdown, spreads
 from sparta_ray.data.preparation.streaming import open_store
 from sparta_ray.downstream.latents import Latents
 from sparta_ray.downstream.training import OnEpoch
@@ -58,12 +58,8 @@ _HEADINGS = ("model", "task", "setting", "loss")
 
 def write_summary(run: Run, folder: RunFolder) -> str:
     """Write ``downstream/summary.md``, ``.csv`` and ``.json``; return the table as Markdown."""
-    rows = spreads(_last_losses(run, folder))
-    table = as_markdown(_HEADINGS, rows)
-    folder.write("downstream/summary.md", table + "\n")
-    folder.write("downstream/summary.csv", as_csv(_HEADINGS, rows))
-    folder.write("downstream/summary.json", as_json(_HEADINGS, rows))
-    return table
+    table = mean_and_std(_HEADINGS, _last_losses(run, folder))
+    return write_table(folder, "downstream/summary", table)
 
 
 def _last_losses(run: Run, folder: RunFolder) -> Iterator[tuple[Key, float]]:

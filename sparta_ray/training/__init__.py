@@ -1,1 +1,1 @@
-"""Stages, the training loop, checkpoints and their Ray Train wiring."""
+"""Stages, the training loop and its state, checkpoints and model cards; without Ray."""

@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from sparta_ray.base.distributed import world
 from sparta_ray.data.batches.expand import Views
 from sparta_ray.losses.reconstruction import total_weight
-from sparta_ray.training.stages import BatchPart, StageModule, Terms
+from sparta_ray.training.stage_module import BatchPart, StageModule, Terms
 
 
 def accumulate(

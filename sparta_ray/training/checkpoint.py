@@ -1,20 +1,21 @@
-"""Checkpoints of a run in training, and finished models: weights without pickled code."""
+"""A checkpoint of a run in training: what it holds, how it is written, checked and read."""
 
 import hashlib
+import io
 import json
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
+from torch.optim import Optimizer
 
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.folder import RunFolder
-from sparta_ray.training.loop import Best, StageState, no_means
 from sparta_ray.training.metrics import RowMeans
+from sparta_ray.training.state import Best, StageState, no_means
 
 STATE, CARD = "state.pt", "state.json"
-"""A checkpoint's content, and what it is known by; the card is written last."""
+"""A checkpoint's content, and its card, written last: stage, step, length and SHA-256."""
 
 
 @dataclass(frozen=True)
@@ -60,33 +61,43 @@ class SavedState:
             )
 
 
-def save_state(folder: Path, saved: SavedState) -> None:
-    """Write a checkpoint into a folder; the caller makes the folder count only when whole."""
-    torch.save(vars(saved), folder / STATE)
-    with (folder / STATE).open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    size = (folder / STATE).stat().st_size
-    card = {"stage": saved.stage, "position": saved.position, "bytes": size, "sha256": digest}
-    (folder / CARD).write_text(json.dumps(card))
+def save_state(folder: RunFolder, saved: SavedState) -> None:
+    """Write a checkpoint into a folder of its own, the card last."""
+    buffer = io.BytesIO()
+    torch.save(vars(saved), buffer)
+    content = buffer.getvalue()
+    card = {
+        "stage": saved.stage,
+        "position": saved.position,
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    folder.write(STATE, content)
+    folder.write(CARD, json.dumps(card))
 
 
 def checkpoint_problem(folder: RunFolder) -> str | None:
     """Return what is wrong with a checkpoint's files, or None if they are as they were written."""
+    return _read_checked(folder)[1]
+
+
+def _read_checked(folder: RunFolder) -> tuple[bytes, str | None]:
+    """Return a checkpoint's content, and what is wrong with it by its card."""
     missing = [name for name in (STATE, CARD) if not folder.exists(name)]
     if missing:
-        return f"{' and '.join(missing)} missing"
+        return b"", f"{' and '.join(missing)} missing"
+    content = folder.read_bytes(STATE)
     try:
         card = json.loads(folder.read(CARD))
         size, digest = int(card["bytes"]), str(card["sha256"])
     except (ValueError, KeyError, TypeError):
-        return f"{CARD} is not readable"
-    content = folder.read_bytes(STATE)
+        return content, f"{CARD} is not readable"
     if len(content) != size:
-        return f"{STATE} has {len(content):,} bytes, {size:,} were written"
+        return content, f"{STATE} has {len(content):,} bytes, {size:,} were written"
     found = hashlib.sha256(content).hexdigest()
     if found != digest:
-        return f"{STATE} has sha256 {found[:12]}…, written was {digest[:12]}…"
-    return None
+        return content, f"{STATE} has sha256 {found[:12]}…, written was {digest[:12]}…"
+    return content, None
 
 
 def capture(state: StageState, stage: int, fingerprint: str, precision: str) -> SavedState:
@@ -105,8 +116,8 @@ def capture(state: StageState, stage: int, fingerprint: str, precision: str) -> 
     )
 
 
-def load_state(folder: Path, fingerprint: str | None) -> SavedState:
-    """Read a checkpoint; it is data, and nothing in it is run.
+def load_state(folder: RunFolder, fingerprint: str | None) -> SavedState:
+    """Read a checkpoint; it is data, and no code in it is run.
 
     Args:
         folder: Where it lies.
@@ -115,13 +126,14 @@ def load_state(folder: Path, fingerprint: str | None) -> SavedState:
     Raises:
         ConfigError: It is damaged, or was trained on another store.
     """
-    wrong = checkpoint_problem(RunFolder(str(folder)))
-    if wrong is not None:
-        raise ConfigError(f"the checkpoint {folder} is damaged: {wrong}")
-    saved = SavedState(**torch.load(folder / STATE, map_location="cpu", weights_only=True))
+    content, problem = _read_checked(folder)
+    if problem is not None:
+        raise ConfigError(f"the checkpoint {folder.path} is damaged: {problem}")
+    tree = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    saved = SavedState(**tree)
     if fingerprint is not None and saved.fingerprint != fingerprint:
         raise ConfigError(
-            f"the checkpoint {folder} was trained on data {saved.fingerprint}, not on this "
+            f"the checkpoint {folder.path} was trained on data {saved.fingerprint}, not on this "
             f"store's {fingerprint}; choose another run name, or the store it belongs to"
         )
     return saved
@@ -145,4 +157,16 @@ def restore(state: StageState, saved: SavedState) -> None:
     state.means = no_means() | {name: RowMeans.of_state(m) for name, m in saved.means.items()}
     if saved.optimiser is not None and saved.scheduler is not None:
         state.optimiser.load_state_dict(saved.optimiser)
+        _shape_as_weights(state.optimiser)
         state.scheduler.load_state_dict(saved.scheduler)
+
+
+def _shape_as_weights(optimiser: Optimizer) -> None:
+    """Give what an optimiser remembers of a weight that weight's shape.
+
+    Checkpoints of graph fusion from before it was `GATConv` have the same values in another shape.
+    """
+    for weight, memory in optimiser.state.items():
+        for name, value in memory.items():
+            if isinstance(value, torch.Tensor) and value.ndim > 0:
+                memory[name] = value.view(weight.shape)

@@ -25,28 +25,33 @@ class TrainingConfig:
     """Stages and what they share.
 
     Attributes:
-        stages: In the order they run; stages of one model stand together.
-        steps_per_epoch: Training batches of an epoch, in every stage; None for one visit to every
-            anchor, as published. A run without negatives visits them in a third of the steps: the
-            same number for both makes steps, epochs, learning-rate schedule and α equal.
-        contrastive: Weights inside the contrastive loss.
+        stages: The stages in the order they run; stages of one model must be adjacent.
+        steps_per_epoch: Training batches per epoch, in every stage; None visits every anchor once,
+            as published. A run without negatives needs a third of the steps for that, so give runs
+            that are compared the same number: steps, epochs, learning-rate schedule and α are then
+            equal.
+        contrastive: The contrastive loss and the weights of its terms.
         area_weights: Whether reconstruction losses weigh cells by their area; as published, a cell
-            at a pole counts like one at the equator.
+            at a pole counts as much as one at the equator.
         plateau: Learning-rate schedule of every stage.
-        precision: ``bfloat16`` runs the networks under autocast, losses stay in float32; ``auto``
-            takes it where the device has instructions for it. ``float64`` is slow, and shows that
-            two runs compute the same.
-        compile: Compile encoder and decoder with ``torch.compile``; losses agree up to rounding.
-        health: When the embeddings count as collapsed.
-        checkpoint_every_epochs: Epochs between checkpoints; every stage also ends with one.
-        checkpoint_every_steps: Batches between further checkpoints, for long epochs; None for none.
-        keep_checkpoints: Newest checkpoints to keep; each also holds its stage's best weights.
+        precision: ``bfloat16`` runs the networks under autocast, with losses in float32; ``auto``
+            does so where the device has instructions for it, and uses float32 elsewhere.
+            ``float64`` is slow, and serves to show that two runs compute the same.
+        compile: Whether to compile encoder and decoder with ``torch.compile``; losses agree up to
+            rounding.
+        health: Thresholds at which embeddings count as collapsed.
+        checkpoint_every_epochs: Epochs between checkpoints; every stage also ends with one
+            [epochs].
+        checkpoint_every_steps: Batches between additional checkpoints, for long epochs; None for
+            none [batches].
+        keep_checkpoints: Number of newest checkpoints to keep; each also holds its stage's best
+            weights.
         keep: Which weights are a stage's result: the ``last``, as published, or the ``best`` by
             validation loss.
-        report_seconds: Least time between two progress lines, which are also recorded; 0 reports
-            every batch.
-        stall_seconds: A run in which no rank finishes a batch for so long ends with an error that
-            names the rank and what it does.
+        report_seconds: Shortest time between two progress lines, which are also recorded; 0 reports
+            every batch [s].
+        stall_seconds: If no rank finishes a batch for this long, the run ends with an error that
+            names the rank and what it was doing [s].
     """
 
     stages: tuple[StageConfig, ...] = PUBLISHED_STAGES
@@ -88,17 +93,17 @@ class ScalingConfig:
     """What a run asks of a cluster.
 
     Attributes:
-        num_workers: Training processes; each takes its share of every batch's rows. A pair
-            [fewest, most] lets the run go on with fewer when a node is lost, and with more when one
-            comes.
-        use_gpu: One GPU for each worker, with NCCL; otherwise CPU, with gloo.
+        num_workers: Number of training processes; each takes its share of every batch's rows. With
+            a pair [fewest, most] the run goes on with fewer when a node is lost, and with more when
+            one joins.
+        use_gpu: Whether each worker has one GPU, with NCCL; otherwise workers use CPUs, with gloo.
         cpus_per_worker: CPUs reserved for each worker.
-        threads_per_worker: Threads of torch in each worker; None for cpus_per_worker.
-        builders_per_worker: CPU actors that build batches for each worker; between fewest and most
-            workers, on the worker's own node.
-        max_failures: Times a failed worker group is started again from its last checkpoint.
-        object_store_gb: Shared memory of a cluster started for this run alone.
-        resize_seconds: Time between two looks for nodes that have come.
+        threads_per_worker: Threads of torch in each worker; None for `cpus_per_worker`.
+        builders_per_worker: Number of actors, of one CPU each, that build batches for each worker.
+            With a pair in `num_workers` they run on the worker's own node.
+        max_failures: How often a failed group of workers is restarted from its last checkpoint.
+        object_store_gb: Shared memory of a Ray cluster that is started for this run alone [GiB].
+        resize_seconds: Time between two checks for nodes that have joined [s].
     """
 
     num_workers: WorkerCount | tuple[WorkerCount, WorkerCount] = 1
@@ -107,7 +112,7 @@ class ScalingConfig:
     threads_per_worker: int | None = Field(default=None, ge=1)
     builders_per_worker: int = Field(default=1, ge=1)
     max_failures: int = Field(default=3, ge=0)
-    object_store_gb: float = Field(default=1.0, ge=0.1)
+    object_store_gb: float = Field(default=1.0, ge=0.1, le=65_536)
     resize_seconds: float = Field(default=60.0, ge=1)
 
     @field_validator("num_workers")

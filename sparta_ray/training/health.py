@@ -23,9 +23,12 @@ class HealthConfig:
     """When the embeddings count as collapsed; a warning says so, training goes on.
 
     Attributes:
-        min_effective_rank: Below it, embeddings vary in too few directions.
-        min_relative_variance: Below it, they hardly vary beside their size.
-        max_negative_cosine: Above it, projections of different days point the same way.
+        min_effective_rank: Effective rank of the embeddings below which they vary in too few
+            directions.
+        min_relative_variance: Variance relative to the squared size below which embeddings hardly
+            vary.
+        max_negative_cosine: Mean cosine between projections of different days above which they
+            point the same way.
     """
 
     min_effective_rank: float = Field(default=2.0, ge=1)

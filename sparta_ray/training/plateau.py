@@ -13,9 +13,9 @@ class PlateauConfig:
     """When and by how much to reduce the learning rate.
 
     Attributes:
-        factor: What the learning rate is multiplied by.
-        patience: Epochs without improvement that are still waited for.
-        threshold: Relative improvement that counts as one.
+        factor: Factor by which the learning rate is multiplied.
+        patience: Epochs without improvement before the learning rate is reduced [epochs].
+        threshold: Relative decrease of the validation loss that counts as an improvement.
     """
 
     factor: float = Field(default=0.1, gt=0, lt=1)

@@ -1,4 +1,4 @@
-"""Batches before they are asked for; to a GPU they are copied while the last one trains."""
+"""Fetches batches ahead of training; to a GPU they are copied while the previous one trains."""
 
 import queue
 import threading
@@ -12,15 +12,15 @@ from sparta_ray.data.batches.compact import CompactBatch
 from sparta_ray.data.batches.expand import at_least, looked_at, to_device
 
 _AHEAD = {"cuda": 2}
-"""Batches that wait, on other devices one; the thread that brings them holds one more."""
+"""Batches in the queue, one on other devices; the thread that fetches them holds one more."""
 
 Parts = dict[str, Tensor]
 Arrived = tuple[CompactBatch, Callable[[], Parts]]
-"""A batch as it came, and what returns it on the device."""
+"""A batch in shared memory, and a function that returns it on the device."""
 
 
 class Prefetcher:
-    """Takes batches ahead, in a thread of its own; an iterator of what has arrived.
+    """Iterates over batches that a thread of its own fetches ahead.
 
     Args:
         batches: In shared memory.
@@ -52,9 +52,9 @@ class Prefetcher:
             yield item
 
     def is_late(self, seconds: float) -> bool:
-        """Wait for the next batch, so many seconds at most; return whether it is still to come.
+        """Wait for the next batch, at most so many seconds; return whether it is still to come.
 
-        What kept it from coming is raised.
+        An error of the thread that fetches it is raised here.
         """
         if self._next is None:
             try:

@@ -1,4 +1,4 @@
-"""What a stage in training says: progress lines, and records in ``metrics.jsonl``."""
+"""Reports on a stage in training: progress lines, and records in ``metrics.jsonl``."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -7,13 +7,14 @@ from sparta_ray.base.folder import RunFolder
 from sparta_ray.base.progress import ShowProgress, clock
 from sparta_ray.data.plan.schedule import Schedule
 from sparta_ray.training.health import HealthConfig, collapse
-from sparta_ray.training.loop import EpochReport, StepReport
+from sparta_ray.training.step_report import EpochReport, StepReport
 from sparta_ray.training.timing import PARTS
 
 Export = Callable[[str, Mapping[str, object]], None]
-"""Hands (stage, values) to whoever draws them, besides the record in the run folder."""
+"""Receives (stage, values) of each record, besides the run folder, such as for Ray's gauges."""
 
 HISTORY = "metrics.jsonl"
+"""The records of all stages of a run, one JSON object a line."""
 
 
 class StageReporter:
@@ -23,7 +24,7 @@ class StageReporter:
         self, folder: RunFolder, show: ShowProgress, stage: str, label: str, schedule: Schedule,
         health: HealthConfig, every: float = 3.0, export: Export | None = None,
     ):  # fmt: skip
-        """Report on `stage`; between two lines at least `every` seconds pass."""
+        """Report on `stage`, with at least `every` seconds between two progress lines."""
         self._folder, self._show, self._health = folder, show, health
         self._stage, self._label, self._schedule = stage, label, schedule
         self._export = export
@@ -33,14 +34,14 @@ class StageReporter:
         self._restart_interval()
 
     def start(self, position: int, precision: str, device: str, ranks: int) -> None:
-        """Record where and how the stage is begun or continued."""
+        """Record the step at which the stage starts or continues, and on what machine."""
         self._folder.drop_torn_record(HISTORY)
         self._record(
             event="start", position=position, precision=precision, device=device, ranks=ranks
         )
 
     def step(self, report: StepReport) -> None:
-        """Count a batch; every few seconds say how training goes."""
+        """Count a batch, and every few seconds show and record the progress."""
         self._batches += 1
         self._rows += report.rows
         for part, seconds in report.seconds.items():
@@ -48,9 +49,11 @@ class StageReporter:
         total = len(self._schedule)
         if time.monotonic() - self._began < self._every and report.position < total:
             return
+        if not report.is_finite():  # the loop is about to raise
+            return
         losses = {name: float(value) for name, value in report.terms.items()}
         norm = report.gradient_norm
-        # Of a GPU's first batches nothing may be measured yet.
+        # The first batches on a GPU may not have been timed yet.
         took = max(sum(self._seconds.values()), 1e-9)
         remaining = (total - report.position) * took / self._batches
         shares = {f"{part}_share": seconds / took for part, seconds in self._seconds.items()}
@@ -93,7 +96,7 @@ class StageReporter:
             self._show(label, report.epoch + 1, self._schedule.epochs, text)
 
     def _record(self, **values: object) -> None:
-        """Keep a record; a remote folder, where each write costs the whole file, waits for more."""
+        """Append a record. On a remote folder, where that rewrites the file, step records wait."""
         if self._export is not None:
             self._export(self._stage, values)
         self._pending.append({"stage": self._stage, "time": round(time.time(), 2), **values})

@@ -1,4 +1,4 @@
-"""Where the time of a step goes: waiting for its batch, views, passes, weights, and telling of it.
+"""Where a step's time goes: waiting for its batch, views, passes, weights and reports.
 
 On a GPU, work is queued and done later; there the parts are measured by its own clock.
 """

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from math import prod
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.testing import assert_close
 
 from sparta_ray.base.distributed import gather_objects, gather_rows, mean_over_ranks, world
+from sparta_ray.base.folder import RunFolder
 from sparta_ray.base.shares import rank_rows
 from sparta_ray.data.batches.expand import Fields, Views
 from sparta_ray.data.batches.view_operator import ViewOperator
@@ -27,19 +27,21 @@ from sparta_ray.models.attention_fusion import AttentionFusionConfig
 from sparta_ray.models.graph_fusion import GraphFusionConfig
 from sparta_ray.models.sparta import ModelConfig
 from sparta_ray.training.accumulate import accumulate
+from sparta_ray.training.batch_losses import seeded_losses
 from sparta_ray.training.checkpoint import capture, load_state, restore, save_state
-from sparta_ray.training.loop import StageLoop, StageState, seeded_losses
+from sparta_ray.training.loop import StageLoop
 from sparta_ray.training.plateau import PlateauConfig
+from sparta_ray.training.stage_module import StageModule
 from sparta_ray.training.stages import (
     AutoencoderStage,
     ContrastiveConfig,
     DecodeStage,
     JointStage,
     PretrainStage,
-    StageModule,
     build_model,
     model_kind,
 )
+from sparta_ray.training.state import StageState
 
 pytestmark = pytest.mark.timeout(600)  # three processes start, on however few cores
 
@@ -198,7 +200,7 @@ def curve(kind, precision, lr, saved=None, stop_at=None):
     )
     state = StageState.start(module, lr, PlateauConfig())
     if saved is not None:
-        restore(state, load_state(Path(saved), "data"))
+        restore(state, load_state(RunFolder(saved), "data"))
     positions = range(state.position, len(SCHEDULE))
     loop.run(
         state, distributed(module), (compact_batch(position, precision) for position in positions)
@@ -217,8 +219,7 @@ def interrupt(folder):
     """Leave the checkpoints of one process's runs that end half-way."""
     for kind in CONTINUED:
         state = curve(kind, "float64", 1e-3, stop_at=HALF)["state"]
-        Path(folder, kind).mkdir()
-        save_state(Path(folder, kind), capture(state, 0, "data", "float64"))
+        save_state(RunFolder(f"{folder}/{kind}"), capture(state, 0, "data", "float64"))
 
 
 def continued(kind, folder):

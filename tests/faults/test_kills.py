@@ -144,7 +144,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_may_be_taken(
     assert job.wait_for(lambda: done(job) >= 22)
     kill(job, "driver SIGTERM")
     assert job.end()[0] == 130
-    *_, newest = sorted(Path(job.folder, "runs/damaged/checkpoints").glob("checkpoint_20*"))
+    *_, newest = sorted(Path(job.folder, "runs/damaged/checkpoints").glob("checkpoint_stage*"))
     state = newest / "state.pt"
     state.write_bytes(state.read_bytes()[:-1000])
     status, output = job.run()

@@ -54,8 +54,7 @@ def starts(run: Path) -> list[tuple[str, int]]:
 
 
 def await_checkpoint(process: "subprocess.Popen[str]", run: Path) -> None:
-    registered = run / "checkpoints/checkpoint_manager_snapshot.json"
-    while not (registered.exists() and "checkpoint_dir_name" in registered.read_text()):
+    while not list(run.glob("checkpoints/checkpoint_*/state.json")):
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.1)
 
@@ -127,6 +126,29 @@ def test_a_killed_sweep_continues_and_does_not_take_up_what_it_stopped(tmp_path:
     assert code == 0
     assert "train 1/2" not in again  # nothing is trained again
     assert [len(epochs_of(run, "pretrain")) for run in slow] == ended
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(900)
+def test_a_sweep_that_is_told_to_stop_is_interrupted_and_continues(tmp_path: Path) -> None:
+    space = {"training.stages.0.lr": {"kind": "grid", "values": [1e-3, 2e-3]}}
+    path = write(tmp_path, until="train", sweep={"space": space, "asha": {"grace_epochs": 1}})
+    folder = tmp_path / "runs/compared"
+
+    stopped = start(path)
+    await_checkpoint(stopped, folder / "lr0.001-seed0")
+    os.kill(stopped.pid, signal.SIGTERM)
+    text, _ = stopped.communicate(timeout=300)
+    assert stopped.returncode == 130, text
+    assert "interrupted; the same command continues" in text
+    runs = [RunFolder(str(folder / f"lr{rate}-seed0")) for rate in ("0.001", "0.002")]
+    assert not any(was_stopped(run) for run in runs)
+
+    code, text = finish(path)
+    assert code == 0, text
+    assert any(position > 0 for _, position in starts(folder / "lr0.001-seed0"))
+    for run in runs:
+        assert was_stopped(run) or run.exists("models/sparta/model.json")
 
 
 @pytest.mark.faults

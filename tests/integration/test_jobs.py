@@ -64,8 +64,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the tiny run was interrupted by Ctrl-C, and then finished."""
     folder = tmp_path_factory.mktemp("jobs")
     first = job("train_sparta.py", folder, wait=False)
-    registered = folder / "runs/smoke/checkpoints/checkpoint_manager_snapshot.json"
-    while not (registered.exists() and "checkpoint_dir_name" in registered.read_text()):
+    while not list(folder.glob("runs/smoke/checkpoints/checkpoint_*/state.json")):
         assert first.poll() is None, output(first)
         time.sleep(0.1)
     first.send_signal(signal.SIGINT)
@@ -138,6 +137,73 @@ def test_each_link_is_a_job_of_its_own(
     assert "prepare: finished before; the store is " in said
     assert "downstream: finished before; " in said
     assert "evaluate 24/24 done" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("train_downstream.py", "no store at {}/store.zarr"),
+        ("evaluate.py", "no store at {}/store.zarr"),
+        ("report.py", "no run at {}/runs/smoke"),
+    ],
+)
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_a_job_that_only_reads_begins_nothing_where_nothing_is(
+    tmp_path: Path,
+    name: str,
+    message: str,
+    more: Sequence[str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert job_here(name, tmp_path, more, monkeypatch) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith(f"error: {message.format(tmp_path)}")
+    assert len(said.err.splitlines()) == 1
+    assert said.out == ""
+    assert not ray.is_initialized()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("name", ["train_downstream.py", "evaluate.py"])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("data.store={}/stroe.zarr", "no store at {}/stroe.zarr"),
+        ("name=smok", "{}/runs/smok has no trained models"),
+    ],
+)
+def test_a_mistyped_path_of_a_finished_run_is_one_error(
+    finished: Path,
+    name: str,
+    change: str,
+    message: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = sorted(path.name for path in [*finished.iterdir(), *(finished / "runs").iterdir()])
+    assert job_here(name, finished, sets(change.format(finished)), monkeypatch) == 2
+    assert capsys.readouterr().err.startswith(f"error: {message.format(finished)}")
+    after = sorted(path.name for path in [*finished.iterdir(), *(finished / "runs").iterdir()])
+    assert after == before
+    assert not ray.is_initialized()
+
+
+@pytest.mark.timeout(600)
+def test_a_report_is_written_from_its_run_folder_wherever_the_settings_say_the_store_is(
+    finished: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not (finished / "runs/smoke/evaluation/scores.json").exists():
+        assert job_here("evaluate.py", finished, (), monkeypatch) == 0
+    capsys.readouterr()
+    elsewhere = sets(f"data.store={finished}/stroe.zarr")
+    assert job_here("report.py", finished, elsewhere, monkeypatch) == 0
+    assert capsys.readouterr().out.rstrip().endswith("report/index.html")
+    assert not (finished / "stroe.zarr").exists()
+    assert job_here("report.py", finished, sets("name=smok"), monkeypatch) == 2
+    assert f"no run at {finished}/runs/smok" in capsys.readouterr().err
+    assert not (finished / "runs/smok").exists()
 
 
 @pytest.mark.parametrize(

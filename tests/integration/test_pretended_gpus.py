@@ -23,6 +23,7 @@ from ray.cluster_utils import Cluster
 
 from sparta_ray.base.config import load
 from sparta_ray.base.errors import ConfigError
+from sparta_ray.data.preparation.facts import inspect_data
 from sparta_ray.on_ray.cluster_size import check_cluster
 from sparta_ray.on_ray.nodes import check_nodes
 from sparta_ray.on_ray.prepare import prepare
@@ -138,7 +139,7 @@ def cluster() -> Iterator[Cluster]:
 def folder(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where a store is prepared and runs may lie."""
     folder = tmp_path_factory.mktemp("placement")
-    prepare(run_of(folder).data)
+    prepare(inspect_data(run_of(folder).data))
     return folder
 
 

@@ -9,6 +9,7 @@ import ray
 import torch
 
 from sparta_ray.base.config import load
+from sparta_ray.data.preparation.facts import inspect_data
 from sparta_ray.data.store.store import Store
 from sparta_ray.on_ray.prepare import prepare
 from sparta_ray.on_ray.session import quieten
@@ -39,7 +40,7 @@ def tiny(cluster: None, tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = with_absolute_paths(
         load(Run, TINY, [f"folder={folder}/runs", f"data.store={folder}/store.zarr"])
     )
-    prepare(run.data)
+    prepare(inspect_data(run.data))
     return run
 
 

@@ -10,14 +10,15 @@ import xarray as xr
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.grids import EquiangularGrid
 from sparta_ray.chain import LINKS
-from sparta_ray.data.preparation.recipe import DataConfig
-from sparta_ray.data.preparation.shards import finish, lay_out, plan_store, write_shard
+from sparta_ray.data.preparation.facts import inspect_data
+from sparta_ray.data.preparation.recipe import DataConfig, Recipe
+from sparta_ray.data.preparation.shards import finish, lay_out, write_shard
 from sparta_ray.data.retry import RetryConfig
 from sparta_ray.data.sources import SAMPLE, NetCDFSource, ZarrSource
 from sparta_ray.data.store.lock import exclusive_lock
 from sparta_ray.data.store.store import Store, read_meta
+from sparta_ray.inspection import inspect
 from sparta_ray.on_ray.prepare import prepare
-from sparta_ray.run.inspect import check_before, layout_of
 from sparta_ray.run.settings import Run
 from tests.gcs import FakeGCS
 
@@ -30,9 +31,15 @@ def shards(path: str) -> dict[str, bytes]:
     return {str(file.relative_to(path)): file.read_bytes() for file in files}
 
 
+def recipe_of(config: DataConfig) -> Recipe:
+    recipe = inspect_data(config).recipe
+    assert recipe is not None
+    return recipe
+
+
 def test_ray_writes_what_one_process_writes(tiny: Run, tiny_store: Store, tmp_path: Path) -> None:
     config = replace(tiny.data, store=str(tmp_path / "alone.zarr"))
-    recipe = plan_store(config)
+    recipe = recipe_of(config)
     lay_out(recipe)
     finish(recipe, {shard: write_shard(recipe, shard) for shard in range(recipe.layout.shards)})
     alone = Store(config.store)
@@ -47,25 +54,37 @@ def test_interrupted_preparation_continues_with_what_is_missing(
     config = replace(
         tiny.data, last_day="1981-06-30", grid=grid, store=str(tmp_path / "store.zarr")
     )
-    whole = prepare(replace(config, store=str(tmp_path / "whole.zarr")))
+    whole = prepare(inspect_data(replace(config, store=str(tmp_path / "whole.zarr"))))
     assert "prepare 3/3 shards of 320 steps | " in capsys.readouterr().out
-    recipe = plan_store(config)
+    recipe = recipe_of(config)
     lay_out(recipe)
     write_shard(recipe, 1)
     written = (tmp_path / "store.zarr/fields/c/1/0/0/0").stat().st_mtime_ns
     with pytest.raises(ConfigError, match="not complete"):
         Store(config.store)
 
-    assert prepare(config).fingerprint == whole.fingerprint
+    assert prepare(inspect_data(config)).fingerprint == whole.fingerprint
     assert (tmp_path / "store.zarr/fields/c/1/0/0/0").stat().st_mtime_ns == written
     assert shards(config.store) == shards(whole.path)
     assert Path(config.store, "zarr.json").read_text() == Path(whole.path, "zarr.json").read_text()
 
 
+def test_what_was_found_before_the_store_was_finished_still_serves(
+    tiny: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(tiny.data, store=str(tmp_path / "store.zarr"))
+    found = inspect_data(config)
+    first = prepare(found)
+    written = (tmp_path / "store.zarr/zarr.json").stat().st_mtime_ns
+    again = prepare(found)  # as of a second trial on the same data
+    assert again.fingerprint == first.fingerprint
+    assert (tmp_path / "store.zarr/zarr.json").stat().st_mtime_ns == written
+
+
 def test_a_store_of_other_settings_is_not_overwritten(tiny: Run, tiny_store: Store) -> None:
     changed = replace(tiny.data, last_day="1979-12-30")
     with pytest.raises(ConfigError, match="last_day: '1979-12-31' -> '1979-12-30'"):
-        prepare(changed)
+        prepare(inspect_data(changed))
     assert read_meta(tiny.data.store) is not None
     assert Store(tiny.data.store).fingerprint == tiny_store.fingerprint
 
@@ -76,7 +95,7 @@ def test_the_second_of_two_at_once_is_refused(tiny: Run, tmp_path: Path) -> None
         exclusive_lock(config.store),
         pytest.raises(ConfigError, match="is being prepared by process"),
     ):
-        prepare(config)
+        prepare(inspect_data(config))
     assert read_meta(config.store) is None
 
 
@@ -92,7 +111,7 @@ def test_nothing_is_left_looking_whole_when_a_shard_fails(tiny: Run, tmp_path: P
         store=str(tmp_path / "store.zarr"),
     )
     with pytest.raises(ConfigError, match=r"geopotential@850 on 1980-01-16 misses 0\.000488 of"):
-        prepare(config)
+        prepare(inspect_data(config))
     with pytest.raises(ConfigError, match="not complete"):
         Store(config.store)
     shutil.rmtree(tmp_path / "store.zarr")
@@ -119,7 +138,9 @@ def test_a_busy_bucket_gives_what_the_local_copy_gives(
             retry=RetryConfig(first_wait_s=0.05),
         )
         copies = [
-            prepare(replace(config, source=source, store=str(tmp_path / f"{name}.zarr")))
+            prepare(
+                inspect_data(replace(config, source=source, store=str(tmp_path / f"{name}.zarr")))
+            )
             for name, source in (("local", local), ("remote", remote))
         ]
         assert server.failed["busy"] > 0
@@ -147,11 +168,11 @@ def test_a_month_of_a_gaussian_grid_is_prepared_though_nothing_could_train_on_it
         folder=str(tmp_path),
     )
     with pytest.raises(ConfigError, match="split"):
-        check_before(run, layout_of(run.data), LINKS)
-    misfit = check_before(run, layout_of(run.data), ("prepare",))
-    assert misfit is not None
-    assert "can be prepared, but not trained on as configured" in misfit
-    store = prepare(run.data)
+        inspect(run, LINKS)
+    facts = inspect(run, ("prepare",))
+    assert facts.misfit is not None
+    assert "can be prepared, but not trained on as configured" in facts.misfit
+    store = prepare(facts.data)
     assert store.grid == (64, 32)
     assert len(store) == 30
     assert np.isfinite(store.read(np.arange(30))).all()

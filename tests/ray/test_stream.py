@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from sparta_ray.data.batches.builder import BatchBuilder, BatchRecipe
+from sparta_ray.data.preparation.facts import inspect_data
 from sparta_ray.data.preparation.streaming import stream_block
 from sparta_ray.data.store.block_cache import CacheConfig
 from sparta_ray.data.store.store import Store
@@ -64,7 +65,7 @@ def test_streaming_from_the_source_gives_the_prepared_batches(
 ) -> None:
     cache = CacheConfig(folder=str(tmp_path / "cache"))
     data = replace(tiny.data, mode="stream", cache=cache, store=str(tmp_path / "store.zarr"))
-    assert prepare(data).fingerprint == Store(tiny.data.store).fingerprint
+    assert prepare(inspect_data(data)).fingerprint == Store(tiny.data.store).fingerprint
     assert not (tmp_path / "store.zarr" / "fields").exists()
     builder, start = BatchBuilder(recipe), len(recipe.schedule) - 6
     streamed = replace(recipe, store=data.store, cache=cache)
@@ -72,5 +73,5 @@ def test_streaming_from_the_source_gives_the_prepared_batches(
     assert len(batches) == 6
     for position, batch in enumerate(batches, start):
         assert_same(batch, builder.build(position))
-    blocks = -(-365 // stream_block(prepare(data).provenance["read_chunk"]))
+    blocks = -(-365 // stream_block(prepare(inspect_data(data)).provenance["read_chunk"]))
     assert len(list((tmp_path / "cache").glob("*/*.npy"))) <= blocks

@@ -13,6 +13,7 @@ import torch
 
 from sparta_ray.base.errors import ConfigError, FailedError
 from sparta_ray.base.folder import RunFolder
+from sparta_ray.data.preparation.facts import inspect_data
 from sparta_ray.data.store.block_cache import CacheConfig
 from sparta_ray.embedder import Embedder
 from sparta_ray.on_ray.prepare import prepare
@@ -121,7 +122,7 @@ def test_training_from_the_source_has_the_losses_of_training_from_the_store(
     """No field is kept: builders read the source's days while the model trains on them."""
     store, cache = tmp_path / "store.zarr", CacheConfig(folder=str(tmp_path / "cache"))
     data = replace(two_stages.data, mode="stream", cache=cache, store=str(store))
-    prepare(data)
+    prepare(inspect_data(data))
     assert not (store / "fields").exists()
     stages = two_stages.training.stages[:1]
     run = replace(two_stages, name="streamed", data=data)

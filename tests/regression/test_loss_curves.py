@@ -18,44 +18,45 @@ from sparta_ray.data.plan.splits import Split
 from sparta_ray.data.plan.views import ViewConfig
 from sparta_ray.data.store.store import Store
 from sparta_ray.models.sparta import ModelConfig
-from sparta_ray.training.loop import StageLoop, StageState
+from sparta_ray.training.loop import StageLoop
 from sparta_ray.training.plateau import PlateauConfig
+from sparta_ray.training.stage_module import StageModule
 from sparta_ray.training.stages import (
     AutoencoderStage,
     ContrastiveConfig,
     DecodeStage,
     JointStage,
     PretrainStage,
-    StageModule,
     build_model,
     model_kind,
     needs,
 )
+from sparta_ray.training.state import StageState
 
 STAGES = (PretrainStage(), JointStage(alpha_decay=0.5), DecodeStage(), AutoencoderStage())
 VARIABLES = ("2m_temperature", "geopotential@850", "specific_humidity@850")
 GRID, SEED = (64, 32), 11
 SCHEDULE = Schedule(epochs=2, train_steps=3, validation_steps=1)
 VIEWS = ViewConfig(resize=(40, 36), crop=(36, 34), filter=3)
-SAMPLING = SamplingConfig(rows_per_batch=9, max_neighbour_days=2, hard_days=(3, 9), min_soft_days=5)
+SAMPLING = SamplingConfig(rows_per_batch=9, max_neighbour_days=2, hard_days=(3, 9), min_soft_days=4)
 MODEL = ModelConfig(width=0.06, embedding=12, projection=6, decoder_dropout=0.1)
 
 EXPECTED = {
     "pretrain": [
-        7.41015601367, 6.99562922849, 6.70748931812, 6.86630905089,
-        6.73797940546, 7.72087818871, 6.1958186796, 7.01234478159,
+        6.63898972055, 6.56366860236, 6.92631161966, 7.16771803989,
+        6.24627811738, 7.03125548383, 6.23484816587, 6.15359714415,
     ],
     "joint": [
-        20.4089426932, 17.1874297241, 15.5115280925, 13.6332306708,
-        10.4663299371, 9.67991413524, 9.43429720874, 8.48643326783,
+        19.9050252026, 16.5639944977, 15.9470307971, 12.7452559304,
+        10.0801524717, 10.2459896655, 9.60978771149, 8.99077197368,
     ],
     "decode": [
-        6.67505838438, 5.08547677991, 4.4018278657, 3.27398401317,
-        3.97200402968, 3.60596682311, 3.47113256359, 3.11709090357,
+        6.68001633843, 5.02235045333, 4.35456000149, 3.2348722372,
+        3.97669414619, 3.61904990273, 3.46745484713, 3.12027211882,
     ],
     "autoencoder": [
-        7.13241240536, 5.91600990816, 5.02492275644, 4.50130140994,
-        4.49799698135, 4.14007953596, 3.9155996442, 3.73115745646,
+        7.06024745577, 5.84787787915, 4.98602233112, 4.47714689975,
+        4.51295737882, 4.1289251615, 3.89965596154, 3.71240936663,
     ],
 }  # fmt: skip
 

@@ -16,7 +16,7 @@ from sparta_ray.run.settings import Run
 from sparta_ray.run.trial import Trial, save_trial
 from sparta_ray.tasks.trials import fresh_model
 from sparta_ray.training.model_card import ModelCard, save_model
-from tests.published import SWITCHES, evidence_of
+from tests.published import SWITCHES, study_scores_of
 
 OFFSETS = {"2m_temperature": 200.0, "geopotential@850": 13000.0, "u_component_of_wind@850": -300.0}
 """The field of day t is t plus this, everywhere."""
@@ -39,7 +39,7 @@ TREE = {
         },
         "diffusion": {
             "steps": 5,
-            "widths": [16, 8],
+            "widths": [16, 8, 4],
             "heads": 2,
             "time_features": 8,
             "samples": 3,
@@ -60,7 +60,7 @@ TREE = {
 def write_linear_store(path):
     offsets = np.array(list(OFFSETS.values()))
     values = np.arange(DAYS)[:, None] + offsets
-    fields = np.broadcast_to(values[:, :, None, None], (DAYS, 3, *GRID)).astype(np.float32)
+    fields = np.broadcast_to(values[:, :, None, None], (*values.shape, *GRID)).astype(np.float32)
     layout = StoreLayout(
         days=np.datetime64("1979-01-01") + np.arange(DAYS),
         variables=tuple(OFFSETS),
@@ -142,7 +142,7 @@ def value_of():
 
 
 @pytest.fixture(scope="module")
-def evidence():
+def study_scores():
     """Of all published variants but one, which failed."""
     run = [variant for variant in SWITCHES if variant != "sparta_late_graph"]
-    return evidence_of(*run, empty={"sparta_late_graph": "failed: no memory"})
+    return study_scores_of(*run, empty={"sparta_late_graph": "failed: no memory"})

@@ -16,6 +16,7 @@ from benchmarks import (
     fusion,
     losses,
     prepare,
+    readbacks,
     regrid,
     report,
     steps,
@@ -28,7 +29,7 @@ from benchmarks.plain import plain_nt_xent
 from benchmarks.sample import JOINT, Sample, sample
 from sparta_ray.data.batches.expand import expand, to_device
 from sparta_ray.data.preparation.recipe import read_recipe
-from sparta_ray.losses.contrastive import nt_xent
+from sparta_ray.losses.nt_xent import nt_xent
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +127,11 @@ def test_made_source_is_like_weatherbench(tmp_path) -> None:
         assert source.time.values[5] == np.datetime64("1979-01-02T06")
         assert 250 < float(source["2m_temperature"].mean()) < 310
         assert all(np.isfinite(source[name]).all() for name in source)
+
+
+def test_a_step_reads_nothing_back_where_checking_at_once_does(setting: Setting) -> None:
+    (row,) = readbacks.measure(setting)
+    assert (row.ours, row.plain, row.reached) == (0, 1, True)
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -78,6 +80,35 @@ def test_more_days_than_fit_a_chunk(embedder, fields):
     h = embedder.encode(many)
     assert h.shape == (140, 16)
     assert_allclose(h[133:], embedder.encode(fields), atol=CLOSE)
+
+
+def test_days_are_read_a_few_at_a_time(embedder, fields, tmp_path):
+    many = xr.concat([fields] * 150, dim="time").assign_coords(time=np.arange(1050))
+    many.to_netcdf(tmp_path / "many.nc", engine="h5netcdf")
+
+    def encoded_and_peak(days):
+        with xr.open_dataarray(
+            tmp_path / "many.nc", engine="h5netcdf", decode_times=False, cache=False
+        ) as lazy:
+            tracemalloc.start()
+            h = embedder.encode(lazy.isel(time=slice(days)))
+            _, peak = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+        return h, peak
+
+    _, few = encoded_and_peak(210)
+    h, peak = encoded_and_peak(1050)
+    assert_allclose(h[1043:], embedder.encode(fields), atol=CLOSE)
+    assert peak < 1.1 * few
+
+
+def test_coordinates_may_be_rounded_but_not_shifted(embedder, fields):
+    single = fields.assign_coords(
+        longitude=fields.longitude.astype("float32"), latitude=fields.latitude.astype("float32")
+    )
+    assert_array_equal(embedder.encode(single), embedder.encode(fields))
+    with pytest.raises(ValueError, match="longitude is"):
+        embedder.encode(fields.assign_coords(longitude=fields.longitude + 0.05))
 
 
 def test_double_precision_embeddings_are_decoded(embedder, fields):

@@ -23,6 +23,7 @@ FLOORS = (
     "report/display.py",
     "report/figures",
     "tasks",
+    "inspection",
     "report",
     "on_ray",
     "studies",

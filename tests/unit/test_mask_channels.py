@@ -74,7 +74,7 @@ def test_every_view_tells_what_is_seen(store, mask):
     ids=lambda fusion: fusion.kind,
 )
 def test_late_fusion_gives_every_encoder_its_variables_two_channels(fusion):
-    encoder = build_encoder(fusion, "abc", 12, MODEL.encoder).double().eval()
+    encoder = build_encoder(fusion, "abc", 12, MODEL.encoder_of).double().eval()
     x = torch.randn(2, 2 * V, *VIEWS.crop, dtype=torch.float64)
     each = [part(x[:, [i, V + i]]) for i, part in enumerate(encoder.encoders)]
     assert_close(encoder(x), encoder.fusion(torch.stack(each, dim=1)))

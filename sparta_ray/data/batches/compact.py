@@ -27,7 +27,8 @@ class BatchConfig:
     """How batches travel from the CPU workers to the training device.
 
     Attributes:
-        fields: ``float16`` halves the bytes and rounds standardised values to 3 digits.
+        fields: Type of the fields in a batch; ``float16`` halves the bytes and rounds standardised
+            values to 3 digits.
     """
 
     fields: Literal["float32", "float16"] = "float32"

@@ -21,9 +21,10 @@ class LocalityConfig:
     """Sizes of blocks and groups.
 
     Attributes:
-        block_steps: Steps of a block; best a multiple of those in a chunk of the source.
-        blocks_at_once: Blocks of a group, whose anchors are shuffled together. More of them, or
-            shorter ones, come nearer to a shuffle of the whole split.
+        block_steps: Length of a block; ideally a multiple of the steps in one of the source's
+            chunks [steps].
+        blocks_at_once: Number of blocks whose anchors are shuffled together. More blocks, or
+            shorter ones, come closer to a shuffle of the whole split.
     """
 
     block_steps: int = Field(default=64, ge=1)

@@ -25,7 +25,7 @@ _WORD = 2**16
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Points:
-    """Every value of every variable on its own, as published; the ratio is resolved to 2⁻¹⁶."""
+    """Every value of every variable is hidden independently, as published, in steps of 2⁻¹⁶."""
 
     kind: Literal["points"] = "points"
 
@@ -38,14 +38,14 @@ class Points:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Swath:
-    """Only the swaths of a polar orbiter are kept, ascending and descending, of all variables.
+    """Only the swaths of a polar orbiter are kept, ascending and descending, in all variables.
 
-    Each direction has as many equally wide, equally spaced swaths as come nearest to `width`; what
-    neither sees is hidden. Both start at longitudes of their own.
+    Each direction has equally wide, equally spaced swaths, as many as bring their width closest to
+    `width`; everything else is hidden. The two directions start at independent longitudes.
 
     Attributes:
-        width: Width of a swath, in degrees of longitude.
-        tilt: How far a swath moves in longitude between the poles, in degrees.
+        width: Width of a swath [degrees of longitude].
+        tilt: How far a swath moves in longitude from pole to pole [degrees].
     """
 
     kind: Literal["swath"] = "swath"
@@ -67,13 +67,13 @@ class Swath:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class Block:
-    """Whole blocks of a chequered map are hidden, of all variables, as clouds or outages do.
+    """Whole blocks of a chequered map are hidden, in all variables, as by clouds or outages.
 
-    The board lies anew for each mask. The share of blocks hidden is within one block of the ratio;
-    the blocks along the poles may be cut.
+    The blocks are placed anew for each mask. The share of hidden blocks is within one block of the
+    ratio; blocks along the poles may be cut off.
 
     Attributes:
-        size: Side of a block in degrees, rounded so that whole blocks span the map.
+        size: Side of a block, rounded so that a whole number of blocks spans the map [degrees].
     """
 
     kind: Literal["block"] = "block"
@@ -94,12 +94,12 @@ class Block:
 class Stations:
     """Only a network of stations is kept, the same for all variables and days.
 
-    The network is drawn once, evenly over the sphere's area, so that points near the poles are
-    rare. A lower ratio adds stations to it and moves none; at least one is kept. It lies fixed on
-    what is masked: on the grid, or on the view wherever that was cropped.
+    The network is drawn once, evenly over the sphere's area, so that stations near the poles are
+    rare. A lower ratio adds stations and moves none; at least one is always kept. The network is
+    fixed to what is masked: to the grid, or to the view, wherever that was cropped.
 
     Attributes:
-        seed: Chooses the network.
+        seed: Seed that chooses the network.
     """
 
     kind: Literal["stations"] = "stations"

@@ -19,11 +19,12 @@ class MaskConfig:
     """How much is hidden, where and in what shape.
 
     Attributes:
-        ratio: The share hidden is drawn from [ratio[0], ratio[1]); equal ends fix it.
-        on: ``view`` hides points of the view, after the field was interpolated to it: from the
-            many points kept the field can nearly be solved for. ``grid`` hides the data's own
-            cells before anything is interpolated, as missing observations do.
-        shape: Where hidden values lie.
+        ratio: Range from which the hidden share of values is drawn, upper end excluded; equal ends
+            fix it.
+        on: ``view`` hides points of the view, after the field was interpolated to it; so many
+            points remain that the field can nearly be solved for. ``grid`` hides the data's own
+            cells before interpolation, as missing observations do.
+        shape: Shape of the hidden regions.
     """
 
     ratio: tuple[float, float] = (0.5, 0.9)

@@ -8,6 +8,7 @@ Legend: R rows of an epoch; 3 contrastive views (day, after, before); 3 masked v
 """
 
 from dataclasses import dataclass as plain_dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,22 +36,30 @@ class SamplingConfig:
     """How anchors, neighbours and negatives are drawn.
 
     Attributes:
-        rows_per_batch: Most rows in a batch; with negatives every anchor takes three of them.
-        negatives: Whether each anchor brings one hard and one soft negative.
-        max_neighbour_days: Largest distance of a neighbour, in days; 0 makes it the day itself, in
-            another view.
-        neighbour_decay: P(delta) is proportional to exp(-neighbour_decay * delta).
-        hard_days: Least and greatest distance of a hard negative, in days.
-        min_soft_days: Least distance of a soft negative, in days.
-        locality: None shuffles the anchors of the whole split, as published.
+        rows_per_batch: Largest number of rows in a batch. With negatives, every anchor takes three
+            of them.
+        negatives: Whether every anchor comes with one hard and one soft negative.
+        max_neighbour_days: Largest distance Δ of a neighbour. With 0 the neighbour is the day
+            itself, in another view [days].
+        neighbour_decay: Rate λ of the distances' distribution: P(Δ) is proportional to exp(-λΔ)
+            [1/day].
+        hard_days: Smallest and largest distance of a hard negative [days].
+        min_soft_days: Smallest distance of a soft negative; an earlier day must be one farther
+            away, as in the published runs [days].
+        validation_order: Order of the validation anchors. With ``time``, as published, a batch
+            holds consecutive days, whose neighbours are hard to tell apart; with ``shuffled`` it is
+            like a training batch. The same model has a higher contrastive loss in time order.
+        locality: Draws the anchors of a batch from a few blocks of days, so that streaming reads
+            less. None shuffles the anchors of the whole split, as published.
     """
 
-    rows_per_batch: int = Field(default=128, ge=4)
+    rows_per_batch: int = Field(default=128, ge=4, le=65_536)
     negatives: bool = True
     max_neighbour_days: int = Field(default=5, ge=0)
     neighbour_decay: float = Field(default=0.1, ge=0)
     hard_days: tuple[int, int] = (11, 40)
     min_soft_days: int = Field(default=1000, ge=1)
+    validation_order: Literal["time", "shuffled"] = "time"
     locality: LocalityConfig | None = None
 
     @model_validator(mode="after")
@@ -132,12 +141,18 @@ def check_split(split: Split, name: str, config: SamplingConfig) -> None:
         )
     if not config.negatives:
         return
+    if n < 3 and config.locality is None:
+        raise ConfigError(
+            f"the {name} split has {len(split)} days, {n} of them with all their neighbours: too "
+            "few for negatives; give it more days or a larger share"
+        )
     farthest = n // 2  # the middle anchor's distance to the farther end
-    if config.min_soft_days > farthest:
+    farthest_soft = (n - 1) // 2 if config.locality is None else farthest
+    if config.min_soft_days > farthest_soft:
         raise ConfigError(
             f"the {name} split has {len(split)} days: its middle anchor has no day "
             f"{config.min_soft_days} days away for a soft negative; set sampling.min_soft_days to "
-            f"at most {farthest}, or give the split more days"
+            f"at most {farthest_soft}, or give the split more days"
         )
     if config.hard_days[0] > farthest:
         raise ConfigError(
@@ -170,6 +185,8 @@ def make_plan(
 ) -> Plan:
     """Draw one epoch: every anchor once, shuffled, each with its own negatives.
 
+    Validation anchors stay in the order of time, unless `validation_order` is ``shuffled``.
+
     With locality, the blocks are dealt anew into groups of `blocks_at_once`, the anchors of a group
     are shuffled, and batches are cut from group after group. Hard negatives reach over a block's
     ends; the soft ones of a block all come from one other block, drawn anew as well.
@@ -186,6 +203,8 @@ def make_plan(
     rng = np.random.default_rng(derive_seed(seed, "plan", split_name, epoch))
     usable = anchors(split, sampling)
     chosen = shuffle(rng, usable, sampling.locality)
+    if split_name == "validation" and sampling.validation_order == "time":
+        chosen = np.arange(len(usable))
     if sampling.negatives:
         hard = _draw_at_distance(rng, chosen, len(usable), *sampling.hard_days)
         soft = _draw_soft(rng, chosen, usable, sampling)
@@ -214,7 +233,7 @@ def _draw_soft(
     """Draw soft negatives from all days far enough, or from one far block for each block."""
     least = config.min_soft_days
     if config.locality is None:
-        return _draw_at_distance(rng, position, len(usable), least, len(usable))
+        return _draw_at_distance(rng, position, len(usable), least, len(usable), earlier=least + 1)
     block = block_of(usable, config.locality.block_steps)
     size = np.bincount(block)
     apart = blocks_apart(config.locality.block_steps, least)
@@ -230,11 +249,19 @@ def _draw_deltas(rng: np.random.Generator, rows: int, config: SamplingConfig) ->
 
 
 def _draw_at_distance(
-    rng: np.random.Generator, position: Days, count: int, least: int, greatest: int
+    rng: np.random.Generator,
+    position: Days,
+    count: int,
+    least: int,
+    greatest: int,
+    earlier: int | None = None,
 ) -> Days:
-    """Draw for each position another of `count`, uniform over those `least`…`greatest` away."""
+    """Draw for each position another of `count`, uniform over those `least`…`greatest` away.
+
+    Where it is given, those before the position are at least `earlier` away.
+    """
     low = np.maximum(position - greatest, 0)
-    left = np.maximum(position - least - low + 1, 0)
+    left = np.maximum(position - (earlier or least) - low + 1, 0)
     right = np.maximum(np.minimum(position + greatest, count - 1) - (position + least) + 1, 0)
     pick = rng.integers(0, left + right)
     return np.where(pick < left, low + pick, position + least + pick - left)

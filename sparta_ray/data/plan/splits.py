@@ -27,8 +27,8 @@ class SplitConfig:
     """Shares of a chronological split; the test part is the rest.
 
     Attributes:
-        train: Share of days for training.
-        validation: Share of days for validation.
+        train: Share of the days for training.
+        validation: Share of the days for validation.
     """
 
     train: float = Field(default=0.6, gt=0, lt=1)

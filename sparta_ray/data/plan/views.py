@@ -15,13 +15,12 @@ class ViewConfig:
     """Sizes of the views, longitude × latitude.
 
     Attributes:
-        resize: Size before cropping.
-        crop: Size of every view the encoder sees.
-        filter: Width of the mean filter, odd.
-        periodic: Whether longitude goes round. Resize and filter then reach over its ends, and the
-            filter takes the mean of what there is: neighbours from outside the crop, and at the
-            poles of fewer points. As published, the map has a seam, and zeros beyond the crop
-            darken its edges.
+        resize: Longitudes and latitudes of the resized field, before cropping [points].
+        crop: Longitudes and latitudes of every view [points].
+        filter: Width of the mean filter, an odd number [points].
+        periodic: Whether longitude is periodic: resizing and filtering then reach across its ends,
+            and the filter averages only points that exist, including those just outside the crop.
+            As published, the map has a seam, and zeros beyond the crop darken its edges.
     """
 
     resize: tuple[int, int] = (160, 80)

@@ -1,4 +1,4 @@
-"""What a store is made from: which fields, on which grid and steps, and whether all of it fits."""
+"""What a store is made from: which fields, on which grid and steps, and whether the source fits."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass as plain_dataclass
@@ -23,7 +23,6 @@ from sparta_ray.data.sources import (
     Source,
     SourceConfig,
     describe_source,
-    licence_text,
     open_source,
     step_length,
 )
@@ -47,20 +46,21 @@ class DataConfig:
         source: Where the fields come from.
         store: Path or fsspec URL of the prepared store.
         variables: Labels of the channels, in order, such as ``geopotential@850``.
-        first_day: First day to take, such as ``1979-01-01``; None for the source's first.
-        last_day: Last day to take; None for the source's last.
-        step: Length of a step, whose samples are averaged, such as ``6h``, ``1d`` or ``5d``.
-        incomplete_steps: What to do with a step that lacks some of its samples: an ``error``, or
-            the ``average`` of what is there.
-        grid: Where the fields shall lie; conservative regridding brings them there.
-        max_missing: Largest share of missing values (NaN) in any variable of any step.
-        split: Shares of days for training, validation and (the rest) testing.
-        mode: Whether fields are ``prepared``, copied into the store once, or ``stream`` from the
-            source whenever they are needed, for sources one would not copy.
-        cache: What a node keeps of fields that it streams, or reads of a store in a bucket.
-        memory_mb: MiB of step means that a task holds on the source's grid at a time; averaging
-            takes as much again. Where fields without gaps are regridded it holds none: samples are
-            regridded one by one.
+        first_day: First day to use, such as ``1979-01-01``; None for the source's first.
+        last_day: Last day to use; None for the source's last.
+        step: Length of a time step, such as ``6h``, ``1d`` or ``5d``. A step's field is the mean of
+            the source's samples within it.
+        incomplete_steps: What to do with a step that lacks some of its samples: raise an ``error``,
+            or take the ``average`` of those that are there.
+        grid: The grid of the store; fields are regridded to it conservatively.
+        max_missing: Largest accepted share of missing values (NaN) in any variable of any step.
+        split: Shares of the days for training and validation; the rest is for testing.
+        mode: With ``prepared``, fields are copied into the store once. With ``stream``, they are
+            read from the source whenever they are needed, which suits sources too large to copy.
+        cache: What each node keeps of the fields it streams, or reads from a store in a bucket.
+        memory_mb: Memory for averaged steps on the source's grid, per task; averaging needs as much
+            again. Fields without missing values are regridded one sample at a time and need none of
+            it [MiB].
     """
 
     source: SourceConfig = Field(default_factory=SampleSource)
@@ -139,7 +139,7 @@ class Recipe:
         """
         if self._may_miss_values or self.regridder.is_identity:
             return self._read_with_gaps(start, stop, on_read)
-        # Both are linear, and far cheaper in this order: see decision 13.
+        # Averaging and regridding are linear, and far cheaper in this order: see decision 13.
         fields = self.source.read_steps(start, stop, self.regridder, on_read)
         gaps = np.flatnonzero(np.isnan(fields).any(axis=(1, 2, 3)))
         if len(gaps):
@@ -149,11 +149,11 @@ class Recipe:
 
     @property
     def _may_miss_values(self) -> bool:
-        """Whether a gap may be accepted; where to regrid it is known only once all samples are."""
+        """Whether gaps may be accepted; where they are is known only once all samples are read."""
         return self.config.max_missing > 0 or self.config.incomplete_steps == "average"
 
     def _read_with_gaps(self, start: int, stop: int, on_read: OnRead | None = None) -> Fields:
-        """Take the means of whole fields, as many at a time as memory_mb holds, then regrid."""
+        """Average whole fields, as many steps at a time as memory_mb holds, then regrid them."""
         fields = np.empty((stop - start, *self.layout.shape[1:]), dtype=np.float32)
         offset = self.source.chunk_offset
         while start < stop:
@@ -164,10 +164,10 @@ class Recipe:
         return fields
 
     def _read_block(self, start: int, stop: int, on_read: OnRead | None) -> Fields:
-        """Read and regrid some steps; those on the source's grid are gone before the next come."""
+        """Read and regrid some steps; their fields on the source's grid are freed on return."""
         fields = self.source.read_steps(start, stop, on_read=on_read)
         regridded = self.regridder(fields)
-        if np.isnan(regridded).any():  # far fewer values to look at than were read
+        if np.isnan(regridded).any():  # cheaper to check than all the values that were read
             self._check_missing(fields, start)
             regridded = self.regridder(fields, skip_missing=True)
         return regridded
@@ -217,7 +217,7 @@ def read_recipe(config: DataConfig) -> Recipe:
 
 
 def describe_recipe(recipe: Recipe) -> Iterator[str]:
-    """Yield what was found in the source, and what preparing it takes."""
+    """Yield lines about what was found in the source, and what preparing it takes."""
     config, layout = recipe.config, recipe.layout
     yield describe_source(recipe.source)
     yield from _read_twice(recipe)
@@ -234,7 +234,7 @@ def describe_recipe(recipe: Recipe) -> Iterator[str]:
 
 
 def _read_twice(recipe: Recipe) -> Iterator[str]:
-    """Say what is read twice because shards, counted from the first day, end inside chunks."""
+    """Yield a line about what is read twice, where shards end inside the source's chunks."""
     source, layout = recipe.source, recipe.layout
     if offset := source.chunk_offset:
         once = source.bytes_to_read(0, len(source.days))
@@ -247,13 +247,17 @@ def _read_twice(recipe: Recipe) -> Iterator[str]:
         )
 
 
-def check_settings(meta: dict[str, Any], config: DataConfig) -> None:
+def check_settings(provenance: dict[str, Any], config: DataConfig) -> None:
     """Refuse a store that was prepared with other settings.
+
+    Args:
+        provenance: As recorded in the store.
+        config: The settings that are asked for.
 
     Raises:
         ConfigError: Lists what differs.
     """
-    changed = differences(meta["provenance"]["recipe"], recorded_settings(config), _INCIDENTAL)
+    changed = differences(provenance["recipe"], recorded_settings(config), _INCIDENTAL)
     if changed:
         raise ConfigError(
             f"the store {config.store} was prepared from something else:\n  "
@@ -263,7 +267,11 @@ def check_settings(meta: dict[str, Any], config: DataConfig) -> None:
 
 
 def check_source(provenance: dict[str, Any], recipe: Recipe) -> None:
-    """Refuse to go on with a source that is no longer what it was.
+    """Refuse to continue with a source that is no longer what it was.
+
+    Args:
+        provenance: As recorded in the store when it was begun.
+        recipe: The source as it is now.
 
     Raises:
         ConfigError: Lists what differs.
@@ -281,7 +289,7 @@ def check_source(provenance: dict[str, Any], recipe: Recipe) -> None:
 
 
 def recorded_settings(config: DataConfig) -> dict[str, Any]:
-    """Return the settings that are kept in a store."""
+    """Return the settings that are recorded in a store."""
     settings = to_tree(config)
     del settings["store"], settings["memory_mb"], settings["cache"]
     del settings["split"]["validation"]  # only the training days enter the store
@@ -293,8 +301,8 @@ def _provenance(config: DataConfig, source: Source) -> dict[str, Any]:
         "recipe": recorded_settings(config),
         "title": source.attributes.get("title", "untitled"),
         "source": source.attributes.get("source", "not stated"),
-        "licence": licence_text(config.source) or _own_licence(source),
-        "simulated": config.source.simulated,
+        "licence": config.source.licence or _own_licence(source),
+        "simulated": config.source.is_simulated,
         "first_day": str(source.days[0]),
         "last_day": str(source.days[-1]),
         "samples_per_step": source.samples_per_step,
@@ -307,7 +315,7 @@ def _provenance(config: DataConfig, source: Source) -> dict[str, Any]:
 
 
 def _own_licence(source: Source) -> str:
-    """Return what a source says of its licence, in either spelling."""
+    """Return what a source states about its licence, in either spelling."""
     said = {name.lower(): value for name, value in source.attributes.items()}
     return said.get("licence", said.get("license", ""))
 

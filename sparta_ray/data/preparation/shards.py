@@ -1,7 +1,7 @@
-"""Making a store shard by shard: each is read, written and remembered on its own, then all merged.
+"""Making a store shard by shard: each is read, written and recorded alone, then all are merged.
 
-A marker of each finished shard keeps what was learnt of it, so that an interrupted preparation
-goes on with the others.
+A marker of each finished shard holds its statistics and hash, so that an interrupted preparation
+continues with the shards that are missing.
 """
 
 import hashlib
@@ -13,17 +13,15 @@ from typing import Any
 import fsspec
 import numpy as np
 
-from sparta_ray.base.errors import ConfigError, ReadError
+from sparta_ray.base.errors import ConfigError
 from sparta_ray.data.preparation.recipe import (
     DataConfig,
     Recipe,
     check_settings,
     check_source,
-    read_recipe,
     recorded_settings,
 )
 from sparta_ray.data.sources import OnRead
-from sparta_ray.data.sources.reach import check_reach
 from sparta_ray.data.store import writer as store_writer
 from sparta_ray.data.store.readers import Fields
 from sparta_ray.data.store.statistics import Statistics
@@ -34,7 +32,7 @@ _MARKER = ".finished/{}.json"
 
 @dataclass(frozen=True)
 class FinishedShard:
-    """What is remembered of a written shard.
+    """What is recorded of a written shard.
 
     Attributes:
         shard: Its number.
@@ -56,46 +54,25 @@ class FinishedShard:
         return cls(shard, int(state["digest"], 16), Statistics.from_json(state["statistics"]))
 
 
-def plan_store(config: DataConfig) -> Recipe:
-    """Return the recipe of a store that can be made, or continued, as things are.
-
-    Raises:
-        ConfigError: The source does not fit, or has changed since the store was begun; something
-            else is in the way; the source cannot be reached; or the disk is too small.
-    """
-    meta = read_meta(config.store)
-    if meta is None:
-        store_writer.check_path_free(config.store)
-    else:
-        check_settings(meta, config)
-    try:
-        check_reach(config.source)
-        recipe = read_recipe(config)
-    except ReadError as error:
-        raise ConfigError(str(error)) from error
-    done = 0
-    if meta is not None:
-        check_source(meta["provenance"], recipe)
-        done = len(read_markers(config.store))
-    if config.mode == "prepared":
-        store_writer.check_disk_space(
-            config.store, recipe.layout.bytes * (1 - done / recipe.layout.shards)
-        )
-    return recipe
-
-
 def lay_out(recipe: Recipe) -> dict[int, FinishedShard]:
-    """Write the store's template, or what of it a killed process left unwritten.
+    """Write the store's template, or the part of it that a killed process left unwritten.
 
     Returns:
-        The shards that are finished; if there are any, the template was.
+        The shards that are finished; if there are any, so is the template.
+
+    Raises:
+        ConfigError: Another process has begun the store meanwhile, from other settings or from a
+            source that has changed since; or it cannot be written.
     """
     path, with_fields = recipe.config.store, recipe.config.mode == "prepared"
     store_writer.clear_partials(path)
-    finished = read_markers(path)
-    if read_meta(path) is None:
+    meta, finished = read_meta(path), read_markers(path)
+    if meta is None:
         store_writer.write_template(path, recipe.layout, with_fields)
-    elif not finished:
+        return finished
+    check_settings(meta["provenance"], recipe.config)
+    check_source(meta["provenance"], recipe)
+    if not finished:
         store_writer.rewrite_template(path, recipe.layout, with_fields)
     return finished
 
@@ -105,7 +82,7 @@ def write_shard(recipe: Recipe, shard: int, on_read: OnRead | None = None) -> Fi
 
     Raises:
         ConfigError: A variable misses too many values; or the shard cannot be written.
-        ReadError: The source cannot be read, or holds what no weather does.
+        ReadError: The source cannot be read, or holds values that no weather has.
     """
     start, stop = recipe.layout.shard_days(shard)
     fields = recipe.read_fields(start, stop, on_read)
@@ -119,7 +96,7 @@ def write_shard(recipe: Recipe, shard: int, on_read: OnRead | None = None) -> Fi
 
 
 def read_markers(path: str) -> dict[int, FinishedShard]:
-    """Return the shards an earlier, interrupted preparation had finished."""
+    """Return the shards that an earlier, interrupted preparation finished."""
     filesystem, root = fsspec.core.url_to_fs(path)
     filesystem.invalidate_cache()
     names = filesystem.glob(f"{root}/{_MARKER.format('*')}")
@@ -129,7 +106,7 @@ def read_markers(path: str) -> dict[int, FinishedShard]:
 
 
 def finish(recipe: Recipe, shards: dict[int, FinishedShard]) -> None:
-    """Merge the statistics in shard order, fingerprint the whole and let the store open.
+    """Merge the statistics in shard order, compute the fingerprint and mark the store complete.
 
     Raises:
         ConfigError: A variable is constant, or missing altogether.
@@ -150,14 +127,16 @@ def finish(recipe: Recipe, shards: dict[int, FinishedShard]) -> None:
 
 def record_settings(config: DataConfig) -> None:
     """Let a finished store stream as `config` now says, such as with other credentials."""
+    if config.mode != "stream":
+        return
     meta = read_meta(config.store)
     assert meta is not None
-    if config.mode == "stream" and meta["provenance"]["recipe"] != recorded_settings(config):
+    if meta["provenance"]["recipe"] != recorded_settings(config):
         store_writer.record_recipe(config.store, recorded_settings(config))
 
 
 def _digest(fields: Fields, start: int) -> int:
-    """Return the sum of the steps' hashes, each salted with its place in the store."""
+    """Return the sum of the steps' hashes, each salted with its position in the store."""
     total = 0
     for place, field in enumerate(np.ascontiguousarray(fields), start):
         step = hashlib.blake2b(field, digest_size=16, salt=place.to_bytes(16))

@@ -18,7 +18,7 @@ from sparta_ray.data.store.store import Store
 
 
 def stream_block(read_chunk: int) -> int:
-    """Return the steps that are read and kept together: whole chunks, of 16 steps or more.
+    """Return how many steps are read and cached together: whole chunks, 16 steps or more.
 
     >>> stream_block(1), stream_block(10), stream_block(25)
     (16, 20, 25)
@@ -41,7 +41,7 @@ def open_stream(
         ConfigError: The cache cannot be made; or, on reading, the source is no longer the one that
             was prepared.
     """
-    # Shares of days are not the source's business, and only the training one is recorded.
+    # The source does not depend on the split, of which only the training share is recorded.
     settings = {name: v for name, v in layout.provenance["recipe"].items() if name != "split"}
     config = from_tree(DataConfig, {**settings, "store": path}, f"the recipe of {path}")
 
@@ -74,7 +74,7 @@ def open_store(path: str, cache_config: CacheConfig | None = None) -> Store:
 
     Args:
         path: Where it is.
-        cache_config: What this node may keep of its fields if they lie elsewhere.
+        cache_config: What this node may cache of its fields if they lie elsewhere.
 
     Raises:
         ConfigError: There is none, or its preparation is not finished.
@@ -83,7 +83,7 @@ def open_store(path: str, cache_config: CacheConfig | None = None) -> Store:
 
 
 def check_stream(config: CacheConfig, sampling: SamplingConfig, layout: StoreLayout) -> None:
-    """Refuse a cache that a batch's blocks would overflow: each would be read again and again.
+    """Refuse a cache smaller than a batch's blocks: each would be read again and again.
 
     Args:
         config: The cache.
@@ -112,10 +112,10 @@ def check_stream(config: CacheConfig, sampling: SamplingConfig, layout: StoreLay
 
 
 def working_steps(sampling: SamplingConfig, block_steps: int) -> int:
-    """Return the steps, in whole blocks of a source, that a group's batches are drawn from.
+    """Return how many steps, in whole blocks of a source, a group's batches are drawn from.
 
-    With negatives, blocks of 64 days take 154 days and 74 more far away: of a source in blocks of
-    16, ten and five.
+    With negatives, a sampling block of 64 days takes 154 days and 74 more far away: ten and five
+    blocks of a source whose blocks have 16 days.
     """
     assert sampling.locality is not None
     far = sampling.locality.block_steps + 2 * sampling.max_neighbour_days

@@ -7,9 +7,8 @@ from numpy.typing import NDArray
 
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.variables import Variable
-from sparta_ray.data.sources.config import SampleSource, SourceConfig
+from sparta_ray.data.sources.kind import SourceKind
 from sparta_ray.data.sources.mapping import File, find_name, map_channel
-from sparta_ray.data.sources.opening import open_files
 from sparta_ray.data.sources.source import IncompleteSteps, Part, Source
 from sparta_ray.data.sources.steps import lay_steps, step_length
 
@@ -17,7 +16,7 @@ DAY = np.timedelta64(1, "D")
 
 
 def open_source(
-    config: SourceConfig,
+    config: SourceKind,
     variables: tuple[Variable, ...],
     first_day: str | None = None,
     last_day: str | None = None,
@@ -38,8 +37,8 @@ def open_source(
         ConfigError: Says what is missing or unfit, and what would help.
         ReadError: The source cannot be reached.
     """
-    names = {} if isinstance(config, SampleSource) else config.names
-    files = [File.of(opened) for opened in open_files(config)]
+    names = config.own_names
+    files = [File.of(opened) for opened in config.open()]
     groups = _groups(files)
     _check_quantities(groups, variables, names)
     parts = [_part(group, variables, names) for group in groups]

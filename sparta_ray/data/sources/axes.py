@@ -1,21 +1,25 @@
 """The axes of a data set: time, longitude and latitude, whatever it calls and orders them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
+from cf_xarray.accessor import CFDatasetAccessor
 from numpy.typing import NDArray
 
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.data.regrid import ConservativeRegridder
+from sparta_ray.data.sources.times import read_times
 
 NAMES = {
     "time": ("time", "valid_time"),
     "longitude": ("longitude", "lon"),
     "latitude": ("latitude", "lat"),
 }
+"""What coordinates are usually called; a name counts more than what attributes say."""
 
-CALENDARS = ("standard", "gregorian", "proleptic_gregorian")
+_CF_AXES = {"time": "T", "longitude": "X", "latitude": "Y"}
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,8 @@ class Axes:
         time: The dimension of samples; None where the file holds one instant.
         longitude: The dimension of longitudes.
         latitude: The dimension of latitudes.
-        times: When each sample is, as stored, shape (T,).
+        times: When each sample is, to the second, shape (T,).
+        rounded: By how much times were rounded at most.
         longitudes: Degrees east in 0 … 360, ascending, shape (X,).
         latitudes: Degrees north, ascending, shape (Y,).
         longitude_order: Indices that bring stored longitudes into that order, shape (X,).
@@ -37,6 +42,7 @@ class Axes:
     longitude: str
     latitude: str
     times: NDArray[np.datetime64]
+    rounded: np.timedelta64
     longitudes: NDArray[np.float64]
     latitudes: NDArray[np.float64]
     longitude_order: NDArray[np.intp]
@@ -78,11 +84,13 @@ def read_axes(dataset: xr.Dataset, origin: str) -> Axes:
     degrees_X, degrees_Y = (axis.values.astype(np.float64) for axis in (longitude, latitude))
     _check_degrees(degrees_X, degrees_Y, origin)
     order_X, order_Y = np.argsort(degrees_X % 360), np.argsort(degrees_Y)
+    times, rounded = read_times(time, origin)
     return Axes(
         time=str(time.dims[0]) if time.ndim else None,
         longitude=str(longitude.dims[0]),
         latitude=str(latitude.dims[0]),
-        times=_decode(time, origin),
+        times=times,
+        rounded=rounded,
         longitudes=(degrees_X % 360)[order_X],
         latitudes=degrees_Y[order_Y],
         longitude_order=order_X,
@@ -91,17 +99,15 @@ def read_axes(dataset: xr.Dataset, origin: str) -> Axes:
 
 
 def _find(dataset: xr.Dataset, axis: str, origin: str) -> xr.DataArray:
-    """Return the coordinate of an axis: by its name, else by its CF standard name."""
-    named = [name for name in NAMES[axis] if name in dataset.variables]
-    meant = [name for name in dataset.coords if dataset[name].attrs.get("standard_name") == axis]
-    found = [dataset[name] for name in (*named, *meant)]
+    """Return the coordinate of an axis, by its name or else by its attributes."""
+    found = _candidates(dataset, axis, origin)
     for coordinate in found:
         if coordinate.ndim == 1:
             return coordinate
     if not found:
         raise ConfigError(
             f"{origin} has no coordinate {axis!r}; it has {sorted(map(str, dataset.coords))}; "
-            f"call it one of {', '.join(NAMES[axis])}"
+            f"call it one of {', '.join(NAMES[axis])}, or give it that standard_name"
         )
     if axis == "time" and found[0].ndim == 0:
         return found[0]
@@ -109,6 +115,45 @@ def _find(dataset: xr.Dataset, axis: str, origin: str) -> xr.DataArray:
         f"{origin} is on no latitude-longitude grid: {found[0].name!r} has dimensions "
         f"{found[0].dims}, not one; regrid it first"
     )
+
+
+def _candidates(dataset: xr.Dataset, axis: str, origin: str) -> list[xr.DataArray]:
+    """Return what may be the coordinate of an axis.
+
+    Those with a usual name or the CF standard name count; where there are none, those that CF or
+    THREDDS know by another attribute, such as ``units: degrees_east``; and last ``axis: X``.
+
+    Raises:
+        ConfigError: Several fit by such other attributes.
+    """
+    # Without the data set's own ``coordinates`` attribute, which would limit the search.
+    cf = CFDatasetAccessor(xr.Dataset(coords=dataset.coords))  # type: ignore[no-untyped-call]
+    sure = [*(name for name in NAMES[axis] if name in dataset.variables)]
+    sure += [str(name) for name in cf.standard_names.get(axis, ())]
+    if sure:
+        return [dataset[name] for name in sure]
+    for names in (cf.coordinates.get(axis, ()), cf.axes.get(_CF_AXES[axis], ())):
+        found = [dataset[name] for name in sorted(map(str, names)) if _may_be(dataset[name], axis)]
+        if found:
+            _check_unambiguous(found, axis, origin)
+            return found
+    return []
+
+
+def _may_be(coordinate: xr.DataArray, axis: str) -> bool:
+    """Return whether nothing says that a coordinate is of a projection or a rotated grid."""
+    standard = coordinate.attrs.get("standard_name", axis)
+    units = str(coordinate.attrs.get("units", "degrees"))
+    return bool(standard == axis) and (axis == "time" or units.startswith("degree"))
+
+
+def _check_unambiguous(found: Sequence[xr.DataArray], axis: str, origin: str) -> None:
+    lines = [str(coordinate.name) for coordinate in found if coordinate.ndim == 1]
+    if len(lines) > 1:
+        raise ConfigError(
+            f"{origin} has several coordinates that may be its {axis}: {', '.join(lines)}; "
+            f"call the right one {axis!r}"
+        )
 
 
 def _check_degrees(
@@ -128,24 +173,3 @@ def _check_degrees(
     same = east[1:][np.diff(east) < 1e-6]
     if len(same):
         raise ConfigError(f"{origin}: longitude {same[0]:g} is there twice (0 and 360 are one)")
-
-
-def _decode(time: xr.DataArray, origin: str) -> NDArray[np.datetime64]:
-    """Return instants of the standard calendar, shape (T,)."""
-    calendar = str(time.attrs.get("calendar", "standard"))
-    if calendar not in CALENDARS:
-        raise ConfigError(
-            f"{origin}: its calendar is {calendar!r}, not the standard one; convert it first "
-            "(xarray's convert_calendar)"
-        )
-    try:
-        decoded = xr.decode_cf(xr.Dataset({"time": time.variable.to_base_variable()}))["time"]
-    except ValueError as error:
-        raise ConfigError(f"{origin}: its times cannot be read: {error}") from error
-    times = np.atleast_1d(decoded.values)
-    if not np.issubdtype(times.dtype, np.datetime64):
-        raise ConfigError(
-            f"{origin}: its times have units {time.attrs.get('units', 'absent')!r}; they must be "
-            "such as 'hours since 1900-01-01'"
-        )
-    return times.astype("datetime64[s]")

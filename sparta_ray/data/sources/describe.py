@@ -21,17 +21,20 @@ def _lines(source: Source) -> Iterator[str]:
     yield f"source: {first.file.opened.origin}{more}"
     width = max(len(variable.label) for variable in source.variables)
     for channel in parts[0].channels:
-        yield f"  {channel.variable.label:<{width}} ← {_channel(channel)}"
+        yield f"  {channel.variable.label:<{width}} ← {_describe_channel(channel)}"
     axes = first.file.axes
     yield (
-        f"  grid: {len(source.longitude)} longitudes {_ends(source.longitude)}, "
-        f"{len(source.latitude)} latitudes {_ends(source.latitude)}"
-        f"{_reordered('longitudes', axes.longitude_order)}"
-        f"{_reordered('latitudes', axes.latitude_order)}"
+        f"  grid: {len(source.longitude)} longitudes {_format_range(source.longitude)}, "
+        f"{len(source.latitude)} latitudes {_format_range(source.latitude)}"
+        f"{_describe_order('longitudes', axes.longitude_order)}"
+        f"{_describe_order('latitudes', axes.latitude_order)}"
     )
     samples = sum(part.stop - part.start for part in parts)
     times = parts[0].times[parts[0].start], parts[-1].times[parts[-1].stop - 1]
-    yield f"  time: {samples} samples, {span(source.steps.spacing)} apart, {_to_hours(*times)}"
+    yield (
+        f"  time: {samples} samples, {span(source.steps.spacing)} apart, {_format_hours(*times)}"
+        f"{_describe_rounding(source)}"
+    )
     each, length = source.samples_per_step, source.samples_per_step * source.steps.spacing
     yield (
         f"  steps: {len(source.days)} of {span(length)}, {source.days[0]} … "
@@ -43,7 +46,7 @@ def _lines(source: Source) -> Iterator[str]:
     )
 
 
-def _channel(channel: Channel) -> str:
+def _describe_channel(channel: Channel) -> str:
     """Say where a channel comes from, such as ``z (time, plev, lat, lon), 850 hPa, m → m2 s-2``."""
     array = channel.array
     said = [f"{channel.name} ({', '.join(map(str, array.dims))})"]
@@ -60,16 +63,23 @@ def _channel(channel: Channel) -> str:
     return ", ".join(said)
 
 
-def _to_hours(first: np.datetime64, last: np.datetime64) -> str:
+def _format_hours(first: np.datetime64, last: np.datetime64) -> str:
     return f"{first.astype('datetime64[h]')} … {last.astype('datetime64[h]')}"
 
 
-def _ends(degrees: NDArray[np.float64]) -> str:
+def _describe_rounding(source: Source) -> str:
+    """Say by how much times were rounded, where they were."""
+    files = [channel.file for part in source.parts for channel in part.channels]
+    most = max(file.axes.rounded for file in files) / np.timedelta64(1, "s")
+    return f", rounded by up to {most:.3g} s" if most else ""
+
+
+def _format_range(degrees: NDArray[np.float64]) -> str:
     return f"{degrees[0]:g} … {degrees[-1]:g}"
 
 
-def _reordered(name: str, order: NDArray[np.intp]) -> str:
-    """Say so where the source's order is another."""
+def _describe_order(name: str, order: NDArray[np.intp]) -> str:
+    """Say how the source's order differs, if it does."""
     if (np.diff(order) == 1).all():
         return ""
     return f" ({name} reversed)" if (np.diff(order) == -1).all() else f" ({name} rolled)"

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
+from cf_xarray.accessor import CFDatasetAccessor
 from numpy.typing import NDArray
 
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.variables import CONVERSIONS, Conversion, Definition, Variable, conversion
 from sparta_ray.data.sources.axes import Axes, read_axes
-from sparta_ray.data.sources.opening import Opened
+from sparta_ray.data.sources.kind import Opened
 
 LEVELS = (
     *("level", "pressure_level", "isobaricInhPa", "isobaricInPa", "plev", "lev"),
@@ -211,14 +212,19 @@ def _equal(levels: NDArray[np.float64], wanted: int) -> NDArray[np.bool_]:
 
 
 def _level_coordinate(array: xr.DataArray) -> xr.DataArray | None:
-    so_named = [str(name) for name in LEVELS if name in array.coords]
-    so_described = [
-        str(name)
-        for name, coordinate in array.coords.items()
-        if coordinate.attrs.get("standard_name") == "air_pressure"
+    """Return the coordinate of pressure levels: by its name, standard name, or axis and units."""
+    # Without the array's own ``coordinates`` attribute, which would limit the search.
+    cf = CFDatasetAccessor(xr.Dataset(coords=array.coords))  # type: ignore[no-untyped-call]
+    names = [
+        *(name for name in LEVELS if name in array.coords),
+        *cf.standard_names.get("air_pressure", ()),
+        *(name for name in sorted(map(str, cf.axes.get("Z", ()))) if _is_pressure(array[name])),
     ]
-    found = (array[name] for name in (*so_named, *so_described))
-    return next((coordinate for coordinate in found if coordinate.ndim <= 1), None)
+    return next((array[name] for name in names if array[name].ndim <= 1), None)
+
+
+def _is_pressure(coordinate: xr.DataArray) -> bool:
+    return conversion(str(coordinate.attrs.get("units", "absent")), "Pa") is not None
 
 
 def _hectopascals(coordinate: xr.DataArray) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""First contact with a remote source: one request and little patience, before the patient reads."""
+"""First contact with a remote source: one request with a short limit, before the patient reads."""
 
 import asyncio
 import os
@@ -12,8 +12,6 @@ from fsspec.asyn import AsyncFileSystem
 
 from sparta_ray.base.errors import ReadError
 from sparta_ray.data.retry import is_unreachable
-from sparta_ray.data.sources.config import NetCDFSource, SampleSource, SourceConfig
-from sparta_ray.data.sources.opening import filesystem_of
 
 ENDPOINTS = {
     "gs": "https://storage.googleapis.com",
@@ -23,20 +21,21 @@ ENDPOINTS = {
 }
 
 
-def check_reach(config: SourceConfig) -> None:
-    """Refuse a source of which nothing answers; what the answer is matters later.
+def check_first_answer(
+    filesystem: AsyncFileSystem, path: str, url: str, endpoint: str, seconds: float
+) -> None:
+    """Check that the server of a file system answers anything at all.
+
+    Args:
+        filesystem: Of the source.
+        path: What to ask for there; it need not exist.
+        url: The same as the user wrote it, for messages.
+        endpoint: The server's address, if the user set it; empty for the protocol's own.
+        seconds: How long to wait.
 
     Raises:
-        ReadError: Nothing answered within ``retry.first_answer_s``; names the host and the cause.
-        ConfigError: The URL cannot be understood.
+        ReadError: Nothing answered in time; names the host and the cause.
     """
-    if isinstance(config, SampleSource):
-        return
-    url = config.patterns[0] if isinstance(config, NetCDFSource) else f"{config.url}/zarr.json"
-    filesystem, path = filesystem_of(config, url)
-    if not isinstance(filesystem, AsyncFileSystem):
-        return
-    seconds = config.retry.first_answer_s
 
     async def ask() -> None:
         await asyncio.wait_for(filesystem._info(path), seconds)
@@ -46,7 +45,7 @@ def check_reach(config: SourceConfig) -> None:
         asyncio.run_coroutine_threadsafe(ask(), filesystem.loop).result()
     except Exception as error:
         if is_unreachable(error):
-            endpoint = str(config.options.get("endpoint_url", "")) or _endpoint(url)
+            endpoint = endpoint or _endpoint(url)
             if _answers(endpoint, seconds):
                 return  # it is busy: the patient reads will wait for it
             raise ReadError(
@@ -62,7 +61,7 @@ def _endpoint(url: str) -> str:
 
 
 def _answers(endpoint: str, seconds: float) -> bool:
-    """Return whether anything is said at an address, be it an error."""
+    """Return whether a server answers at an address, even with an error."""
     try:
         urlopen(endpoint, timeout=seconds).close()
     except HTTPError:
@@ -73,7 +72,7 @@ def _answers(endpoint: str, seconds: float) -> bool:
 
 
 def _diagnosis(endpoint: str) -> str:
-    """Say what a bare connection meets: libraries that try again keep the reason to themselves."""
+    """Say why a plain connection fails: libraries that retry do not pass the reason on."""
     parts = urlsplit(endpoint)
     host, port = parts.hostname or endpoint, parts.port or (80 if parts.scheme == "http" else 443)
     try:

@@ -5,7 +5,6 @@ same time. Each block is read by one process, for all; the longest unused one go
 """
 
 import errno
-import fcntl
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -13,11 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from filelock import Timeout
 from pydantic import Field, field_validator
 from pydantic.dataclasses import dataclass
 
 from sparta_ray.base.config import STRICT
 from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.file_lock import file_lock
 from sparta_ray.data.store.readers import Fields
 
 HEADER_BYTES = 128
@@ -26,15 +27,15 @@ HEADER_BYTES = 128
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class CacheConfig:
-    """What a node keeps of the fields it has read, where they lie elsewhere.
+    """What a node keeps of the fields that it has read from elsewhere.
 
-    That is the source, with ``data.mode: stream``; or a prepared store in a bucket, of which all or
-    nothing is kept.
+    They come from the source, with ``data.mode: stream``, or from a prepared store in a bucket, of
+    which all or nothing is kept.
 
     Attributes:
-        mb: Most MiB of the fields of a store that are kept on a node, for all its processes.
-        folder: Where, on a disk of each node; None for a folder among its temporary files.
-            It stays behind for the next job, and may be deleted between jobs.
+        mb: Size limit of the cache on each node, shared by all its processes [MiB].
+        folder: Folder of the cache, an absolute path on each node's own disk; None for one among
+            the temporary files. It is kept for later jobs and may be deleted between jobs.
     """
 
     mb: int = Field(default=4096, ge=1)
@@ -83,7 +84,7 @@ class BlockCache:
         """
         if (kept := self._kept(block)) is not None:
             return kept
-        with _held(self._folder / f"{block}.lock", wait) as mine:
+        with _exclusive(self._folder / f"{block}.lock", wait) as mine:
             if not mine:
                 return None
             if (kept := self._kept(block)) is not None:
@@ -116,7 +117,7 @@ class BlockCache:
                 "data.cache.mb or set data.cache.folder"
             ) from error
         partial.replace(self._path(block))
-        with _held(self._folder / "all.lock", wait=True):
+        with _exclusive(self._folder / "all.lock", wait=True):
             self._drop_the_longest_unused()
 
     def _drop_the_longest_unused(self) -> None:
@@ -133,12 +134,15 @@ class BlockCache:
 
 
 @contextmanager
-def _held(path: Path, wait: bool) -> Iterator[bool]:
-    """Hold a lock file, or yield False if it is another's; the system frees it with the process."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+def _exclusive(path: Path, wait: bool) -> Iterator[bool]:
+    """Hold a lock file, and yield whether it was obtained."""
+    lock = file_lock(path)
+    try:
+        lock.acquire(blocking=wait)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()

@@ -48,6 +48,11 @@ class StoreLayout:
         return len(self.days), len(self.variables), len(self.longitude), len(self.latitude)
 
     @property
+    def grid(self) -> tuple[int, int]:
+        """(X, Y)."""
+        return len(self.longitude), len(self.latitude)
+
+    @property
     def bytes(self) -> int:
         """Size of the fields in float32."""
         return int(np.prod(self.shape)) * 4

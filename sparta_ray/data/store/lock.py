@@ -1,6 +1,5 @@
 """One preparation of a store at a time."""
 
-import fcntl
 import json
 import os
 import socket
@@ -8,45 +7,47 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import fsspec
+from filelock import Timeout
 from fsspec.implementations.local import LocalFileSystem
 
 from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.file_lock import file_lock
 
 LOCK = ".lock"
 
 _RENEWAL_S = 15.0
 _SILENCE_S = 60.0
-"""Seconds between two words of a holder, and after how many without one it is taken for dead."""
+"""How often a holder renews its lock in a bucket, and when one that is not renewed is abandoned."""
 
 
 @contextmanager
 def exclusive_lock(path: str) -> Iterator[None]:
     """Hold the store at `path` for writing.
 
-    On a local disk the system frees the lock of a killed process. In a bucket the lock is an object
-    that says who holds it, written anew every few seconds; one that stays as it is for longer was
-    left behind by a killed process, and is taken over.
+    On a local disk the operating system frees the lock of a killed process. In a bucket the lock is
+    an object that names its holder and is rewritten every few seconds. One that no longer changes
+    was left behind by a killed process, and is taken over.
 
     Raises:
         ConfigError: Another process holds it; names that process.
     """
     filesystem, root = fsspec.core.url_to_fs(path)
     if isinstance(filesystem, LocalFileSystem):
-        with _held_file(Path(root) / LOCK, path):
+        with _local_lock(Path(root) / LOCK, path):
             yield
     else:
-        with _HeldObject(filesystem, f"{root}/{LOCK}", path):
+        with _BucketLock(filesystem, f"{root}/{LOCK}", path):
             yield
 
 
-class _HeldObject:
-    """A lock in a bucket. No clock is compared: a holder lives as long as it writes."""
+class _BucketLock:
+    """A lock in a bucket, renewed by its holder. No clocks are compared: only changes count."""
 
     def __init__(self, filesystem: fsspec.AbstractFileSystem, lock: str, path: str):
         self._filesystem, self._lock, self._path = filesystem, lock, path
@@ -66,12 +67,12 @@ class _HeldObject:
 
     def _take(self) -> None:
         try:
-            self._filesystem.pipe_file(self._lock, self._word(), mode="create")
+            self._filesystem.pipe_file(self._lock, self._signed(), mode="create")
         except FileExistsError:
             self._take_over(self._read())
 
     def _take_over(self, first: bytes) -> None:
-        """Take the lock of a process that says nothing more, or refuse."""
+        """Take over the lock of a process that no longer renews it, or refuse."""
         print(f"{_refusal(self._path, first)}; looking whether it still runs", flush=True)
         until = time.monotonic() + _SILENCE_S
         while time.monotonic() < until:
@@ -82,7 +83,7 @@ class _HeldObject:
                 return
             if now != first:
                 raise ConfigError(f"{_refusal(self._path, first)}; wait for it")
-        self._filesystem.pipe_file(self._lock, self._word())
+        self._filesystem.pipe_file(self._lock, self._signed())
         time.sleep(_RENEWAL_S / 4)  # the last of several that do so has it
         if not self._is_ours():
             raise ConfigError(f"{_refusal(self._path, self._read())}; wait for it")
@@ -93,12 +94,13 @@ class _HeldObject:
             try:
                 if not self._is_ours():  # this process was stopped, and another took it for dead
                     return
-                self._filesystem.pipe_file(self._lock, self._word())
+                self._filesystem.pipe_file(self._lock, self._signed())
             except OSError as error:
                 print(f"cannot renew {self._path}/{LOCK} yet: {error}", flush=True)
 
-    def _word(self) -> bytes:
-        return json.dumps(self._owner | {"word": uuid.uuid4().hex}).encode()
+    def _signed(self) -> bytes:
+        """Return the lock's content: its owner, and something new at each renewal."""
+        return json.dumps(self._owner | {"renewal": uuid.uuid4().hex}).encode()
 
     def _is_ours(self) -> bool:
         return bool(json.loads(self._read() or b"{}").get("holder") == self._owner["holder"])
@@ -111,21 +113,21 @@ class _HeldObject:
 
 
 @contextmanager
-def _held_file(lock: Path, path: str) -> Iterator[None]:
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            refusal = _refusal(path, lock.read_bytes())
-            raise ConfigError(f"{refusal}; wait for it") from error
-        file.truncate(0)
-        file.write(json.dumps(_owner()))
-        file.flush()
-        try:
-            yield
-        finally:
-            file.truncate(0)
+def _local_lock(path: Path, store: str) -> Iterator[None]:
+    """Hold a lock file, which says who holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = file_lock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise ConfigError(f"{_refusal(store, path.read_bytes())}; wait for it") from error
+    try:
+        path.write_text(json.dumps(_owner()))
+        yield
+    finally:
+        with suppress(FileNotFoundError):  # the store may have been deleted meanwhile
+            os.truncate(path, 0)
+        lock.release()
 
 
 def _owner() -> dict[str, Any]:

@@ -61,6 +61,7 @@ class Store:
         path: str,
         cache: CacheConfig | None = None,
         open_stream: OpenStream | None = None,
+        meta: dict[str, Any] | None = None,
     ):
         """Open a store.
 
@@ -69,11 +70,12 @@ class Store:
             cache: What this node may keep of its fields if they lie elsewhere.
             open_stream: Opens the source of a store that holds no fields of its own; a function
                 of a module, so that it can be sent to another process. `open_store` gives it.
+            meta: The store's own record, if `read_meta` has just returned it.
 
         Raises:
             ConfigError: There is none, or its preparation is not finished.
         """
-        meta = read_meta(path)
+        meta = read_meta(path) if meta is None else meta
         if meta is None:
             raise ConfigError(f"no store at {path}; run jobs/prepare_data.py first")
         if not meta["complete"]:

@@ -45,17 +45,17 @@ class AnomalyRegressionConfig(ForecasterConfig):
     """Ridge regression of anomalies, lead by lead.
 
     Attributes:
-        kind: Beside the published ``lstm``.
-        look_back: Days that are regressed on.
+        look_back: Number of most recent days that are predictors [days].
         target: What is forecast: the anomalies of the ``fields``, or those of the ``embedding``,
-            which the decoder then turns into fields.
-        harmonics: Waves of a year in the seasonal cycle that anomalies are departures from.
-        components: Leading patterns of the embeddings' anomalies that are regressed on, and of the
-            target's that are forecast; all, if there are no more.
-        penalties: Ridge penalties to choose from for each lead, in units of the predictors' mean
-            eigenvalue. The largest should leave next to nothing of a forecast.
-        folds: Blocks of consecutive days that each are left out once to choose the penalty.
-        epochs: Masks under which every training day is seen.
+            which the decoder turns into fields.
+        harmonics: Number of harmonics of the seasonal cycle that anomalies are departures from.
+        components: Number of leading patterns (principal components) kept of the predictors and of
+            the target; all, where there are fewer.
+        penalties: Ridge penalties to choose from at each lead time, in units of the predictors'
+            mean eigenvalue. The largest should suppress a forecast almost entirely.
+        folds: Number of blocks of consecutive days in the cross-validation that chooses the
+            penalty.
+        epochs: Number of masks under which every training day is seen.
     """
 
     kind: Literal["anomaly_regression"]
@@ -67,7 +67,7 @@ class AnomalyRegressionConfig(ForecasterConfig):
         default=tuple(10 ** (half / 2) for half in range(-6, 9)), min_length=1
     )
     folds: int = Field(default=5, ge=2)
-    epochs: int = Field(default=4, ge=1)
+    epochs: int = Field(default=4, ge=1, le=1_000_000)
 
     @property
     def training_horizon(self) -> int:

@@ -43,26 +43,26 @@ class LSTMForecastConfig(ForecasterConfig):
     """The LSTM and its training; the defaults are the published look-back-30 setting.
 
     Attributes:
-        kind: The published form.
-        hidden: Hidden units of the encoder and of the decoder LSTM.
-        layers: Layers of each LSTM.
-        dropout: On the decoder's hidden state before the linear map, and between layers.
+        hidden: Hidden units of the encoder LSTM and of the decoder LSTM.
+        layers: Number of layers of each LSTM.
+        dropout: Dropout probability between layers, and on the decoder's hidden state before the
+            linear map.
         epochs: Passes over the training windows.
-        batch_size: Windows a batch.
+        batch_size: Windows per batch.
         lr: Adam's learning rate.
         weight_decay: Adam's L2 penalty.
-        teacher_forcing: Probability that the decoder is fed the true day before, in the first and
-            in the last epoch (scheduled sampling, linear in between).
-        target_days: Days predicted per window in training. With 1, as published, the decoder is
-            never fed a day it should have predicted, so `teacher_forcing` has no effect.
-        plateau: When to reduce the learning rate.
+        teacher_forcing: Probability that the decoder is fed the true previous day, in the first and
+            in the last epoch; linear in between (scheduled sampling).
+        target_days: Length of the forecast in training. With 1, as published, the decoder is never
+            fed a day that it had to predict, so `teacher_forcing` has no effect [days].
+        plateau: Learning-rate schedule.
     """
 
     kind: Literal["lstm"] = "lstm"
-    hidden: int = Field(default=128, ge=1)
+    hidden: int = Field(default=128, ge=1, le=65_536)
     layers: int = Field(default=1, ge=1)
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    epochs: int = Field(default=100, ge=1)
+    epochs: int = Field(default=100, ge=1, le=1_000_000)
     batch_size: int = Field(default=64, ge=1)
     lr: float = Field(default=1e-2, gt=0)
     weight_decay: float = Field(default=1e-6, ge=0)

@@ -14,9 +14,9 @@ class WindowConfig:
     """What every forecaster sees and forecasts.
 
     Attributes:
-        look_back: Days in a window's past. Days inside a window are consecutive.
-        stride: Days between the starts of two windows.
-        lead_days: How far ahead an evaluation forecasts.
+        look_back: Length of a window's past, in consecutive days [days].
+        stride: Distance between the starts of two training windows [days].
+        lead_days: Longest lead time of a forecast in the evaluation [days].
     """
 
     look_back: int = Field(default=30, ge=1)

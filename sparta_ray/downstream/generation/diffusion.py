@@ -5,7 +5,7 @@ Shape legend: T day, B batch row, D embedding.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -16,6 +16,7 @@ from torch.nn.functional import mse_loss
 from sparta_ray.base.config import STRICT
 from sparta_ray.base.seeding import derive_seed
 from sparta_ray.downstream.generation.noise_schedule import NoiseSchedule
+from sparta_ray.downstream.generation.published_network import PublishedNetwork
 from sparta_ray.downstream.generation.unet import LinearUNet
 from sparta_ray.downstream.training import (
     LatentsOfEpoch,
@@ -28,7 +29,7 @@ from sparta_ray.downstream.training import (
 )
 
 Beta = Annotated[float, Field(gt=0, lt=1)]
-Width = Annotated[int, Field(ge=1)]
+Width = Annotated[int, Field(ge=1, le=65_536)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -36,30 +37,37 @@ class DiffusionConfig:
     """The diffusion model, its training and its sampling; the defaults are the published ones.
 
     Attributes:
-        steps: Diffusion steps.
+        network: The noise predictor. ``published`` has the layers of the published runs, 44,783,312
+            parameters at these sizes, and their noise schedule of `steps` + 1 variances.
+            ``compact`` is smaller: fewer layers in a block, layer norms, and as many variances as
+            steps.
+        steps: Number of diffusion steps.
         beta: Noise variance of the first and of the last step; linear in between.
-        widths: Block widths of the U-Net going down.
-        heads: Attention heads; divides every width.
+        widths: Widths of the U-Net's blocks on the way down. The published network takes three,
+            each half of the one before.
+        heads: Number of attention heads; it must divide every width.
         time_features: Size of the time embedding.
-        condition_tokens: Tokens the condition is projected to. With 1, as published, attention
-            is a constant weight (see `LinearUNet`).
-        standardise: Diffuse embeddings less the training targets' mean, over their standard
-            deviation, and undo it after sampling. Published runs do not: their embeddings have
-            a standard deviation near 0.07, so most of a sample is left-over unit noise.
+        condition_tokens: Number of tokens that the condition is projected to. With 1, as published,
+            attention weights are constant. More than one needs the compact network.
+        standardise: Whether to subtract the training targets' mean and divide by their standard
+            deviation before diffusion, and undo it after sampling. Published runs do not: their
+            embeddings have a standard deviation near 0.07, so that most of a sample is left-over
+            unit noise.
         epochs: Passes over the training days.
-        batch_size: Days a batch.
-        lr: Adam's learning rate; constant.
-        samples: Samples a condition in an evaluation.
+        batch_size: Days per batch.
+        lr: Adam's learning rate, constant.
+        samples: Samples drawn for each condition in the evaluation.
     """
 
+    network: Literal["published", "compact"] = "published"
     steps: int = Field(default=1000, ge=1)
     beta: tuple[Beta, Beta] = (1e-4, 0.02)
     widths: tuple[Width, ...] = Field(default=(1024, 512, 256), min_length=1)
     heads: int = Field(default=4, ge=1)
-    time_features: int = Field(default=128, ge=2, multiple_of=2)
+    time_features: int = Field(default=256, ge=2, multiple_of=2)
     condition_tokens: int = Field(default=1, ge=1)
     standardise: bool = False
-    epochs: int = Field(default=300, ge=1)
+    epochs: int = Field(default=300, ge=1, le=1_000_000)
     batch_size: int = Field(default=64, ge=1)
     lr: float = Field(default=1e-3, gt=0)
     samples: int = Field(default=20, ge=2)
@@ -73,7 +81,34 @@ class DiffusionConfig:
                 f"{self.heads} heads do not divide widths {self.widths}: use multiples of "
                 f"{self.heads}, or other heads"
             )
+        if self.network == "published":
+            self._check_published()
         return self
+
+    def _check_published(self) -> None:
+        widths = self.widths
+        if len(widths) != 3 or widths[0] != 2 * widths[1] or widths[1] != 2 * widths[2]:
+            raise ValueError(
+                f"the published network takes three widths, each half of the one before, not "
+                f"{widths}; change them, or set network: compact"
+            )
+        if self.condition_tokens != 1:
+            raise ValueError(
+                f"the published network has one condition token, not {self.condition_tokens}; set "
+                "network: compact to have more"
+            )
+
+    def build_network(self, embedding: int) -> nn.Module:
+        """Return the noise predictor for embeddings of that many components, with fresh weights."""
+        sizes = (embedding, self.widths, self.heads, self.time_features)
+        if self.network == "published":
+            return PublishedNetwork(*sizes, self.steps)
+        return LinearUNet(*sizes, self.condition_tokens)
+
+    def build_schedule(self) -> NoiseSchedule:
+        """Return the variances; the published runs have one more than steps, from step 0."""
+        more = 1 if self.network == "published" else 0
+        return NoiseSchedule(self.steps + more, self.beta, last_sampled=more)
 
 
 class LatentDiffusion(nn.Module):
@@ -89,10 +124,8 @@ class LatentDiffusion(nn.Module):
 
     def __init__(self, embedding: int, config: DiffusionConfig) -> None:
         super().__init__()
-        self.net: nn.Module = LinearUNet(
-            embedding, config.widths, config.heads, config.time_features, config.condition_tokens
-        )
-        self.schedule = NoiseSchedule(config.steps, config.beta)
+        self.net = config.build_network(embedding)
+        self.schedule = config.build_schedule()
         self.register_buffer("mean", torch.zeros(embedding))
         self.register_buffer("std", torch.ones(embedding))
 
@@ -131,16 +164,17 @@ class LatentDiffusion(nn.Module):
 
         Args:
             condition_BD: Embeddings of masked days.
-            noise_of_step: Standard normal (B, D); called with the number of steps for the start,
-                then once for every step from the last to step 1.
+            noise_of_step: Standard normal (B, D); called with the number of variances for the
+                start, then once for every step from the highest on but the last sampled one.
         """
-        steps = len(self.schedule)
+        self.eval()  # batch norms take what they have learnt, not the batch
+        steps, last = len(self.schedule), self.schedule.last_sampled
         scaled_BD = self._scaled(condition_BD)
         h_BD = noise_of_step(steps)
-        for step in reversed(range(steps)):
+        for step in reversed(range(last, steps)):
             step_B = torch.full((len(h_BD),), step, device=h_BD.device)
             predicted_BD = self.net(h_BD, step_B, scaled_BD)
-            noise_BD = noise_of_step(step) if step > 0 else torch.zeros_like(h_BD)
+            noise_BD = noise_of_step(step) if step > last else torch.zeros_like(h_BD)
             h_BD = self.schedule.step_back(h_BD, step, predicted_BD, noise_BD)
         return h_BD * self.std + self.mean
 
@@ -182,9 +216,10 @@ def train_diffusion(
         h_TD = latents_for(conditions, epoch, targets)
         _check_pairs(h_TD, targets, "training")
         order = derive_seed(seed, "diffusion order", epoch)
-        batches = minibatches(len(targets), config.batch_size, order)
+        batches = minibatches(len(targets), config.batch_size, order, fewest=2)  # batch norm
         with repeatable(derive_seed(seed, "diffusion noise", epoch), targets.device):
             loss = train_epoch(model, optimiser, batches, partial(_loss, model, h_TD, targets))
+        model.eval()
         with repeatable(derive_seed(seed, "diffusion validation"), targets.device):
             loss_of = partial(_loss, model, validation_TD, validation_target_TD)
             validation_loss = mean_loss(len(validation_TD), config.batch_size, loss_of)

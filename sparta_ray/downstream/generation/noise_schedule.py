@@ -15,6 +15,8 @@ class NoiseSchedule(nn.Module):
     Args:
         steps: How many.
         beta: First and last β.
+        last_sampled: The step after which sampling ends. 0 goes back through every step. The
+            published runs count one step more and end at step 1, so the noise of step 0 stays in.
     """
 
     beta: Tensor
@@ -22,8 +24,9 @@ class NoiseSchedule(nn.Module):
     alpha_product: Tensor
     noise_variance: Tensor
 
-    def __init__(self, steps: int, beta: tuple[float, float]) -> None:
+    def __init__(self, steps: int, beta: tuple[float, float], last_sampled: int = 0) -> None:
         super().__init__()
+        self.last_sampled = last_sampled
         beta_N = torch.linspace(*beta, steps, dtype=torch.float64)
         product_N = (1 - beta_N).cumprod(0)
         # 1 - ᾱ is stored too: taken from a float32 ᾱ near 1, it would lose most of its digits.
@@ -47,15 +50,17 @@ class NoiseSchedule(nn.Module):
         return kept_B1.sqrt() * h_BD + added_B1.sqrt() * noise_BD
 
     def step_back(self, h_BD: Tensor, step: int, predicted_BD: Tensor, noise_BD: Tensor) -> Tensor:
-        """Return one ancestral step: (h - β ε̂ / √(1 - ᾱ)) / √α + √β z, without z at step 0.
+        """Return one ancestral step: (h - β ε̂ / √(1 - ᾱ)) / √α + √β z.
+
+        The last sampled step adds no z.
 
         Args:
             h_BD: Embeddings after `step`.
             step: Counted from 0.
             predicted_BD: ε̂, the predicted noise.
-            noise_BD: z, standard normal; not used at step 0.
+            noise_BD: z, standard normal.
         """
         beta, alpha = self.beta[step], self.alpha[step]
         removed_BD = beta / self.noise_variance[step].sqrt() * predicted_BD
         mean_BD = (h_BD - removed_BD) / alpha.sqrt()
-        return mean_BD + beta.sqrt() * noise_BD if step > 0 else mean_BD
+        return mean_BD + beta.sqrt() * noise_BD if step > self.last_sampled else mean_BD

@@ -1,4 +1,4 @@
-"""The diffusion's noise predictor: a linear U-Net on the embedding vector.
+"""The compact noise predictor: a linear U-Net on the embedding vector.
 
 Shape legend: B batch row, D embedding, W block width, K condition token, C token width,
 F time feature.
@@ -22,9 +22,10 @@ class LinearUNet(nn.Module):
     at 256, 512 and 1024 going up that also see the block going down of their width, by
     concatenation. Each block adds the time features and attends to the condition.
 
-    The published form has one condition token. Softmax over a single key is 1 whatever the query,
-    so the attention then adds the same vector to every input, a linear map of the condition, and
-    its query and key projections get no gradient. With more tokens the attention is real.
+    With one condition token, as in the published network, softmax over a single key is 1 whatever
+    the query. The attention then adds the same vector to every input, a linear map of the
+    condition, and its query and key projections get no gradient. With more tokens the attention
+    is real.
 
     Args:
         embedding: Components D of an embedding.

@@ -1,4 +1,4 @@
-"""A look at a batch before anything is trained: fields, views and masks of its first rows.
+"""A picture of a batch before training: fields, views and masks of its first rows.
 
 Legend: V variables, X × Y points of a map: the grid's or a view's.
 """
@@ -110,7 +110,7 @@ def _first_rows(run: Run, store: Store, rows: int) -> Iterator[list[Map]]:
 def _view_edges(
     run: Run, grid: tuple[Edges, Edges], crop: NDArray[np.int16] | None
 ) -> tuple[Edges, Edges]:
-    """Return where a view's points lie on the globe: a part of it if cropped, else the whole."""
+    """Return the coordinates of a view's points: part of the globe if cropped, else all of it."""
     places = []
     for axis, edges in enumerate(grid):
         points, whole = run.views.crop[axis], run.views.resize[axis]

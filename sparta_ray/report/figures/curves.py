@@ -1,4 +1,4 @@
-"""Figures of losses, of scores against lead time, and of classified seasons."""
+"""Figures of losses, of scores against lead time, and of confusion matrices."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from sparta_ray.metrics.records import best, metric_of
+from sparta_ray.metrics.catalogue import metric_of
+from sparta_ray.metrics.metric import best
 from sparta_ray.report.display import (
     decimals_for,
     display_of,
@@ -58,7 +59,7 @@ def loss_curves(
     Args:
         history: One row an epoch: ``epoch``, ``train_<name>``, ``validation_<name>`` and ``lr``.
         stage: The stage's name, for the title.
-        chance: By loss name, what guessing would score; drawn as a dotted line.
+        chance: By loss name, the chance level; drawn as a dotted line.
     """
     columns = list(map(str, history.columns))
     names = [column.removeprefix("train_") for column in columns if column.startswith("train_")]
@@ -87,7 +88,7 @@ def _loss_panel(ax: Axes, history: pd.DataFrame, name: str, chance: float | None
         ax.text(
             1,
             chance,
-            "chance",
+            "chance level",
             fontsize=7,
             color=MUTED,
             ha="right",
@@ -191,10 +192,10 @@ def _lead_finding(scores: pd.DataFrame, metric: str, units: str) -> str:
 
 @styled
 def confusion_matrix(counts: NDArray[np.integer[Any]], seasons: Sequence[str]) -> Figure:
-    """Draw how many days of each season (rows) were given each season (columns).
+    """Draw the number of days by true season (rows) and predicted season (columns).
 
     Args:
-        counts: Days, shape (true seasons, given seasons).
+        counts: Days, shape (true seasons, predicted seasons).
         seasons: Their names, in order.
     """
     figure = Figure(figsize=(WIDTH / 2, WIDTH / 2), layout="constrained")
@@ -210,7 +211,8 @@ def confusion_matrix(counts: NDArray[np.integer[Any]], seasons: Sequence[str]) -
     ax.tick_params(length=0)
     ax.grid(False)
     ax.spines[:].set(visible=True, color=FAINT)
-    ax.set_xlabel("season given (days, % of row)")
+    ax.set_xlabel("predicted season (days, % of row)")
     ax.set_ylabel("true season")
-    headline(figure, f"{100 * np.trace(counts) / counts.sum():.1f} % of {counts.sum()} days right")
+    correct = f"{100 * np.trace(counts) / counts.sum():.1f} %"
+    headline(figure, f"{correct} of {counts.sum()} days classified correctly")
     return figure

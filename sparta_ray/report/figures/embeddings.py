@@ -1,4 +1,4 @@
-"""Figures of the embedding space: its main plane, and how smoothly days follow each other."""
+"""Figures of the embedding space: principal components and day-to-day distances."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -83,7 +83,7 @@ def smoothness_series(
     variance: Mapping[str, float],
     times: pd.DatetimeIndex,
 ) -> Figure:
-    """Draw the distances between consecutive days' embeddings, as they are and relative.
+    """Draw distances between consecutive days' embeddings, plain and relative to the variance.
 
     Args:
         temporal: By model, ‖h_t - h_{t-1}‖², shape (T - 1,).

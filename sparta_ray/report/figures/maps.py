@@ -19,17 +19,17 @@ from sparta_ray.report.figures.coastlines import coastlines
 from sparta_ray.report.figures.style import INK, WIDTH, headline, styled
 
 HIDDEN = "#dcdcdc"
-"""Colour of what the model was not shown, or what nobody knows (NaN)."""
+"""Colour of missing values (NaN), which were hidden from the model or are unknown."""
 
 CLIPPED = 0.005
-"""Share of values beyond each end of a colour scale, so that one outlier does not bleach a map."""
+"""Share of values beyond each end of a colour scale, so that outliers do not dominate it."""
 
 LEFT, RIGHT, TOP, BOTTOM, LINE = 0.62, 0.42, 0.36, 0.42, 0.14
 BAR, BAR_GAP, GAP, GROUP_GAP, ROW_GAP = 0.07, 0.06, 0.09, 0.44, 0.24
 """Margins, the height of a title's line, colour bars and gaps, in inches."""
 
 TITLE_CHARACTERS = 72
-"""What fits above all panels of a row together."""
+"""Number of characters that fit above all panels of a row together."""
 
 
 @styled
@@ -130,7 +130,7 @@ def colour_bar(figure: Figure, ax: Axes, mesh: QuadMesh, label: str) -> None:
 
 
 def draw_coastlines(ax: Axes) -> None:
-    """Draw the coasts over a map, whatever 360 degrees its longitudes span."""
+    """Draw the coasts over a map, whose longitudes may start at any degree."""
     for shift in (-360, 0, 360):
         lines = [np.add(line, [shift, 0]) for line in coastlines()]
         for colour, width in (("#ffffff80", 1.0), (INK, 0.4)):  # seen on dark and on light

@@ -1,4 +1,4 @@
-"""Figures of embeddings of several models: distances, augmented pairs, trajectories, robustness."""
+"""Figures that compare models: distances, augmented pairs, trajectories, robustness, errors."""
 
 from collections.abc import Mapping, Sequence
 
@@ -96,8 +96,8 @@ def pairs_pca(pairs: xr.DataArray, model: str) -> Figure:
     between = others[~np.eye(days, dtype=bool)].mean()
     headline(
         figure,
-        f"{model_name(model)}: views of one day lie {apart / between:.2f} times as far apart as "
-        "views of different days, in this plane",
+        f"{model_name(model)}: in this plane, views of one day are {apart / between:.2f} times as "
+        "far apart as views of different days",
     )
     return figure
 
@@ -126,7 +126,8 @@ def trajectories(
         here, there = xy[:windows], xy[windows:]
         days = pd.DatetimeIndex(embeddings[model].time.values[starts]).day_of_year
         ax.scatter(*here.T, 10, days, norm=YEAR, cmap=SEASONAL, zorder=2)
-        ax.scatter(*there.T, 2, days, norm=YEAR, cmap=SEASONAL, zorder=2)  # arrows claim no room
+        # Arrows alone do not widen the axes, so their ends are drawn as points too.
+        ax.scatter(*there.T, 2, days, norm=YEAR, cmap=SEASONAL, zorder=2)
         step = there - here
         arrows = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.003}
         ax.quiver(*here.T, *step.T, days, norm=YEAR, cmap=SEASONAL, alpha=0.7, **arrows)
@@ -134,7 +135,7 @@ def trajectories(
         ax.set_xlabel("t-SNE axis 1 (no units)")
         ax.set_ylabel("t-SNE axis 2 (no units)")
     year_bar(figure, list(axes))
-    headline(figure, f"{windows} windows of {look_back} days, and where the day after lies")
+    headline(figure, f"{windows} windows of {look_back} days, with an arrow to the day after each")
     return figure
 
 
@@ -161,12 +162,12 @@ def robustness_curves(curves: Mapping[str, xr.DataArray], measure: str) -> Figur
                 ax.plot(values.ratio, values, label=label, **look | {"linestyle": style})
         ax.set_title(f"hidden: {shape}")
         ax.set_ylabel("standardised error" if measure != "agreement" else "cosine")
-    label_below(axes, 3, "share hidden")
+    label_below(axes, 3, "share of hidden values")
     text = {
-        "standardised error": "Error of the reconstruction as more is hidden",
-        "agreement": "Agreement of the masked with the whole day's embedding as more is hidden",
+        "standardised error": "Reconstruction error by share of hidden values",
+        "agreement": "Agreement of masked and whole days' embeddings by share of hidden values",
     }[measure]
-    headline(figure, f"{text}; dashed: hidden on the grid")
+    headline(figure, f"{text}; dashed: hidden on the data's grid")
     share_legend(figure, axes[0])
     return figure
 

@@ -1,4 +1,4 @@
-"""A figure with the words that a page shows it with."""
+"""A figure with its heading and caption."""
 
 from dataclasses import dataclass
 
@@ -7,15 +7,15 @@ from matplotlib.figure import Figure
 
 @dataclass(frozen=True)
 class ReportFigure:
-    """A figure and the words around it.
+    """A figure and the texts that a page shows with it.
 
     Attributes:
         section: A task, or the heading of a section of its own, shown before the tasks.
         title: Short heading.
-        caption: What to see, how it was made.
+        caption: What it shows and how it was made.
         figure: The figure.
-        alt: What it shows, for a reader who cannot see it.
-        raster: True for maps, which are embedded as PNG; other figures as SVG.
+        alt: A description for readers who cannot see it.
+        raster: True for maps, which are embedded as WebP; other figures are embedded as SVG.
     """
 
     section: str

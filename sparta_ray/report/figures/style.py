@@ -17,7 +17,7 @@ from sparta_ray.metrics.records import is_baseline
 Arguments = ParamSpec("Arguments")
 
 WIDTH = 7.6
-"""Width of every figure in inches: a page of print, less its margins."""
+"""Width of every figure in inches: that of a printed page without its margins."""
 
 INK, MUTED, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
 
@@ -27,14 +27,14 @@ MODEL_COLOURS = {
     "autoencoder": "#D55E00",
 }
 OTHER_COLOURS = ("#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's palette, which survives the common forms of colour blindness."""
+"""Okabe and Ito's palette, whose colours differ in the common forms of colour blindness."""
 
 BASELINE_LINES = {"persistence": (4.0, 1.8), "climatology": (1.2, 1.4), "mean field": (6, 2, 1, 2)}
 
 SEASONAL = LinearSegmentedColormap.from_list(
     "seasonal", ["#0072B2", "#009E73", "#E69F00", "#CC79A7", "#0072B2"]
 )
-"""Cyclic colours of the year; none fades into white paper."""
+"""Cyclic colours of the year, all dark enough for white paper."""
 
 STYLE: Any = {
     "font.family": "sans-serif",
@@ -73,7 +73,7 @@ STYLE: Any = {
 
 
 def styled(draw: Callable[Arguments, Figure]) -> Callable[Arguments, Figure]:
-    """Draw a figure in the shared style, whatever the user's own matplotlib settings."""
+    """Draw a figure in the shared style, independent of the user's matplotlib settings."""
 
     @functools.wraps(draw)
     def in_style(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Figure:

@@ -88,6 +88,27 @@ def test_the_same_run_may_claim_its_folder_again(folder):
     assert yaml.safe_load(folder.read("run.yaml")) == record
 
 
+def test_a_run_recorded_before_a_setting_existed_goes_on(folder):
+    run = load(Run, None, ["model.fusion={kind: graph}"])
+    claim(folder, run, "abc")
+    record = yaml.safe_load(folder.read("run.yaml"))
+    del record["config"]["model"]["encoder"]
+    del record["config"]["model"]["fusion"]["layer"]
+    folder.write("run.yaml", yaml.safe_dump(record))
+    claim(folder, run, "abc")
+    with pytest.raises(ConfigError, match="'GATConv' -> 'GATv2Conv'"):
+        claim(folder, load(Run, None, ["model.fusion={kind: graph, layer: GATv2Conv}"]), "abc")
+
+
+def test_a_record_that_cannot_be_read_is_compared_as_it_is(folder):
+    claim(folder, Run(), "abc")
+    record = yaml.safe_load(folder.read("run.yaml"))
+    record["config"]["model"]["depth"] = 3
+    folder.write("run.yaml", yaml.safe_dump(record))
+    with pytest.raises(ConfigError, match=r"model.depth: 3 -> '\(absent\)'"):
+        claim(folder, Run(), "abc")
+
+
 def test_other_settings_are_refused_and_listed(folder):
     claim(folder, Run(), "abc")
     other = load(Run, None, ["seed=1", "training.stages=[{kind: pretrain, epochs: 3}]"])

@@ -12,7 +12,6 @@ from sparta_ray.base.errors import ConfigError, ReadError
 from sparta_ray.base.variables import parse
 from sparta_ray.data.retry import RetryConfig
 from sparta_ray.data.sources import NetCDFSource, ZarrSource, open_source
-from sparta_ray.data.sources.reach import check_reach
 from tests.gcs import FakeGCS
 
 pytestmark = pytest.mark.filterwarnings("ignore::zarr.errors.ZarrUserWarning")
@@ -164,7 +163,7 @@ def test_a_bucket_that_answers_late_has_been_reached(serve):
         server.faults["b/2.zarr/zarr.json"] = ["slow"] * 9
         retry = RetryConfig(first_answer_s=0.3)
         url = "gs://b/2.zarr"
-        check_reach(ZarrSource(kind="zarr", url=url, options=server.options, retry=retry))
+        ZarrSource(kind="zarr", url=url, options=server.options, retry=retry).check_reach()
         assert server.failed["slow"] > 0
 
 

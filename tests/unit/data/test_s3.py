@@ -15,7 +15,6 @@ from sparta_ray.base.errors import ReadError
 from sparta_ray.base.variables import parse
 from sparta_ray.data.retry import RetryConfig
 from sparta_ray.data.sources import NetCDFSource, ZarrSource, open_source
-from sparta_ray.data.sources.reach import check_reach
 from tests.s3 import FakeS3
 
 pytestmark = pytest.mark.filterwarnings("ignore::zarr.errors.ZarrUserWarning")
@@ -56,7 +55,7 @@ def server(folder):
 def test_a_bucket_of_s3_reads_like_a_folder(server, fields, zarr_format):
     url = f"s3://b/{zarr_format}.zarr"
     config = ZarrSource(kind="zarr", url=url, options=server.options, retry=QUICK)
-    check_reach(config)
+    config.check_reach()
     source = open_source(config, VARIABLES)
     assert_array_equal(source.read_steps(0, 12), fields)
     assert source.signature == open_source(config, VARIABLES).signature
@@ -65,7 +64,7 @@ def test_a_bucket_of_s3_reads_like_a_folder(server, fields, zarr_format):
 
 def test_netcdf_files_in_a_bucket_of_s3(server, fields):
     config = NetCDFSource(kind="netcdf", paths="s3://b/*.nc", options=server.options, retry=QUICK)
-    check_reach(config)
+    config.check_reach()
     assert_array_equal(open_source(config, VARIABLES).read_steps(2, 9), fields[2:9])
 
 
@@ -94,7 +93,7 @@ def plain(folder):
 
 def test_a_server_of_files(plain, fields):
     config = ZarrSource(kind="zarr", url=f"{plain}/b/2.zarr", retry=QUICK)
-    check_reach(config)
+    config.check_reach()
     assert_array_equal(open_source(config, VARIABLES).read_steps(0, 12), fields)
 
 
@@ -112,27 +111,27 @@ def test_where_nobody_listens(url):
     url = f"{endpoint}/x.zarr" if url == "http" else url
     began = time.monotonic()
     with pytest.raises(ReadError, match=r"did not answer .*127\.0\.0\.1:\d+: Connection refused"):
-        check_reach(ZarrSource(kind="zarr", url=url, options=options, retry=BRIEF))
+        ZarrSource(kind="zarr", url=url, options=options, retry=BRIEF).check_reach()
     assert time.monotonic() - began < 30  # the libraries' own patience is minutes
     netcdf = NetCDFSource(kind="netcdf", paths=f"{endpoint}/a.nc", retry=BRIEF)
     with pytest.raises(ReadError, match="check the URL and the network"):
-        check_reach(netcdf)
+        netcdf.check_reach()
 
 
 def test_a_host_that_is_unknown_and_one_that_is_silent():
     options = {"endpoint_url": "http://nowhere.invalid"}
     config = ZarrSource(kind="zarr", url="gs://b/x.zarr", options=options, retry=BRIEF)
     with pytest.raises(ReadError, match=r"nowhere\.invalid:80: Name or service not known"):
-        check_reach(config)
+        config.check_reach()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         options = {"endpoint_url": "http://{}:{}".format(*silent.getsockname())}
         retry = replace(BRIEF, first_answer_s=0.2)
         with pytest.raises(ReadError, match="takes connections, but does not answer"):
-            check_reach(replace(config, options=options, retry=retry))
+            replace(config, options=options, retry=retry).check_reach()
 
 
 def test_what_is_not_there_has_been_reached(server):
-    check_reach(ZarrSource(kind="zarr", url="s3://b/none.zarr", options=server.options))
+    ZarrSource(kind="zarr", url="s3://b/none.zarr", options=server.options).check_reach()
     server.faults["b/none.zarr/zarr.json"] = ["forbidden"] * 9
-    check_reach(ZarrSource(kind="zarr", url="s3://b/none.zarr", options=server.options))
+    ZarrSource(kind="zarr", url="s3://b/none.zarr", options=server.options).check_reach()
     assert np.sum([*server.served.values()]) == 0

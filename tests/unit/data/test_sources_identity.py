@@ -12,7 +12,6 @@ from sparta_ray.data.sources import (
     SampleSource,
     ZarrSource,
     describe_source,
-    licence_text,
     open_source,
 )
 from tests.sources import CHUNKS, VARIABLES, expected
@@ -96,15 +95,15 @@ def test_the_sample_that_comes_with_the_package():
     fields = source.read_steps(58, 60)
     assert fields.shape == (2, 5, 64, 32)
     assert 200 < fields[:, 0].min() < fields[:, 0].max() < 330
-    assert SampleSource().simulated
+    assert SampleSource().is_simulated
 
 
 def test_licences():
-    assert "SPEEDY" in licence_text(SampleSource())
+    assert "SPEEDY" in SampleSource().licence
     era5 = "gs://weatherbench2/datasets/era5/1959-2023_01_10-6h-64x32.zarr"
-    assert "Copernicus" in licence_text(ZarrSource(kind="zarr", url=era5))
-    assert licence_text(ZarrSource(kind="zarr", url="mine")) == ""
-    assert licence_text(NetCDFSource(kind="netcdf", paths="mine")) == ""
+    assert "Copernicus" in ZarrSource(kind="zarr", url=era5).licence
+    assert ZarrSource(kind="zarr", url="mine").licence == ""
+    assert NetCDFSource(kind="netcdf", paths="mine").licence == ""
 
 
 def test_several_patterns_make_one_source(tmp_path, make_dataset):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sparta_ray.base.errors import ConfigError
@@ -93,6 +94,56 @@ def test_short_names_in_capitals_and_levels_known_by_their_standard_name(opened,
     odd["field"].attrs["standard_name"] = "geopotential"
     odd["p"].attrs["standard_name"] = "air_pressure"
     assert_allclose(opened(odd).read_steps(0, 6), expected(dataset), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("longitude", "latitude", "time"),
+    [
+        ({"units": "degrees_east"}, {"units": "degrees_north"}, {"axis": "T"}),
+        ({"units": "degreeE"}, {"units": "degree_N"}, {"_CoordinateAxisType": "Time"}),
+        ({"axis": "X"}, {"axis": "Y"}, {"axis": "T"}),
+        ({"axis": "X", "units": "degrees"}, {"axis": "Y", "units": "degrees"}, {"axis": "T"}),
+        (*({"_CoordinateAxisType": name} for name in ("Lon", "Lat")), {"standard_name": "time"}),
+    ],
+)
+def test_coordinates_known_by_one_attribute_alone(opened, make_dataset, longitude, latitude, time):
+    dataset = make_dataset()
+    odd = dataset.rename(latitude="rows", longitude="columns", time="when", level="p")
+    odd["columns"].attrs, odd["rows"].attrs, odd["when"].attrs = longitude, latitude, time
+    odd["p"].attrs = {"axis": "Z", "units": "mbar"}
+    odd["geopotential"].encoding["coordinates"] = odd.attrs["coordinates"] = "elsewhere"
+    source = opened(odd)
+    assert_array_equal(source.latitude, dataset.latitude)
+    assert_array_equal(source.longitude, dataset.longitude)
+    assert_allclose(source.read_steps(0, 6), expected(dataset), rtol=1e-6)
+
+
+def test_attributes_that_several_coordinates_have(opened, make_dataset):
+    odd = make_dataset().rename(longitude="columns")
+    odd["columns"].attrs["units"] = "degrees_east"
+    edges = xr.Variable("edge", np.arange(5.0), {"units": "degrees_east"})
+    message = "several coordinates that may be its longitude: columns, edges; call the right one"
+    with pytest.raises(ConfigError, match=message):
+        opened(odd.assign_coords(edges=edges))
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"axis": "X", "units": "m", "standard_name": "projection_x_coordinate"},
+        {"axis": "X", "units": "km"},
+        {"axis": "X", "units": "degrees", "standard_name": "grid_longitude"},
+        {"units": "degrees_east", "standard_name": "grid_longitude"},
+    ],
+)
+def test_axes_of_projections_are_no_longitudes(opened, make_dataset, attributes):
+    odd = make_dataset().rename(longitude="columns")
+    odd["columns"].attrs = attributes
+    with pytest.raises(ConfigError, match="no coordinate 'longitude'"):
+        opened(odd)
+    places = (("columns", "latitude"), np.zeros((4, 5)))
+    with pytest.raises(ConfigError, match="no latitude-longitude grid: 'lon' has dimensions"):
+        opened(odd.assign_coords(lon=places))
 
 
 def test_a_name_that_the_user_gives_comes_first(opened, make_dataset):

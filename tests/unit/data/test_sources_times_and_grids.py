@@ -6,6 +6,8 @@ import xarray as xr
 from numpy.testing import assert_allclose, assert_array_equal
 
 from sparta_ray.base.errors import ConfigError
+from sparta_ray.data.sources import describe_source
+from sparta_ray.data.sources.times import round_times
 from tests.sources import expected
 
 pytestmark = pytest.mark.filterwarnings("ignore::zarr.errors.ZarrUserWarning")
@@ -71,6 +73,52 @@ def test_times_that_are_none(opened, make_dataset):
     dataset = make_dataset().assign_coords(time=np.arange(6))
     with pytest.raises(ConfigError, match="its times have units 'absent'; they must be such as"):
         opened(dataset)
+
+
+def test_times_that_miss_some(opened, make_dataset):
+    hours = xr.Variable("time", [0.0, 24, np.nan, 72, 96, 120], {"units": "hours since 1979-01-01"})
+    with pytest.raises(ConfigError, match=r"its time number 3 of 6 is missing \(NaN\)"):
+        opened(make_dataset().assign_coords(time=hours))
+
+
+def coded(dataset, values, units):
+    """Return a dataset whose file holds these numbers for its times."""
+    return dataset.assign_coords(time=xr.Variable("time", values, {"units": units}))
+
+
+def test_times_that_are_microseconds_early_are_of_the_day_they_mean(opened, make_dataset):
+    dataset = make_dataset(days=6)
+    seconds = np.arange(6) * 86400.0 - 3e-6
+    source = opened(coded(dataset, seconds, "seconds since 1979-01-01"))
+    assert [str(day) for day in source.days[[0, -1]]] == ["1979-01-01", "1979-01-06"]
+    assert_allclose(source.read_steps(0, 6), expected(dataset), rtol=1e-6)
+    assert ", rounded by up to 3e-06 s" in describe_source(source)
+    assert "rounded" not in describe_source(opened(dataset))
+
+
+def test_times_in_days_as_float32_are_the_hours_they_mean(opened, make_dataset):
+    dataset = make_dataset(days=6, per_day=24)
+    days = (28854 + np.arange(144) / 24).astype(np.float32)  # since 1900: to 169 seconds
+    source = opened(coded(dataset, days, "days since 1900-01-01"))
+    assert (len(source.days), source.samples_per_step) == (6, 24)
+    by_hand = expected(dataset).reshape(6, 24, 2, 4, 5).mean(axis=1)
+    assert_allclose(source.read_steps(0, 6), by_hand, rtol=1e-6)
+    assert "144 samples, 1 hour apart, 1979-01-01T00 … 1979-01-06T23, rounded by up to" in (
+        describe_source(source)
+    )
+
+
+def test_times_are_rounded_only_to_what_all_of_them_nearly_are():
+    def rounded(*times):
+        return [str(time) for time in round_times(np.array(times, "M8[ms]")).astype("M8[s]")]
+
+    half_past = ["1979-01-01T00:30:00.4", "1979-01-01T03:29:59.6", "1979-01-01T06:30:00.0"]
+    assert [time[11:] for time in rounded(*half_past)] == ["00:30:00", "03:30:00", "06:30:00"]
+    odd = ["1979-01-01T00:17:20.4", "1979-01-01T01:05:00", "1979-01-01T02:00:00"]
+    assert [time[11:] for time in rounded(*odd)] == ["00:17:20", "01:05:00", "02:00:00"]
+    whole_minutes = ["1979-01-01T00:01", "1979-01-01T06:02", "1979-01-01T12:01"]
+    assert [time[11:16] for time in rounded(*whole_minutes)] == ["00:01", "06:02", "12:01"]
+    assert rounded("1979-01-01T23:59:59.999") == ["1979-01-02T00:00:00"]
 
 
 # Grids

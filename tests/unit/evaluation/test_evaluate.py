@@ -9,7 +9,6 @@ from sparta_ray.base.folder import RunFolder
 from sparta_ray.data.plan.seasons import SEASONS
 from sparta_ray.evaluation.results import load_results
 from sparta_ray.evaluation.seasons import majority_accuracy
-from sparta_ray.metrics.case_sums import combine
 from sparta_ray.tasks.classification import Classification
 from sparta_ray.tasks.evaluate import evaluate
 from sparta_ray.tasks.trials import trials
@@ -55,7 +54,7 @@ def test_a_run_is_evaluated_once_and_says_what_it_does(linear_run, save_random, 
     results = load_results(folder)
     scores = results.scores
     assert [found.score.value for found in results.windows] == pytest.approx(
-        [float(combine(found.form, found.sums.sum(axis=1))) for found in results.windows]
+        [float(found.result(found.sums.sum(axis=1))) for found in results.windows]
     )
     published = {s.model: s.published for s in scores if s.metric == "rrmse" and s.lead_days == 25}
     assert published["sparta"] == 15.71

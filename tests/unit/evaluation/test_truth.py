@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from sparta_ray.evaluation.truth import field_scores
+from sparta_ray.evaluation import truth as truth_module
 from sparta_ray.metrics.records import Subject
+from sparta_ray.metrics.scoring import field_scores
 
 
 def means(fields):
@@ -44,6 +45,24 @@ def test_mean_is_that_of_the_training_days_alone(setup, offsets):
     found = means(setup.truth.mean(np.array([460, 461])))
     expected = np.array([[182 + offset for offset in offsets.values()]] * 2)  # days 0 to 364
     np.testing.assert_allclose(found, expected, atol=2e-3)
+
+
+def test_baselines_are_summed_a_few_training_days_at_a_time(setup, monkeypatch):
+    read, most = [], 50
+    monkeypatch.setattr(truth_module, "DAYS_AT_ONCE", most)
+    whole = truth_module.Truth(setup.run, setup.store)
+    fields = truth_module.Truth.fields
+
+    def fields_of(self, days):
+        read.append(days)
+        return fields(self, days)
+
+    monkeypatch.setattr(truth_module.Truth, "fields", fields_of)
+    days = np.array([460, 499])
+    np.testing.assert_allclose(whole.climatology(days), setup.truth.climatology(days), rtol=1e-7)
+    np.testing.assert_allclose(whole.mean(days), setup.truth.mean(days), rtol=1e-7)
+    assert max(map(len, read)) == most
+    assert np.concatenate(read).tolist() == list(range(365))
 
 
 def test_limits_are_those_of_the_training_days_alone(setup, offsets):

@@ -5,16 +5,16 @@ from torch.testing import assert_close
 
 from sparta_ray.losses.adjacent_positives import adjacent_positives
 from sparta_ray.losses.barlow_twins import barlow_twins
-from sparta_ray.losses.contrastive import nt_xent
 from sparta_ray.losses.kinds import (
     AdjacentPositives,
     BarlowTwins,
     ContrastiveLoss,
     NtXent,
-    ProjectedRows,
     SoftContrastive,
     SupervisedContrastive,
 )
+from sparta_ray.losses.nt_xent import nt_xent
+from sparta_ray.losses.projected_rows import ProjectedRows
 from sparta_ray.losses.soft_contrastive import soft_contrastive
 from sparta_ray.losses.supervised_contrastive import supervised_contrastive
 

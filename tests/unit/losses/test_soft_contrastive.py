@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from sparta_ray.losses.contrastive import nt_xent
+from sparta_ray.losses.nt_xent import nt_xent
 from sparta_ray.losses.soft_contrastive import soft_contrastive
 
 STEPS = [100, 7, 111, 104, 4001, 7]  # the last was drawn twice

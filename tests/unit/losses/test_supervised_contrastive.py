@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from sparta_ray.losses.contrastive import nt_xent
+from sparta_ray.losses.nt_xent import nt_xent
 from sparta_ray.losses.supervised_contrastive import supervised_contrastive
 
 LABELS = [2, 0, 2, 1, 0, 2, 3]

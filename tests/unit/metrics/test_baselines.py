@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from sparta_ray.metrics.baselines import climatology_at, day_of_year_climatology, mean_field
+from sparta_ray.metrics.baselines import DayOfYearSums, climatology_at
 
 VARIABLES = ["2m_temperature", "geopotential@850", "specific_humidity@850"]
 
@@ -16,6 +16,28 @@ def daily(start, end, seed=0):
         dims=("time", "variable", "longitude", "latitude"),
         coords={"time": times, "variable": VARIABLES, "latitude": np.linspace(-72, 72, 5)},
     )
+
+
+def sums_of(fields, days=100):
+    """Sum fields a few days at a time; the last block is shorter."""
+    return DayOfYearSums.of(fields[start : start + days] for start in range(0, len(fields), days))
+
+
+def day_of_year_climatology(fields, half_window=30):
+    return sums_of(fields).climatology(half_window)
+
+
+def mean_field(fields):
+    return sums_of(fields).mean_field()
+
+
+def test_the_blocks_do_not_matter():
+    fields = daily("1999-01-01", "2000-12-31")
+    fields[3, 0] = np.nan
+    whole, parts = DayOfYearSums.of([fields]), sums_of(fields, 7)
+    xr.testing.assert_allclose(whole.climatology(9), parts.climatology(9), rtol=1e-7)
+    xr.testing.assert_allclose(whole.mean_field(), parts.mean_field(), rtol=1e-7)
+    assert whole.mean_field().dims == ("variable", "longitude", "latitude")
 
 
 def test_climatology_equals_a_loop_over_days():

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from sparta_ray.metrics.case_sums import Cases, combine
-from sparta_ray.metrics.ensembles import EnsembleSums, fair_crps
-from sparta_ray.metrics.records import Subject
+from sparta_ray.metrics.case_sums import Cases
+from sparta_ray.metrics.ensembles import fair_crps
+from sparta_ray.metrics.records import Absent, Subject
+from sparta_ray.metrics.scoring import EnsembleSums
 
 LABELS = ("2m_temperature", "geopotential@850")
 
@@ -49,7 +50,7 @@ def test_spread_skill_is_one_for_a_reliable_ensemble(spread, ratio):
     ]
     for one in found:
         assert one.sums.shape == (2, 60)
-        assert combine(one.form, one.sums.sum(axis=1)) == one.score.value
+        assert one.result(one.sums.sum(axis=1)) == one.score.value
         if one.score.metric == "spread-skill ratio":
             assert one.score.value == pytest.approx(ratio, abs=0.05)
 
@@ -63,3 +64,14 @@ def test_missing_truth_is_not_scored():
     sums.update(samples, truth)
     crps = next(sums.sums(Cases(Subject("diffusion", "sparta"), np.zeros(1))))
     assert crps.score.value == 1
+
+
+def test_a_variable_without_any_truth_has_no_score():
+    sums = EnsembleSums(LABELS, np.ones(2))
+    truth = np.stack([np.zeros((3, 2, 2)), np.full((3, 2, 2), np.nan)], axis=1)
+    sums.update(np.ones((2, *truth.shape)), truth)
+    crps, ratio, *missing = sums.sums(Cases(Subject("diffusion", "sparta"), np.arange(3.0)))
+    assert (crps.score.value, ratio.score.value) == (1, 0)
+    reason = "geopotential@850: there is no true value to compare with"
+    assert missing[0] == Absent("diffusion", "sparta", "crps", reason)
+    assert missing[1].metric == "spread-skill ratio"

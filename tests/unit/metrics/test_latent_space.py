@@ -5,11 +5,13 @@ import pytest
 
 from sparta_ray.metrics import latent_space
 from sparta_ray.metrics.latent_space import (
+    cycle_distances,
     densities,
     effective_rank,
     principal_components,
     realisms,
-    smoothness,
+    temporal_distances,
+    total_variance,
 )
 
 
@@ -18,38 +20,17 @@ def rng():
     return np.random.default_rng(0)
 
 
-def test_smoothness_by_hand():
-    result = smoothness(np.array([[0.0, 0], [1, 0], [1, 2], [1, 2]], dtype=np.float32))
-    # Steps (1, 0), (0, 2), (0, 0): 1, 4, 0. Bends (-1, 2), (0, -2): 5, 4.
-    assert result.temporal_mean == pytest.approx(5 / 3)
-    assert result.temporal_std == pytest.approx(np.std([1, 4, 0]))
-    assert result.cycle_mean == pytest.approx(4.5)
-    assert result.cycle_std == pytest.approx(0.5)
-    assert result.total_variance == pytest.approx(3 / 16 + 1)
-    assert result.relative().cycle_mean == pytest.approx(4.5 / (19 / 16))
+def test_distances_by_hand():
+    h = np.array([[0.0, 0], [1, 0], [1, 2], [1, 2]], dtype=np.float32)
+    # Steps (1, 0), (0, 2), (0, 0). Bends (-1, 2), (0, -2).
+    assert temporal_distances(h).tolist() == [1, 4, 0]
+    assert cycle_distances(h).tolist() == [5, 4]
+    assert total_variance(h) == pytest.approx(3 / 16 + 1)
 
 
-def test_relative_smoothness_does_not_depend_on_scale_or_origin(rng):
-    h = rng.normal(size=(50, 7))
-    one, other = smoothness(h).relative(), smoothness(14 * h + 3).relative()
-    assert other.temporal_mean == pytest.approx(one.temporal_mean)
-    assert other.cycle_std == pytest.approx(one.cycle_std)
-    assert smoothness(14 * h).temporal_mean == pytest.approx(196 * smoothness(h).temporal_mean)
-
-
-def test_unrelated_days_have_relative_distances_of_two_and_six(rng):
-    relative = smoothness(rng.normal(size=(5000, 20))).relative()
-    assert relative.temporal_mean == pytest.approx(2, rel=0.02)
-    assert relative.cycle_mean == pytest.approx(6, rel=0.02)
-
-
-def test_collapsed_or_too_few_embeddings_are_an_error():
-    with pytest.raises(ValueError, match="collapsed"):
-        smoothness(np.ones((5, 3)))
+def test_the_rank_of_collapsed_embeddings_is_an_error():
     with pytest.raises(ValueError, match="collapsed"):
         effective_rank(np.ones((5, 3)))
-    with pytest.raises(ValueError, match="3 consecutive"):
-        smoothness(np.eye(2))
 
 
 def test_density_and_realism_equal_loops(rng, monkeypatch):

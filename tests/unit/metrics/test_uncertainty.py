@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from sparta_ray.metrics.case_sums import Cases
+from sparta_ray.metrics.case_sums import Cases, CaseSums
 from sparta_ray.metrics.records import Score, Subject
 from sparta_ray.metrics.uncertainty import (
     BootstrapConfig,
@@ -160,3 +160,33 @@ def test_spread_is_over_runs_where_there_are_several():
     assert spread_over_seeds([score(1.0, "", 0), score(3.0, "", 42)]) == pytest.approx(2**0.5)
     two_runs = [score(1.0, "r0", 0), score(3.0, "r0", 42), score(4.0, "r1", 0), score(6, "r1", 42)]
     assert spread_over_seeds(two_runs) == pytest.approx(3 / 2**0.5)  # of 2 and 5
+
+
+def relative(truth_mean, model="a", cases=300):
+    """Return RRMSE of cases whose truth varies around its mean."""
+    noise = np.random.default_rng(7).normal(size=cases)
+    truth = truth_mean + noise - noise.mean()
+    sums = np.stack([np.ones(cases), truth, np.ones(cases)])
+    value = 100 / truth.mean() if truth.mean() > 0 else 1.0
+    score = Score("forecast", model, "rrmse", value)
+    return CaseSums(score, "relative root mean", np.arange(float(cases)), sums)
+
+
+def test_a_score_without_a_value_has_no_interval_and_is_not_compared():
+    found = interval_of([relative(-3.0)], CONFIG)
+    assert found.low is None
+    assert "not above 0" in found.reason
+    comparison = compare([relative(-3.0)], [relative(3.0, "b")], "lower", CONFIG)
+    assert (comparison.verdict, comparison.difference) == ("not compared", None)
+    assert "not above 0" in comparison.reason
+
+
+def test_a_score_that_some_draws_do_not_have_has_no_interval():
+    barely = relative(0.05)
+    assert barely.why_undefined == ""
+    found = interval_of([barely], CONFIG)
+    assert (found.low, found.reason) == (
+        None, "the score has no value for some of the windows drawn",
+    )  # fmt: skip
+    comparison = compare([barely], [relative(3.0, "b")], "lower", CONFIG)
+    assert (comparison.verdict, comparison.reason) == ("not separable", found.reason)

@@ -9,7 +9,7 @@ from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.variables import PUBLISHED
 from sparta_ray.models.attention_fusion import AttentionFusion, AttentionFusionConfig
 from sparta_ray.models.fusion import EarlyFusionConfig, LateFusionEncoder, build_encoder
-from sparta_ray.models.graph_fusion import GraphFusion, GraphFusionConfig, adjacency
+from sparta_ray.models.graph_fusion import GraphFusionConfig
 from sparta_ray.models.sparta import Autoencoder, ModelConfig, Sparta, parameter_count
 
 TINY = ModelConfig(width=0.1, embedding=6)
@@ -63,49 +63,7 @@ def test_attention_equals_that_of_all_tokens_to_all():
     assert_close(fusion(tokens), everything[:, 0])
 
 
-def graph_by_loops(fusion, nodes, neighbours):
-    """Graph attention of one row: node by node, edge by edge, then the mean over nodes."""
-    x = [fusion.values.weight @ node for node in nodes]
-    source, target = fusion.source[0], fusion.target[0]
-    out = []
-    for i, listened in enumerate(neighbours):
-        scores = [float(target @ x[i] + source @ x[j]) for j in listened]
-        weights = [math.exp(score if score > 0 else 0.2 * score) for score in scores]
-        mixed = sum(w / sum(weights) * x[j] for w, j in zip(weights, listened, strict=True))
-        out.append(mixed + fusion.bias)
-    return sum(out) / len(out)
-
-
-def test_graph_attention_by_loops():
-    torch.manual_seed(0)
-    edges = [("d", "a"), ("a", "b")]
-    fusion = GraphFusion(adjacency(edges, "abcd"), 6).double()
-    torch.nn.init.normal_(fusion.bias)
-    nodes = 3 * torch.randn(5, 4, 6, dtype=torch.float64)
-    neighbours = [[0, 1, 3], [0, 1], [2], [0, 3]]
-    expected = [graph_by_loops(fusion, row, neighbours) for row in nodes]
-    assert_close(fusion(nodes), torch.stack(expected))
-
-
-def test_the_published_graph():
-    listens = adjacency(GraphFusionConfig().edges, PUBLISHED)
-    t, u, v, z, q = range(5)
-    assert {(int(i), int(j)) for i, j in listens.nonzero()} == {
-        *((i, i) for i in range(5)), (t, z), (z, t), (u, v), (v, u)
-    }  # fmt: skip
-    alone = listens[q].nonzero().flatten().tolist()
-    assert alone == [q]
-
-
-def test_a_graph_is_of_the_datas_own_variables():
-    assert adjacency([], ["a", "b"]).equal(torch.eye(2, dtype=torch.bool))
-    with pytest.raises(ConfigError, match=r"'x' of \['a', 'x'\] is not among data.variables"):
-        adjacency([("a", "x")], ["a", "b"])
-    with pytest.raises(ConfigError, match=r"joins a variable with itself.*leave it out"):
-        adjacency([("b", "b")], ["a", "b"])
-
-
-def test_heads_share_the_embedding_evenly():
+def test_attention_heads_share_the_embedding_evenly():
     with pytest.raises(ConfigError, match=r"heads 8 does not divide model.embedding 12"):
         AttentionFusionConfig().build(["a"], 12)
 
@@ -113,7 +71,7 @@ def test_heads_share_the_embedding_evenly():
 @pytest.mark.parametrize("config", LATE, ids=lambda config: config.kind)
 def test_every_variable_has_its_own_encoder(config):
     torch.manual_seed(0)
-    encoder = build_encoder(config, ["a", "b", "c"], 6, TINY.encoder).double().eval()
+    encoder = build_encoder(config, ["a", "b", "c"], 6, TINY.encoder_of).double().eval()
     x = torch.randn(4, 3, 41, 33, dtype=torch.float64, requires_grad=True)
     each = [part(x[:, i : i + 1]) for i, part in enumerate(encoder.encoders)]
     h = encoder(x)

@@ -8,25 +8,29 @@ from sparta_ray.base.folder import RunFolder
 from sparta_ray.evaluation.results import Results
 from sparta_ray.metrics.case_sums import Cases, on_common_windows
 from sparta_ray.metrics.config import BootstrapConfig
-from sparta_ray.metrics.records import Subject
+from sparta_ray.metrics.records import BASELINES, Subject
 from sparta_ray.metrics.uncertainty import compare
-from sparta_ray.report.display import setting_name
+from sparta_ray.report.claims import read_claims
+from sparta_ray.report.display import PUBLISHED_NAMES, setting_name
 from sparta_ray.report.study import Member, Study
 from sparta_ray.report.study_scores import StudyScores
 from sparta_ray.report.table_files import of_verdicts
-from sparta_ray.report.verdicts import judge_all
-from tests.published import SWITCHES, evidence_of, member, run_of
+from sparta_ray.report.verdicts import all_verdicts
+from tests.published import SWITCHES, member, run_of, study_scores_of
 
 
-def test_claims_are_judged_by_the_published_numbers(evidence):
-    found = {j.claim.statement: j for j in judge_all(evidence)}
+def test_verdicts_follow_the_published_numbers(study_scores):
+    found = {j.claim.statement: j for j in all_verdicts(study_scores)}
     forecasts = found["SPARTA forecasts better than the autoencoder"]
     assert forecasts.outcome == "mixed"  # Table 2 has it worse from 50 days on
     assert forecasts.explanation == "Of 12 comparisons, better in 9, worse in 3."
-    assert found["SPARTA's embeddings move more smoothly, in plain distances"].outcome == "holds"
-    seasons = found["Seasons are classified better"]
+    assert (
+        found["SPARTA's embeddings are smoother than the autoencoder's, in plain distances"].outcome
+        == "holds"
+    )
+    seasons = found["SPARTA classifies seasons better than the autoencoder"]
     assert (seasons.outcome, seasons.explanation) == ("holds", "Better in the one comparison.")
-    untested = found["The graph forecasts better than self-attention"]
+    untested = found["Graph fusion gives better forecasts than self-attention"]
     assert untested.outcome == "not tested"
     assert "failed: no memory" in untested.explanation
     lines = of_verdicts(list(found.values())).rows
@@ -34,28 +38,28 @@ def test_claims_are_judged_by_the_published_numbers(evidence):
 
 
 def test_what_the_paper_says_in_its_text_is_what_its_tables_say():
-    whole = evidence_of(*SWITCHES)
-    found = {j.claim.statement: j for j in judge_all(whole) if j.claim.source}
+    whole = study_scores_of(*SWITCHES)
+    found = {j.claim.statement: j for j in all_verdicts(whole) if j.claim.source}
     assert len(found) == 31
     untested = {name for name, j in found.items() if j.outcome == "not tested"}
     assert untested == {  # a measure of ours
-        "SPARTA's embeddings move more smoothly, relative to their variance"
+        "SPARTA's embeddings are smoother than the autoencoder's, relative to their variance"
     }
     mixed = {
         "SPARTA forecasts better than the autoencoder": 3,  # Table 2, from 50 days on
-        "Hard negatives and cycle loss together forecast better than "
+        "Hard negatives and the cycle loss together give better forecasts than "
         "SPARTA early fusion, HN": 3,  # Table 7, likewise
-        "Self-attention forecasts better than early fusion": 4,  # Table 11
-        "The graph forecasts better than early fusion": 4,
-        "The graph forecasts better than self-attention": 1,  # Table 11, at 50 days
+        "Self-attention gives better forecasts than early fusion": 4,  # Table 11
+        "Graph fusion gives better forecasts than early fusion": 4,
+        "Graph fusion gives better forecasts than self-attention": 1,  # Table 11, at 50 days
     }
-    for name, judgement in found.items():
+    for name, verdict in found.items():
         if name in mixed:
-            assert judgement.outcome == "mixed", name
-            verdicts = [comparison.verdict for _, comparison in judgement.comparisons]
+            assert verdict.outcome == "mixed", name
+            verdicts = [comparison.verdict for _, comparison in verdict.comparisons]
             assert verdicts.count("worse") == mixed[name], name
         elif name not in untested:
-            assert judgement.outcome == "holds", name
+            assert verdict.outcome == "holds", name
     alike = next(j for j in found.values() if j.claim.margin)
     assert alike.explanation == "Alike in the one comparison."
 
@@ -81,13 +85,29 @@ def test_another_form_of_forecast_is_judged_at_every_lead_beside_baselines_and_t
     )
     own = Member("sparta_early", run, RunFolder("runs/a"), "print", results)
     study = StudyScores(Study("own", "runs", (own,), {}), BootstrapConfig())
-    found = {j.claim.statement: j for j in judge_all(study)}
-    whose = "Forecasts of SPARTA early fusion, anomalies, beat"
+    found = {j.claim.statement: j for j in all_verdicts(study)}
+    whose = "Forecasts of SPARTA early fusion (anomalies) beat"
     assert found[f"{whose} persistence"].explanation == "Of 3 comparisons, better in 2, worse in 1."
     assert found[f"{whose} climatology"].outcome == "mixed"
     published = found[f"{whose} those with {setting_name('lookback30_stride1')}"]
     assert published.outcome == "holds"
     assert [round(c.difference, 6) for _, c in published.comparisons] == [-0.5, -1.5, -0.5]
+
+
+def test_every_claim_of_the_file_names_scores_that_are_defined():
+    file = read_claims()
+    single = (
+        file.beside_baselines,
+        file.own_setting_beside_baselines,
+        file.own_setting_beside_published,
+    )
+    named = {claim.scores for claim in (*file.paper, *file.own_variants, *single)}
+    assert named == set(file.scores)
+    for claim in file.paper:
+        assert {claim.ours, claim.theirs} <= set(PUBLISHED_NAMES), claim.statement
+        assert claim.source.startswith("Table")
+    assert file.reference in PUBLISHED_NAMES
+    assert set(file.baselines) <= set(BASELINES)
 
 
 def test_forms_of_forecast_without_common_windows_are_not_compared():
@@ -109,7 +129,9 @@ def test_a_studys_own_variants_are_compared_with_sparta():
     ]
     wide = replace(wide, variant="wide", results=Results(scores=lower, windows=windows))
     study = Study("two", "runs", (member("sparta_early_hn_cycle"), wide), {})
-    found = {j.claim.statement: j.outcome for j in judge_all(StudyScores(study, BootstrapConfig()))}
+    found = {
+        j.claim.statement: j.outcome for j in all_verdicts(StudyScores(study, BootstrapConfig()))
+    }
     assert found["wide forecasts better than SPARTA early fusion, HN + cycle"] == "holds"
     assert found["wide reconstructs better than SPARTA early fusion, HN + cycle"] == "not tested"
     assert found["Forecasts of wide beat climatology"] == "not tested"

@@ -10,7 +10,7 @@ from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.evaluation.results import Results, save_results
 from sparta_ray.metrics.records import Score
-from sparta_ray.report.tensorboard import EventFiles, hyper_parameters, latest
+from sparta_ray.report.tensorboard import EventFiles, hyper_parameters
 from sparta_ray.run.settings import Run
 from sparta_ray.run.trial import Trial
 from sparta_ray.tasks.trials import trials
@@ -48,7 +48,7 @@ def test_records_become_scalars_in_groups_as_they_come(folder, tmp_path):
         "epoch": 0,
         "effective_rank": 9,
     }
-    folder.append_records(HISTORY, [step | {"event": "start"}, step, health])
+    folder.append_records(HISTORY, [step | {"event": "start", "position": 0}, step, health])
     files = EventFiles(folder, tmp_path / "log")
     assert files.update() == 4
     folder.append_records(HISTORY, [step | {"position": 8, "loss": 1.5}])
@@ -65,10 +65,55 @@ def test_records_become_scalars_in_groups_as_they_come(folder, tmp_path):
     }
 
 
-def test_a_continued_run_counts_as_it_was_last_trained():
-    first, second = STEP | {"position": 4, "loss": 3.0}, STEP | {"position": 8, "loss": 2.0}
-    again = first | {"loss": 2.5}
-    assert latest([first, second, {**STEP, "event": "start"}, again]) == [again, second]
+def records_of_a_resumed_run():
+    """Return what a run left that was killed after step 12, and what it wrote from step 6 on."""
+    epoch = {"stage": "pretrain", "time": 101.0, "event": "epoch"}
+    start = STEP | {"event": "start"}
+    killed = [
+        start | {"position": 0},
+        *(STEP | {"position": p, "loss": loss} for p, loss in ((4, 3.0), (8, 2.0))),
+        epoch | {"epoch": 0, "train_loss": 3.0},
+        epoch | {"epoch": 0, "event": "health", "effective_rank": 3.0},
+        STEP | {"position": 12, "epoch": 1, "loss": 1.0},
+    ]
+    resumed = [
+        start | {"position": 6},
+        STEP | {"position": 7, "loss": 2.5},
+        epoch | {"epoch": 0, "train_loss": 2.9},
+        epoch | {"epoch": 0, "event": "health", "effective_rank": 4.0},
+        STEP | {"position": 11, "epoch": 1, "loss": 1.5},
+    ]
+    return killed, resumed
+
+
+@pytest.mark.parametrize("followed", [False, True], ids=["afterwards", "as it goes"])
+def test_a_resumed_run_shows_no_step_twice(folder, tmp_path, followed):
+    killed, resumed = records_of_a_resumed_run()
+    files = EventFiles(folder, tmp_path / "log")
+    folder.append_records(HISTORY, killed)
+    if followed:
+        files.update()
+    folder.append_records(HISTORY, resumed)
+    files.update()
+    files.close()
+    steps = scalars(tmp_path / "log", "train/pretrain_train")
+    assert steps["losses/loss"] == [(4, 3.0), (7, 2.5), (11, 1.5)]
+    epochs = scalars(tmp_path / "log", "train/pretrain")
+    assert epochs["epoch_means/train_loss"] == [(0, pytest.approx(2.9))]
+    assert epochs["embedding_health/effective_rank"] == [(0, 4.0)]
+
+
+def test_a_trial_that_starts_again_shows_no_epoch_twice(folder, run, tmp_path):
+    trial = trials(run)[0]
+    name = f"{trial.folder}-history.jsonl"
+    folder.append_records(name, [{"epoch": 0, "loss": 1.0}, {"epoch": 1, "loss": 0.5}])
+    files = EventFiles(folder, tmp_path / "log")
+    files.update()
+    folder.write(name, json.dumps({"epoch": 0, "loss": 0.9}) + "\n")
+    files.update()
+    files.close()
+    (points,) = scalars(tmp_path / "log", trial.folder).values()
+    assert points == [(0, pytest.approx(0.9))]
 
 
 def test_a_trial_stands_in_the_table_of_hyper_parameters(folder, run, tmp_path):

@@ -21,8 +21,8 @@ def test_the_contrastive_loss_is_told_after_every_stage():
         Score("contrastive", "sparta after joint", "guessing", 5.4),
     ]
     assert findings(scores) == [
-        "Contrastive pretraining: validation NT-Xent, and what guessing scores, is 3.10 (5.50) for "
-        "SPARTA after pretrain, 3.70 (5.40) for SPARTA after joint."
+        "Contrastive pretraining: the validation NT-Xent, with the chance level in brackets, is "
+        "3.10 (5.50) for SPARTA after pretrain, 3.70 (5.40) for SPARTA after joint."
     ]
 
 
@@ -43,16 +43,16 @@ def test_a_forecast_that_never_beats_both_baselines_is_said_to():
     assert sentence == (
         "Forecast (look-back 5 days, training windows starting every 5 days): SPARTA has an RRMSE "
         "of 2.00 % at 1 day and 3.50 % at 2 days; persistence 1.00 and 4.00 %, climatology 3.00 "
-        "and 3.50 %. At no lead is it below both."
+        "and 3.50 %. It is not below both baselines at any lead time."
     )
 
 
 def test_a_forecast_that_beats_both_baselines_is_said_where():
     baselines = {"persistence": [2.0, 4.0, 5.0], "climatology": [3.0, 3.5, 3.5]}
     (later,) = findings(forecasts(sparta=[2.5, 3.0, 3.0], **baselines))
-    assert later.endswith("It is below both at 2 of 3 leads (first at 2 days).")
+    assert later.endswith("It is below both baselines at 2 of 3 lead times, first at 2 days.")
     (first,) = findings(forecasts(sparta=[1.5, 3.6, 3.6], **baselines))
-    assert first.endswith("It is below both at 1 of 3 leads (first at 1 day).")
+    assert first.endswith("It is below both baselines at 1 of 3 lead times, first at 1 day.")
 
 
 def test_many_models_share_a_sentence():
@@ -61,8 +61,8 @@ def test_many_models_share_a_sentence():
     assert sentence == (
         "Forecast (look-back 5 days, training windows starting every 5 days), RRMSE at 1 day and "
         "2 days: a 2.50 and 3.00 %, b 1.00 and 3.00 %, c 3.00 and 5.00 %, persistence 2.00 and "
-        "4.00 %, climatology 3.00 and 3.50 %. Below both baselines: a at 1 of 2 leads, b at "
-        "2 of 2 leads."
+        "4.00 %, climatology 3.00 and 3.50 %. Below both baselines: a at 1 of 2 lead times, b at "
+        "2 of 2 lead times."
     )
 
 
@@ -71,8 +71,8 @@ def test_seeds_are_averaged_and_every_model_has_its_sentence():
     seeds = forecasts(sparta=[1.0, 3.0]) + forecasts(sparta=[2.0, 5.0])
     sparta, autoencoder = findings(seeds + forecasts(autoencoder=[1.0, 2.0], **baselines))
     assert "SPARTA has an RRMSE of 1.50 % at 1 day and 4.00 % at 2 days" in sparta
-    assert sparta.endswith("It is below both at 1 of 2 leads (first at 1 day).")
-    assert autoencoder.endswith("It is below both at 2 of 2 leads (first at 1 day).")
+    assert sparta.endswith("It is below both baselines at 1 of 2 lead times, first at 1 day.")
+    assert autoencoder.endswith("It is below both baselines at 2 of 2 lead times, first at 1 day.")
 
 
 def test_generation_seasons_and_smoothness():
@@ -80,8 +80,12 @@ def test_generation_seasons_and_smoothness():
         yield Score("latent space", model, "temporal distance", raw)
         yield Score("latent space", model, "relative temporal distance", relative)
 
-    assert findings([Score("diffusion", "sparta", "rrmse", 4.321, "%")]) == [
-        "Generation from masked days: RRMSE of the decoded mean sample is SPARTA 4.32 %."
+    generated = [
+        Score("diffusion", model, "rrmse", value, "%")
+        for model, value in (("sparta", 4.321), ("climatology", 3.0))
+    ]
+    assert findings(generated) == [
+        "Generation from masked days: the RRMSE of the decoded mean sample is 4.32 % for SPARTA."
     ]
     seasons = [
         Score("classification", "sparta", "accuracy", 0.6, seed=0),
@@ -89,13 +93,14 @@ def test_generation_seasons_and_smoothness():
         Score("classification", "majority", "accuracy", 0.26),
     ]
     (sentence,) = findings(seasons)
-    assert "SPARTA 70 % right" in sentence
-    assert "right for 26 %" in sentence
+    assert "classified correctly is 70 % for SPARTA." in sentence
+    assert "correct for 26 %" in sentence
     assert findings(seasons[2:]) == []
     disagree = [*embeddings("sparta", 1.0, 0.5), *embeddings("autoencoder", 9.0, 0.2)]
     (sentence,) = findings(disagree)
     assert sentence.endswith(
-        "smallest for SPARTA, but relative to the embeddings' variance for autoencoder."
+        "smallest for SPARTA. Divided by the variance of the embeddings, they are smallest for "
+        "autoencoder."
     )
     assert findings(disagree[:2]) == []
     assert findings([]) == []

@@ -10,31 +10,31 @@ def run_with(**downstream):
 
 def test_the_published_masks_leave_the_field_determined():
     assert _mask_note(Run(), (64, 32)) == (
-        "Masks fall on the 144x72 view, after resizing, as published: with 70 % hidden, the 3,110 "
-        "values left of each variable still determine its 64x32 field of 2,048. Sparser "
-        "observations are a harder task."
+        "Masks are applied to the 144x72 view, after resizing, as published. With 70 % hidden, "
+        "3,110 values of each variable are left, which still determine its 64x32 field of 2,048 "
+        "values. Reconstruction from sparser observations is a harder task."
     )
 
 
 def test_sparser_masks_are_said_to_lose_something():
     note = _mask_note(run_with(mask={"ratio": [0.9, 0.9]}), (64, 32))
     assert note.endswith(
-        "with 90 % hidden, 1,037 of each variable's 10,368 values are left; its 64x32 field has "
+        "With 90 % hidden, 1,037 of each variable's 10,368 values are left; its 64x32 field has "
         "2,048."
     )
     note = _mask_note(run_with(mask={"ratio": [0.5, 0.9]}), (64, 32))
-    assert "with 50 to 90 % hidden, as few as 1,037 of each" in note
+    assert "With 50 to 90 % hidden, as few as 1,037 of each" in note
     assert "as few as" in _mask_note(run_with(mask={"ratio": [0.5, 0.9]}), (96, 64))
 
 
 def test_masks_of_the_grid_and_of_shapes_are_called_what_they_are():
     grid = _mask_note(run_with(mask={"ratio": [0.7, 0.7], "on": "grid"}), (64, 32))
     assert grid == (
-        "Masks fall on the data's own 64x32 grid, before resizing, which is not as published: 70 % "
-        "of each variable's 2,048 values are hidden."
+        "Masks are applied to the data's own 64x32 grid, before resizing, which is not as "
+        "published: 70 % of each variable's 2,048 values are hidden."
     )
     swath = _mask_note(run_with(mask={"ratio": [0.7, 0.7], "shape": {"kind": "swath"}}), (64, 32))
-    assert "after resizing in the shape of swath: with 70 % hidden, 3,110 of each" in swath
+    assert "after resizing (shape: swath). With 70 % hidden, 3,110 of each" in swath
     assert "determine" not in swath
 
 

@@ -1,5 +1,7 @@
 """The published tables, row by row, of a study whose scores are the published numbers."""
 
+import csv
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +16,8 @@ from sparta_ray.evaluation.published_results import (
 )
 from sparta_ray.metrics.config import BootstrapConfig
 from sparta_ray.report.display import PUBLISHED_NAMES
-from sparta_ray.report.paper_tables import PAPER_TABLES, published_layout
+from sparta_ray.report.paper_tables import PAPER_TABLES, paper_table
+from sparta_ray.report.published_layout import published_layout
 from sparta_ray.report.study import Study, _checked, _variants, variant_name
 from sparta_ray.report.study_scores import Question, StudyScores
 from sparta_ray.report.table_files import of_paper_table
@@ -38,8 +41,8 @@ def test_the_packages_numbers_are_the_references():
     }
 
 
-def test_the_layout_is_the_references_row_by_row(evidence):
-    theirs, layout = reference(), published_layout(evidence)
+def test_the_layout_is_the_references_row_by_row(study_scores):
+    theirs, layout = reference(), published_layout(study_scores)
     assert set(layout) == {
         "forecast_rrmse_percent", "diffusion", "classification_test_cross_entropy",
         "smoothness_mean_std", "contrastive_methods_table_3_1",
@@ -76,8 +79,8 @@ def test_the_layout_is_the_references_row_by_row(evidence):
                 check(cell, value, variant)
 
 
-def test_every_published_number_stands_in_a_table_of_its_number(evidence):
-    tables = {table(evidence).number: table(evidence) for table in PAPER_TABLES}
+def test_every_published_number_stands_in_a_table_of_its_number(study_scores):
+    tables = {spec.number: paper_table(spec, study_scores) for spec in PAPER_TABLES}
     assert list(tables) == [*map(str, range(1, 16)), "3.1"]
     for number, table in tables.items():
         assert [row.variant for row in table.rows] == ROWS[number]
@@ -122,8 +125,8 @@ def published_row(number, variant):
     ]
 
 
-def test_numbers_of_other_data_have_no_difference(evidence):
-    tables = {table(evidence).number: table(evidence) for table in PAPER_TABLES}
+def test_numbers_of_other_data_have_no_difference(study_scores):
+    tables = {spec.number: paper_table(spec, study_scores) for spec in PAPER_TABLES}
     assert {number for number, table in tables.items() if table.other_data} == {"3.1"}
     assert "80/20 split" in tables["3.1"].other_data
     rows = [
@@ -135,13 +138,13 @@ def test_numbers_of_other_data_have_no_difference(evidence):
     assert {row["reason"] for row in rows} == {"other data than the paper's"}
 
 
-def test_what_was_not_run_is_a_cell_that_says_why(evidence):
-    graph = PAPER_TABLES[10](evidence).rows[2]
+def test_what_was_not_run_is_a_cell_that_says_why(study_scores):
+    graph = paper_table(PAPER_TABLES[10], study_scores).rows[2]
     assert graph.variant == "sparta_late_graph"
     assert {cell.ours.reason for cell in graph.cells} == {"failed: no memory"}
-    study = Study("one", "runs", evidence.study.members[:1], {})
+    study = Study("one", "runs", study_scores.study.members[:1], {})
     alone = StudyScores(study, BootstrapConfig())
-    table = PAPER_TABLES[0](alone)
+    table = paper_table(PAPER_TABLES[0], alone)
     assert [cell.ours.reason for cell in table.rows[1].cells] == ["not run"] * 4
     assert table.rows[0].cells[0].ours.value == pytest.approx(15.71 + SHIFT)
 
@@ -213,19 +216,19 @@ def test_mixed_data_or_splits_are_refused():
     with pytest.raises(ConfigError, match=r"evaluation\.smoothness_days is 256 and 100"):
         _checked(Study("mixed", "runs", (first, other), {}))
     with pytest.raises(ConfigError, match="no evaluated run"):
-        _checked(Study("none", "runs", (), {"early": "not begun"}))
+        _checked(Study("none", "runs", (), {"early": "not started"}))
 
 
-def test_twins_hold_every_number_and_no_difference_from_other_data(evidence):
-    table = PAPER_TABLES[1](evidence)
+def test_files_hold_every_number_and_no_difference_from_other_data(study_scores):
+    table = paper_table(PAPER_TABLES[1], study_scores)
     plain = of_paper_table(table, comparable=True)
     files = dict(plain.files())
-    assert list(files) == ["table-2.md", "table-2.csv", "table-2.json"]
-    records = json.loads(files["table-2.json"])["rows"]
-    assert len(records) == len(files["table-2.csv"].splitlines()) - 1 == 8
+    assert list(files) == ["table-2.md", "table-2.csv"]
     assert len(files["table-2.md"].splitlines()) == 4 + 8
-    assert records[1]["published"] == 17.30
-    assert records[1]["difference"] == pytest.approx(SHIFT)
-    other = json.loads(dict(of_paper_table(table, comparable=False).files())["table-2.json"])
-    assert {record["difference"] for record in other["rows"]} == {None}
-    assert "other data" in other["rows"][0]["reason"]
+    records = list(csv.DictReader(io.StringIO(files["table-2.csv"])))
+    assert len(records) == len(plain.records) == 8
+    assert float(records[1]["published"]) == plain.records[1]["published"] == 17.30
+    assert float(records[1]["difference"]) == pytest.approx(SHIFT)
+    other = of_paper_table(table, comparable=False).records
+    assert {record["difference"] for record in other} == {None}
+    assert "other data" in other[0]["reason"]

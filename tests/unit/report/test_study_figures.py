@@ -12,10 +12,8 @@ from numpy.testing import assert_allclose
 from sparta_ray.base.config import from_tree
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.evaluation.results import Results
-from sparta_ray.metrics.config import BootstrapConfig
 from sparta_ray.report.study import Member, Study
-from sparta_ray.report.study_figures import PAPER_FIGURES, study_figures
-from sparta_ray.report.study_scores import StudyScores
+from sparta_ray.report.study_figures import PAPER_FIGURES, draw, study_figures
 from sparta_ray.run.settings import Run
 
 SPARTA, AUTOENCODER, PLAIN = "sparta_early_hn_cycle", "autoencoder", "sparta_early"
@@ -73,22 +71,23 @@ def study(tmp_path_factory):
     return Study("all", str(path), members, {})
 
 
-def test_there_is_a_function_for_each_number():
-    assert list(PAPER_FIGURES) == [
+def test_every_number_is_there():
+    assert [figure.number for figure in PAPER_FIGURES] == [
         *("3.1", "3.2", "3.3", "3.4", "3.5"),
         *map(str, range(7, 18)),
     ]
 
 
-@pytest.mark.parametrize("number", PAPER_FIGURES)
-def test_a_figure_is_drawn_where_its_runs_are(study, number):
-    (figure,) = PAPER_FIGURES[number](study)
-    assert figure.title.startswith(f"Figure {number}: ")
+@pytest.mark.parametrize("spec", PAPER_FIGURES, ids=lambda spec: spec.number)
+def test_a_figure_is_drawn_where_its_runs_are(study, spec):
+    (figure,) = draw(spec, study)
+    assert figure.title.startswith(f"Figure {spec.number}: ")
     assert figure.figure.axes[0].has_data()
 
 
 def test_distances_are_those_of_the_embeddings(study):
-    (figure,) = PAPER_FIGURES["16"](study)
+    (spec,) = (spec for spec in PAPER_FIGURES if spec.number == "16")
+    (figure,) = draw(spec, study)
     lines = {line.get_label(): line.get_ydata() for line in figure.figure.axes[0].lines}
     for name, variant in (
         ("SPARTA late fusion, self-attention", LATE[0]),
@@ -101,10 +100,10 @@ def test_distances_are_those_of_the_embeddings(study):
 
 def test_what_is_not_drawn_is_said(study):
     without = replace(study, members=study.members[:3])
-    drawn, notes = study_figures(StudyScores(without, BootstrapConfig()))
+    drawn, notes = study_figures(without)
     assert len(drawn) == 16 - 5
     assert notes == [
-        "Figures 3.3, 3.4, 3.5, 16, 17 of the documents are not drawn: the runs that they show "
-        "are not here."
+        "Figures 3.3, 3.4, 3.5, 16, 17 of the documents are not drawn, because the runs that they "
+        "show are not part of this report."
     ]
-    assert study_figures(StudyScores(study, BootstrapConfig()))[1] == []
+    assert study_figures(study)[1] == []

@@ -1,9 +1,10 @@
 """What stages cost, against counts by hand."""
 
 import pytest
+import torch
 
 from sparta_ray.base.config import load
-from sparta_ray.run.estimate import stage_costs, step_flop
+from sparta_ray.run.estimate import example_step, stage_costs, step_bytes, step_flop
 from sparta_ray.run.settings import Run
 
 DAYS, GRID = 23_386, (64, 32)
@@ -52,3 +53,37 @@ def test_operations_of_the_projection_by_hand():
         return step_flop(run, run.training.stages[0], GRID)
 
     assert counted(16) - counted(6) == by_hand(12, 16) - by_hand(12, 6)
+
+
+@pytest.mark.parametrize("stage", range(4))
+def test_memory_of_a_step_is_what_a_real_one_keeps(stage):
+    """Counted without values, and summed over the storages that a real step holds on to."""
+    run, rows = run_of(), 6
+    module, views = example_step(run, run.training.stages[stage], GRID, rows)
+    held = {}
+
+    def hold(tensor):
+        storage = tensor.untyped_storage()
+        held[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    fields = views.fields
+    weights = [*module.parameters(), *module.buffers()]
+    seen = (views.anchor, views.after, views.before, views.input)
+    for tensor in (*weights, *seen, fields.day, fields.after, fields.before):
+        if tensor is not None:
+            hold(tensor)
+    with torch.autograd.graph.saved_tensors_hooks(hold, lambda tensor: tensor):
+        terms = module.train()(views, epoch=0, rows=rows)
+    assert terms["loss"].requires_grad
+    trained = sum(4 * weight.numel() for weight in weights if weight.requires_grad)
+    expected = sum(held.values()) + 3 * trained
+    assert step_bytes(run, run.training.stages[stage], GRID, rows) == pytest.approx(
+        expected, rel=0.02
+    )
+
+
+def test_memory_grows_with_the_rows():
+    run = run_of()
+    few, many = (step_bytes(run, run.training.stages[1], GRID, rows) for rows in (6, 12))
+    assert 1.5 < many / few < 2

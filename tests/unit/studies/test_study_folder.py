@@ -6,6 +6,7 @@ import yaml
 
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.folder import RunFolder
+from sparta_ray.data.preparation.recipe import read_recipe
 from sparta_ray.evaluation.results import Results, save_results
 from sparta_ray.metrics.records import Score
 from sparta_ray.run.ownership import claim, is_trained
@@ -79,6 +80,24 @@ def test_a_trial_that_cannot_be_done_is_named_before_anything_begins(loaded, set
     study, trials, folder = loaded(variants={"full": {}, "big": settings})
     with pytest.raises(ConfigError, match=message):
         run_study(study, trials)
+    assert not folder.exists("")
+
+
+def test_trials_of_the_same_data_share_what_is_known_of_them(loaded, monkeypatch):
+    opened = []
+
+    def counted(config):
+        opened.append(config.last_day)
+        return read_recipe(config)
+
+    monkeypatch.setattr("sparta_ray.data.preparation.facts.read_recipe", counted)
+    days = {"data.last_day": "1979-12-30", "data.store": "runs/stores/shorter.zarr"}
+    study, trials, folder = loaded(seeds=[0, 1], variants={"full": {}, "days": days})
+    full, again, shorter, _ = check_study(study, trials)
+    assert opened == ["1979-12-31", "1979-12-30"]
+    assert full.data is again.data
+    assert len(shorter.data.layout.days) == 364
+    assert [found.run for found in (full, again, shorter)] == [t.run for t in trials[:3]]
     assert not folder.exists("")
 
 

@@ -113,5 +113,5 @@ def test_bad_studies_are_one_error(write_study, content, message):
 def test_two_variants_of_one_name_are_refused(write_study, tmp_path):
     path = tmp_path / "twice.yaml"
     path.write_text("variants:\n  a: {}\n  b: {}\n  a: {model.width: 0.5}\n")
-    with pytest.raises(ConfigError, match="'a' stands in it twice"):
+    with pytest.raises(ConfigError, match="the key 'a' appears 2 times"):
         load_study(str(path))

@@ -12,8 +12,9 @@ from sparta_ray.data.batches.expand import Fields, Views
 from sparta_ray.models.sparta import ModelConfig
 from sparta_ray.run.settings import Run
 from sparta_ray.training.accumulate import accumulate
-from sparta_ray.training.loop import seeded_losses
-from sparta_ray.training.stages import ContrastiveConfig, DecodeStage, StageModule, build_model
+from sparta_ray.training.batch_losses import seeded_losses
+from sparta_ray.training.stage_module import StageModule
+from sparta_ray.training.stages import ContrastiveConfig, DecodeStage, build_model
 
 GRID, ROWS = (64, 32), 7
 MODEL = ModelConfig(width=0.06, embedding=16, projection=8, decoder_dropout=0.3)

@@ -9,19 +9,16 @@ import torch
 from numpy.testing import assert_array_equal
 
 from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.folder import RunFolder
 from sparta_ray.data.plan.views import ViewConfig
 from sparta_ray.data.store.store import Store
 from sparta_ray.models.sparta import ModelConfig
 from sparta_ray.training.checkpoint import SavedState, capture, load_state, restore, save_state
-from sparta_ray.training.loop import StageState
 from sparta_ray.training.model_card import ModelCard, has_model, load_model, save_model
 from sparta_ray.training.plateau import PlateauConfig
-from sparta_ray.training.stages import (
-    ContrastiveConfig,
-    PretrainStage,
-    StageModule,
-    build_model,
-)
+from sparta_ray.training.stage_module import StageModule
+from sparta_ray.training.stages import ContrastiveConfig, PretrainStage, build_model
+from sparta_ray.training.state import StageState
 
 VIEWS = ViewConfig(resize=(12, 10), crop=(10, 8), filter=3)
 CONFIG = ModelConfig(width=0.04, embedding=12, projection=6)
@@ -43,8 +40,8 @@ def state_of(seed, steps):
 
 def test_a_checkpoint_restores_everything_exactly(tmp_path):
     state, other = state_of(0, steps=3), state_of(1, steps=0)
-    save_state(tmp_path, capture(state, 2, "abc", "float32"))
-    saved = load_state(tmp_path, "abc")
+    save_state(RunFolder(str(tmp_path)), capture(state, 2, "abc", "float32"))
+    saved = load_state(RunFolder(str(tmp_path)), "abc")
     assert (saved.stage, saved.position, saved.fingerprint) == (2, 3, "abc")
     restore(other, saved)
     assert other.position == 3
@@ -60,7 +57,7 @@ def test_a_checkpoint_restores_everything_exactly(tmp_path):
 
 
 def test_it_is_read_without_running_code(tmp_path):
-    save_state(tmp_path, capture(state_of(0, steps=1), 0, "abc", "float32"))
+    save_state(RunFolder(str(tmp_path)), capture(state_of(0, steps=1), 0, "abc", "float32"))
     tree = torch.load(tmp_path / "state.pt", weights_only=True)
     assert tree.keys() == set(SavedState.__dataclass_fields__)
 
@@ -76,18 +73,18 @@ class Intruder:
 def test_a_checkpoint_that_holds_code_is_refused_and_not_run(tmp_path):
     saved = capture(state_of(0, steps=0), 0, "abc", "float32")
     trace = tmp_path / "was-here"
-    save_state(tmp_path, replace(saved, scheduler={"a": Intruder(str(trace))}))
+    save_state(RunFolder(str(tmp_path)), replace(saved, scheduler={"a": Intruder(str(trace))}))
     with pytest.raises(pickle.UnpicklingError):
-        load_state(tmp_path, "abc")
+        load_state(RunFolder(str(tmp_path)), "abc")
     assert not trace.exists()
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path):
-    save_state(tmp_path, capture(state_of(0, steps=0), 0, "abc", "float32"))
+    save_state(RunFolder(str(tmp_path)), capture(state_of(0, steps=0), 0, "abc", "float32"))
     content = (tmp_path / "state.pt").read_bytes()
     (tmp_path / "state.pt").write_bytes(content[: len(content) // 2])
     with pytest.raises(ConfigError, match=r"is damaged: state\.pt has [\d,]+ bytes"):
-        load_state(tmp_path, "abc")
+        load_state(RunFolder(str(tmp_path)), "abc")
 
 
 def test_the_best_weights_are_kept_in_it(tmp_path):
@@ -97,32 +94,32 @@ def test_the_best_weights_are_kept_in_it(tmp_path):
     with torch.no_grad():
         next(state.module.parameters()).zero_()
     state.note_best(5, 0.75)
-    save_state(tmp_path, capture(state, 0, "abc", "float32"))
-    restore(other, load_state(tmp_path, "abc"))
+    save_state(RunFolder(str(tmp_path)), capture(state, 0, "abc", "float32"))
+    restore(other, load_state(RunFolder(str(tmp_path)), "abc"))
     assert (other.best.epoch, other.best.loss) == (4, 0.5)
     for name, weight in before.items():
         assert torch.equal(other.best.weights[name], weight)
 
 
 def test_another_store_s_checkpoint_is_taken_when_that_is_allowed(tmp_path):
-    save_state(tmp_path, capture(state_of(0, steps=0), 0, "abc", "float32"))
-    assert load_state(tmp_path, None).fingerprint == "abc"
+    save_state(RunFolder(str(tmp_path)), capture(state_of(0, steps=0), 0, "abc", "float32"))
+    assert load_state(RunFolder(str(tmp_path)), None).fingerprint == "abc"
 
 
 def test_a_checkpoint_of_other_data_is_refused_with_both_fingerprints(tmp_path):
-    save_state(tmp_path, capture(state_of(0, steps=0), 0, "abc", "float32"))
+    save_state(RunFolder(str(tmp_path)), capture(state_of(0, steps=0), 0, "abc", "float32"))
     with pytest.raises(ConfigError, match=r"trained on data abc, not on this store's xyz; choose"):
-        load_state(tmp_path, "xyz")
+        load_state(RunFolder(str(tmp_path)), "xyz")
 
 
 def test_a_checkpoint_of_another_size_does_not_fit(tmp_path):
-    save_state(tmp_path, capture(state_of(0, steps=0), 0, "abc", "float32"))
+    save_state(RunFolder(str(tmp_path)), capture(state_of(0, steps=0), 0, "abc", "float32"))
     larger = ModelConfig(width=0.04, embedding=14, projection=6)
     model = build_model("sparta", "abc", (64, 32), larger)
     module = StageModule(PretrainStage(), model, ContrastiveConfig())
     state = StageState.start(module, 1e-2, PlateauConfig())
     with pytest.raises(ConfigError, match=r"(?s)do not fit the model.*size mismatch"):
-        restore(state, load_state(tmp_path, "abc"))
+        restore(state, load_state(RunFolder(str(tmp_path)), "abc"))
 
 
 @pytest.fixture(scope="module")

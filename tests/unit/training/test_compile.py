@@ -2,28 +2,29 @@
 
 import os
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
 
 from sparta_ray.data.batches.expand import Fields, Views
+from sparta_ray.models.compile import compile_networks
+from sparta_ray.models.graph_fusion import GraphFusionConfig
 from sparta_ray.models.sparta import ModelConfig
-from sparta_ray.training.loop import seeded_losses
-from sparta_ray.training.stages import (
-    ContrastiveConfig,
-    JointStage,
-    StageModule,
-    build_model,
-    compile_networks,
-)
+from sparta_ray.training.batch_losses import seeded_losses
+from sparta_ray.training.stage_module import StageModule
+from sparta_ray.training.stages import ContrastiveConfig, JointStage, build_model
 
 GRID, ROWS = (64, 32), 5
 MODEL = ModelConfig(width=0.04, embedding=8, projection=4, decoder_dropout=0.3)
 
 
-def step(backend):
+GRAPH = replace(MODEL, fusion=GraphFusionConfig(edges=(("a", "b"),)))
+
+
+def step(backend, config):
     torch.manual_seed(1)
-    model = build_model("sparta", "ab", GRID, MODEL)
+    model = build_model("sparta", "ab", GRID, config)
     if backend is not None:
         compile_networks(model, backend)
     module = StageModule(JointStage(), model, ContrastiveConfig()).train()
@@ -36,14 +37,15 @@ def step(backend):
     return {name: float(value.detach()) for name, value in terms.items()}, gradient
 
 
-def compare(backend):
-    (terms, gradient), (theirs, their_gradient) = step(backend), step(None)
+def compare(backend, config):
+    (terms, gradient), (theirs, their_gradient) = step(backend, config), step(None, config)
     assert terms == pytest.approx(theirs, rel=1e-5)
     assert (gradient - their_gradient).norm() < 1e-3 * their_gradient.norm()
 
 
-def test_as_traced():
-    compare("aot_eager")
+@pytest.mark.parametrize("config", [MODEL, GRAPH], ids=lambda config: config.fusion.kind)
+def test_as_traced(config):
+    compare("aot_eager", config)
 
 
 @pytest.mark.faults
@@ -52,4 +54,4 @@ def test_as_traced():
     shutil.which(os.environ.get("CXX", "g++")) is None, reason="torch.compile needs a C++ compiler"
 )
 def test_as_compiled():
-    compare("inductor")
+    compare("inductor", MODEL)

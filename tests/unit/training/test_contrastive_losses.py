@@ -21,17 +21,17 @@ from sparta_ray.losses.kinds import (
     AdjacentPositives,
     BarlowTwins,
     NtXent,
-    ProjectedRows,
     SoftContrastive,
     SupervisedContrastive,
 )
+from sparta_ray.losses.projected_rows import ProjectedRows
 from sparta_ray.models.sparta import ModelConfig
+from sparta_ray.training.stage_module import StageModule
 from sparta_ray.training.stages import (
     ContrastiveConfig,
     DecodeStage,
     JointStage,
     PretrainStage,
-    StageModule,
     build_model,
     needs,
 )

@@ -14,13 +14,13 @@ from sparta_ray.data.plan.splits import Split
 from sparta_ray.data.plan.views import ViewConfig
 from sparta_ray.data.store.store import Store
 from sparta_ray.models.sparta import ModelConfig
+from sparta_ray.training.stage_module import StageModule
 from sparta_ray.training.stages import (
     AutoencoderStage,
     ContrastiveConfig,
     DecodeStage,
     JointStage,
     PretrainStage,
-    StageModule,
     build_model,
     model_kind,
     needs,

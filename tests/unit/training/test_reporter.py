@@ -4,8 +4,8 @@ import torch
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.data.plan.schedule import Schedule
 from sparta_ray.training.health import HealthConfig
-from sparta_ray.training.loop import EpochReport, StepReport
 from sparta_ray.training.reporter import HISTORY, StageReporter
+from sparta_ray.training.step_report import EpochReport, StepReport
 
 SCHEDULE = Schedule(epochs=2, train_steps=3, validation_steps=1)
 
@@ -26,7 +26,7 @@ def reported(tmp_path):
             unit = SCHEDULE.batch_at(position)
             norm = torch.tensor(1.5) if unit.split == "train" else None
             seconds = {"wait": 0.5, "forward": 0.75, "backward": 0.75}
-            reporter.step(StepReport(unit, position + 1, 12, terms, norm, seconds))
+            reporter.step(StepReport(unit, position + 1, 12, terms, norm, seconds, lambda: True))
         losses = {"train_loss": 0.5, "validation_loss": 0.75}
         for epoch in (1, 2):
             rank = {"embedding_effective_rank": 2.5 / epoch}
@@ -34,6 +34,16 @@ def reported(tmp_path):
         return lines, folder.read_records(HISTORY)
 
     return reported
+
+
+def test_a_step_that_is_not_finite_leaves_no_line_and_no_record(tmp_path):
+    lines, folder = [], RunFolder(str(tmp_path))
+    reporter = StageReporter(
+        folder, lambda *line: lines.append(line), "joint", "joint", SCHEDULE, HealthConfig(), 0.0
+    )
+    terms = {"loss": torch.tensor(float("nan"))}
+    reporter.step(StepReport(SCHEDULE.batch_at(0), 1, 12, terms, None, {}, lambda: False))
+    assert (lines, folder.read_records(HISTORY)) == ([], [])
 
 
 def test_every_step_when_asked_for(reported):

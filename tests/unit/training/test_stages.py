@@ -9,19 +9,19 @@ from sparta_ray.base.config import from_tree
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.data.batches.compact import Needs
 from sparta_ray.data.batches.expand import Fields, Views
-from sparta_ray.losses.contrastive import nt_xent
 from sparta_ray.losses.cycle import cycle_consistency, cycle_consistency_of_directions
 from sparta_ray.losses.kinds import NtXent
+from sparta_ray.losses.nt_xent import nt_xent
 from sparta_ray.losses.reconstruction import reconstruction
 from sparta_ray.models.sparta import Autoencoder, ModelConfig, Sparta
 from sparta_ray.training.config import TrainingConfig
+from sparta_ray.training.stage_module import StageModule
 from sparta_ray.training.stages import (
     AutoencoderStage,
     ContrastiveConfig,
     DecodeStage,
     JointStage,
     PretrainStage,
-    StageModule,
     alpha,
     build_model,
     model_kind,

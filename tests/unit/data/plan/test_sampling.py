@@ -80,7 +80,8 @@ def test_with_negatives_every_row_is_what_it_should_be(split, sampling, seed):
     distance = np.abs(hard - anchor)
     assert (distance >= sampling.hard_days[0]).all()
     assert (distance <= sampling.hard_days[1]).all()
-    assert (np.abs(soft - anchor) >= sampling.min_soft_days).all()
+    earlier = sampling.min_soft_days + (sampling.locality is None)
+    assert ((soft - anchor >= sampling.min_soft_days) | (anchor - soft >= earlier)).all()
 
 
 @given(splits(), samplings(negatives=False), st.integers(0, 9))
@@ -153,7 +154,7 @@ def test_the_same_seed_and_epoch_give_the_same_plan():
 
 @pytest.mark.parametrize("other", [{"seed": 1}, {"epoch": 1}, {"name": "validation"}])
 def test_another_seed_epoch_or_split_is_another_plan(other):
-    sampling = SamplingConfig(min_soft_days=50)
+    sampling = SamplingConfig(min_soft_days=50, validation_order="shuffled")
     one, two = plan_of(Split(5, 200), sampling), plan_of(Split(5, 200), sampling, **other)
     for name in ("day", "delta", "crop", "mask_ratio", "mask_seed"):
         assert (getattr(one, name) != getattr(two, name)).mean() > 0.3
@@ -180,10 +181,24 @@ def test_negatives_are_uniform_over_the_days_that_fit(many_plans, position):
     assert len(drawn) == 500
     every = np.arange(56)
     distance = np.abs(every - position)
-    for column, allowed in ((1, (distance >= 4) & (distance <= 9)), (2, distance >= 20)):
+    soft = (every - position >= 20) | (position - every > 20)  # one day farther into the past
+    for column, allowed in ((1, (distance >= 4) & (distance <= 9)), (2, soft)):
         counts = np.bincount(drawn[:, column], minlength=56)
         assert counts[~allowed].sum() == 0
         assert chisquare(counts[allowed]).pvalue > 1e-3
+
+
+@pytest.mark.parametrize("locality", [None, LocalityConfig(block_steps=20)])
+@pytest.mark.parametrize("negatives", [True, False])
+def test_validation_anchors_come_in_the_order_of_time(negatives, locality):
+    sampling = SamplingConfig(negatives=negatives, min_soft_days=50, locality=locality)
+    for epoch in (0, 1):
+        plan = plan_of(Split(5, 200), sampling, name="validation", epoch=epoch)
+        assert_array_equal(plan.day[:: sampling.rows_per_anchor], np.arange(10, 195))
+    shuffled = replace(sampling, validation_order="shuffled")
+    days = plan_of(Split(5, 200), shuffled, name="validation").day[:: sampling.rows_per_anchor]
+    assert_array_equal(np.sort(days), np.arange(10, 195))
+    assert (days != np.arange(10, 195)).mean() > 0.9
 
 
 def test_anchors_are_shuffled(many_plans):
@@ -232,10 +247,17 @@ def test_a_split_is_refused_exactly_if_its_plan_cannot_be_drawn(split, sampling)
             plan_of(split, sampling)
 
 
+def test_two_anchors_are_too_few_for_negatives():
+    sampling = SamplingConfig(hard_days=(1, 5), min_soft_days=1)
+    with pytest.raises(ConfigError, match="12 days, 2 of them with all their neighbours: too few"):
+        check_split(Split(0, 12), "validation", sampling)
+    check_split(Split(0, 13), "validation", sampling)
+
+
 @given(splits(), samplings(negatives=True))
 def test_the_suggested_distance_is_the_greatest_that_works(split, sampling):
     sampling = replace(sampling, hard_days=(1, 5), min_soft_days=1_000, locality=None)
-    assume(len(split) >= 2 * sampling.max_neighbour_days + 2)
+    assume(len(split) >= 2 * sampling.max_neighbour_days + 3)
     with pytest.raises(ConfigError) as error:
         check_split(split, "validation", sampling)
     message = str(error.value)

@@ -167,16 +167,16 @@ def test_a_first_day_inside_a_chunk_is_pointed_out(dataset, tmp_path):
 
 
 def test_a_store_of_other_settings_is_refused_and_the_difference_listed(config):
-    meta = {"provenance": read_recipe(config).layout.provenance}
-    check_settings(meta, config)
+    provenance = read_recipe(config).layout.provenance
+    check_settings(provenance, config)
     patient = replace(config.source, retry=replace(config.source.retry, attempts=2))
     check_settings(
-        meta,
+        provenance,
         replace(config, split=SplitConfig(validation=0.1), memory_mb=7, source=patient),
     )
     other = replace(config, variables=LABELS[::-1], last_day="1979-01-18", step="6h", grid=COARSE)
     with pytest.raises(ConfigError, match="was prepared from something else") as error:
-        check_settings(meta, other)
+        check_settings(provenance, other)
     lines = str(error.value).splitlines()
     assert "  grid.kind: 'source' -> 'equiangular'" in lines
     assert "  last_day: None -> '1979-01-18'" in lines

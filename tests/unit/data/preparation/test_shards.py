@@ -14,11 +14,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from sparta_ray.base.errors import ConfigError, ReadError
 from sparta_ray.data.plan.splits import SplitConfig
+from sparta_ray.data.preparation.facts import inspect_data
 from sparta_ray.data.preparation.recipe import DataConfig
 from sparta_ray.data.preparation.shards import (
     finish,
     lay_out,
-    plan_store,
     read_markers,
     write_shard,
 )
@@ -55,7 +55,7 @@ def config_of(folder, path):
 
 def prepared(config):
     """Prepare or continue a store, one shard after another."""
-    recipe = plan_store(config)
+    recipe = inspect_data(config).recipe
     shards = lay_out(recipe)
     for shard in range(recipe.layout.shards):
         if shard not in shards:
@@ -164,7 +164,7 @@ def test_killed_before_any_write_it_continues_to_the_same_bytes(config, folder, 
 
 
 def test_what_was_finished_is_not_written_again(config):
-    recipe = plan_store(config)
+    recipe = inspect_data(config).recipe
     lay_out(recipe)
     written = write_shard(recipe, 1)
     found = read_markers(config.store)
@@ -189,7 +189,7 @@ def files_limited_to(size):
 
 
 def test_a_full_disk_is_one_error_and_leaves_nothing_that_looks_whole(config, tmp_path):
-    recipe = plan_store(config)
+    recipe = inspect_data(config).recipe
     lay_out(recipe)
     message = rf"cannot write to the store {config.store}: File too large; mend that, and the same"
     with files_limited_to(20_000), pytest.raises(ConfigError, match=message):
@@ -265,20 +265,49 @@ with exclusive_lock({bucket_store!r}):
 def test_a_source_that_changed_before_it_was_done(config, dataset, folder, tmp_path):
     other = changed(dataset, tmp_path / "other", lambda _: None)
     moved = config_of(other, config.store)
-    recipe = plan_store(moved)
+    recipe = inspect_data(moved).recipe
     lay_out(recipe)
     write_shard(recipe, 0)
     dataset.isel(time=slice(None, -1)).to_netcdf(other / "newer.nc", engine="h5netcdf")
     (other / "newer.nc").replace(other / "source.nc")
     with pytest.raises(ConfigError, match=r"the source has changed since the store .* was begun"):
-        plan_store(moved)
+        inspect_data(moved)
+
+
+def test_a_store_that_another_process_has_begun_otherwise_meanwhile(config, dataset, tmp_path):
+    waiting = inspect_data(config).recipe
+    lay_out(inspect_data(replace(config, variables=LABELS[:1])).recipe)
+    with pytest.raises(ConfigError, match=r"was prepared from something else:\n  variables"):
+        lay_out(waiting)
+    other = changed(dataset, tmp_path / "other", lambda _: None)
+    moved = config_of(other, tmp_path / "b.zarr")
+    waiting = inspect_data(moved).recipe
+    dataset.isel(time=slice(None, -1)).to_netcdf(other / "newer.nc", engine="h5netcdf")
+    (other / "newer.nc").replace(other / "source.nc")
+    lay_out(inspect_data(moved).recipe)
+    with pytest.raises(ConfigError, match=r"the source has changed since the store .* was begun"):
+        lay_out(waiting)
+
+
+def test_a_job_that_only_reads_needs_a_finished_store(config, tmp_path):
+    with pytest.raises(ConfigError, match=r"no store at .*a\.zarr; correct data\.store, or run"):
+        inspect_data(config, may_prepare=False)
+    assert not (tmp_path / "a.zarr").exists()
+    lay_out(inspect_data(config).recipe)
+    with pytest.raises(ConfigError, match=r"a\.zarr is not complete; run jobs/prepare_data"):
+        inspect_data(config, may_prepare=False)
+    store = prepared(config)
+    found = inspect_data(config, may_prepare=False)
+    assert (found.complete, found.recipe, found.fingerprint) == (True, None, store.fingerprint)
+    assert_array_equal(found.layout.days, store.days)
+    assert found.layout.grid == store.grid == (4, 5)
 
 
 def test_the_fingerprint_follows_the_data_and_neither_path_nor_shards(config, dataset, tmp_path):
     first = prepared(config)
     copy = changed(dataset, tmp_path / "copy", lambda _: None)
     assert prepared(config_of(copy, tmp_path / "b.zarr")).fingerprint == first.fingerprint
-    recipe = plan_store(config_of(copy, tmp_path / "c.zarr"))
+    recipe = inspect_data(config_of(copy, tmp_path / "c.zarr")).recipe
     short = replace(recipe, layout=replace(recipe.layout, shard_steps=50))
     lay_out(short)
     finish(short, {shard: write_shard(short, shard) for shard in range(8)})
@@ -312,7 +341,7 @@ def test_a_field_that_never_changes_is_refused_at_its_shard(dataset, tmp_path):
         values[:] = 280.0
 
     constant = config_of(changed(dataset, tmp_path / "frozen", freeze), tmp_path / "a.zarr")
-    recipe = plan_store(constant)
+    recipe = inspect_data(constant).recipe
     lay_out(recipe)
     message = "2m_temperature is 280 K at every point at 1979-01-01T00:00: the source is damaged"
     with pytest.raises(ReadError, match=message):
@@ -346,4 +375,4 @@ def test_somebody_elses_files_are_left_alone(config, tmp_path):
 def test_a_source_that_cannot_be_reached_is_the_users_error(config):
     away = replace(config, source=NetCDFSource(kind="netcdf", paths="http://127.0.0.1:9/a.nc"))
     with pytest.raises(ConfigError, match=r"127\.0\.0\.1:9"):
-        plan_store(away)
+        inspect_data(away)

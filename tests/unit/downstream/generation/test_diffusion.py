@@ -11,10 +11,13 @@ from sparta_ray.downstream.generation.diffusion import (
     train_diffusion,
 )
 from sparta_ray.downstream.generation.noise_schedule import NoiseSchedule
+from sparta_ray.downstream.generation.published_network import PublishedNetwork, time_features
 from sparta_ray.downstream.generation.unet import LinearUNet, time_embedding
 
 D = 7
-SMALL = DiffusionConfig(steps=20, widths=(16, 8), heads=2, time_features=6, epochs=3, batch_size=4)
+SIZES = {"heads": 2, "time_features": 6, "epochs": 3, "batch_size": 4}
+SMALL = DiffusionConfig(steps=20, widths=(16, 8, 4), **SIZES)
+COMPACT = DiffusionConfig(network="compact", steps=20, widths=(16, 8), **SIZES)
 
 
 @pytest.fixture(autouse=True)
@@ -94,7 +97,7 @@ class TestNoiseSchedule:
 
 
 class TestLinearUNet:
-    def test_published_widths(self):
+    def test_widths(self):
         net = LinearUNet(1000, (1024, 512, 256), heads=4, time_features=128, condition_tokens=1)
         down = [(b.first.in_features, b.first.out_features) for b in net.down]
         up = [(b.first.in_features, b.first.out_features) for b in net.up]
@@ -134,16 +137,71 @@ class TestLinearUNet:
         torch.testing.assert_close(embedding[1:], expected)
 
 
+class TestPublishedNetwork:
+    def test_has_the_published_parameters(self):
+        with torch.device("meta"):
+            net = DiffusionConfig().build_network(1000)
+        assert sum(weight.numel() for weight in net.parameters()) == 44_783_312
+
+    def test_a_block_by_hand(self):
+        """With one token, attention is the linear map of the condition, whatever the query."""
+        net = PublishedNetwork(D, (16, 8, 4), heads=2, time_features=6, steps=20).double().eval()
+        block = net.down[0]
+        h, condition, time = (normal(3, size).double() for size in (16, 8, 6))
+
+        def pair(part, x):
+            inner = part.layers[1](part.layers[0](x)).relu()
+            return part.norm(part.shortcut(x) + part.layers[3](inner)).relu()
+
+        value = block.attention.in_proj_weight[16:] @ condition.T
+        value = value + block.attention.in_proj_bias[16:, None]
+        x = pair(block.first, h + block.time(time))
+        x = block.norm_attended(x + block.attention.out_proj(value.T))
+        x = block.norm_out(x + block.mlp[2](block.mlp[0](x).relu()))
+        torch.testing.assert_close(block(h, condition, time), pair(block.second, x))
+
+    def test_time_features_by_hand(self):
+        found = time_features(torch.tensor([0.0, 0.1], dtype=torch.float64), 4)
+        angle = 2 * torch.pi * 0.1 * torch.tensor([[1.0, 1000.0]], dtype=torch.float64)
+        torch.testing.assert_close(found[0], torch.tensor([0.0, 0, 1, 1], dtype=torch.float64))
+        torch.testing.assert_close(found[1:], torch.cat([angle.sin(), angle.cos()], dim=1))
+
+    def test_step_and_condition_matter(self):
+        net = PublishedNetwork(D, (16, 8, 4), heads=2, time_features=6, steps=20).eval()
+        h, condition = normal(1, D).repeat(2, 1), normal(1, D, seed=1).repeat(2, 1)
+        steps = net(h, torch.tensor([3, 4]), condition)
+        conditions = net(h, torch.tensor([3, 3]), condition * torch.tensor([[1.0], [2.0]]))
+        assert not torch.allclose(steps[0], steps[1])
+        assert not torch.allclose(conditions[0], conditions[1])
+
+    def test_counts_one_variance_more_and_ends_at_step_one(self):
+        model, steps = LatentDiffusion(D, SMALL), []
+        beta = model.schedule.beta
+        assert len(beta) == 21
+        torch.testing.assert_close(beta, torch.linspace(1e-4, 0.02, 21))
+
+        def noise_of_step(step):
+            steps.append(step)
+            return torch.zeros(1, D)
+
+        model.denoise(normal(1, D), noise_of_step)
+        assert steps == [21, *range(20, 1, -1)]
+
+
 class TestConfig:
     def test_published_defaults(self):
         config = DiffusionConfig()
         assert (config.steps, config.beta, config.widths) == (1000, (1e-4, 0.02), (1024, 512, 256))
         assert (config.heads, config.condition_tokens, config.standardise) == (4, 1, False)
+        assert (config.network, config.time_features) == ("published", 256)
         assert (config.epochs, config.batch_size, config.lr, config.samples) == (300, 64, 1e-3, 20)
 
     @pytest.mark.parametrize(
         ("tree", "message"),
         [
+            ({"widths": [16, 8]}, r"three widths, each half of the one before, not \(16, 8\)"),
+            ({"condition_tokens": 4}, "one condition token, not 4; set network: compact"),
+            ({"network": "unet"}, "network"),
             ({"heads": 3}, r"3 heads do not divide widths \(1024, 512, 256\)"),
             ({"beta": [0.02, 1e-4]}, "put the smaller variance first"),
             ({"beta": [0.0, 0.02]}, "beta"),
@@ -159,7 +217,7 @@ class TestConfig:
 
 class TestSampling:
     def test_oracle_recovers_a_conditional_gaussian(self):
-        model = LatentDiffusion(3, DiffusionConfig(widths=(4,), time_features=2))
+        model = LatentDiffusion(3, DiffusionConfig(network="compact", widths=(4,), time_features=2))
         model.net = Oracle(model.schedule, spread=0.5)
         condition = torch.tensor([[0.0, 1.0, -1.0], [0.5, 0.0, 0.25]])
         drawn = sample(model, condition, 3000, seed=1)
@@ -169,7 +227,7 @@ class TestSampling:
 
     def test_standardisation_is_undone(self):
         """In scaled space the oracle's mean is twice the scaled condition."""
-        model = LatentDiffusion(2, DiffusionConfig(widths=(4,), time_features=2))
+        model = LatentDiffusion(2, DiffusionConfig(network="compact", widths=(4,), time_features=2))
         model.net = Oracle(model.schedule, spread=0.5)
         model.mean.copy_(torch.tensor([10.0, -3.0]))
         model.std.copy_(torch.tensor([2.0, 0.1]))
@@ -177,9 +235,10 @@ class TestSampling:
         torch.testing.assert_close(drawn.mean(0), torch.tensor([14.0, -3.0]), atol=0.1, rtol=0)
         torch.testing.assert_close(drawn.std(0), torch.tensor([1.0, 0.05]), atol=0, rtol=0.1)
 
-    def test_a_batch_equals_row_by_row(self):
-        model = LatentDiffusion(D, SMALL)
-        condition, noise = normal(5, D), normal(21, 5, D, seed=1)
+    @pytest.mark.parametrize("config", [SMALL, COMPACT])
+    def test_a_batch_equals_row_by_row(self, config):
+        model = LatentDiffusion(D, config)
+        condition, noise = normal(5, D), normal(22, 5, D, seed=1)
         batch = model.denoise(condition, lambda step: noise[step])
         rows = [
             model.denoise(
@@ -192,14 +251,14 @@ class TestSampling:
     def test_samples_belong_to_their_condition(self):
         model = LatentDiffusion(D, SMALL)
         condition = normal(3, D)
-        noise = normal(21, 1, D, seed=1)
+        noise = normal(22, 1, D, seed=1)
         alone = model.denoise(condition[2:], lambda step: noise[step])
 
         calls = []
 
         def spread_noise(*shape, **_):
             calls.append(shape)
-            return noise[SMALL.steps + 1 - len(calls)].expand(*shape)
+            return noise[SMALL.steps + 2 - len(calls)].expand(*shape)
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(torch, "randn", spread_noise)
@@ -223,7 +282,7 @@ class TestTraining:
         config = DiffusionConfig(
             steps=50,
             beta=(1e-3, 0.2),
-            widths=(48, 24),
+            widths=(48, 24, 12),
             time_features=16,
             epochs=30,
             batch_size=32,
@@ -288,7 +347,7 @@ class TestTraining:
     def test_standardise_takes_mean_and_spread_of_the_targets(self):
         targets = torch.tensor([[1.0, 10.0], [3.0, 30.0]])
         config = DiffusionConfig(
-            steps=5, widths=(4,), heads=1, time_features=2, epochs=1, standardise=True
+            steps=5, widths=(4, 2, 1), heads=1, time_features=2, epochs=1, standardise=True
         )
         model = train_diffusion(
             lambda epoch: targets, targets, (targets, targets), config, 0, ignore
@@ -300,7 +359,9 @@ class TestTraining:
 
     def test_state_dict_holds_all_that_sampling_needs(self):
         targets = 0.07 * normal(9, D) + 2
-        config = DiffusionConfig(steps=5, widths=(8,), time_features=2, epochs=1, standardise=True)
+        config = DiffusionConfig(
+            steps=5, widths=(16, 8, 4), time_features=2, epochs=1, standardise=True
+        )
         model = train_diffusion(
             lambda epoch: targets, targets, (targets, targets), config, 0, ignore
         )

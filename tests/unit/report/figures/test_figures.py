@@ -182,7 +182,7 @@ def test_confusion_matrix_shows_counts_and_accuracy():
     figure = confusion_matrix(np.array([[8, 2, 0], [0, 5, 5], [0, 0, 0]]), ["DJF", "MAM", "JJA"])
     ax = figure.axes[0]
     assert ax.texts[0].get_text() == "8\n80 %"
-    assert title(figure) == "65.0 % of 20 days right"
+    assert title(figure) == "65.0 % of 20 days classified correctly"
     assert ax.get_ylabel() == "true season"
 
 

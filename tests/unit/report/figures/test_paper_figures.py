@@ -58,7 +58,7 @@ def test_twenty_pairs_are_joined_and_told_from_others():
     pairs = xr.concat([first, first + 0.01], dim="view")
     figure = pairs_pca(pairs, "simclr")
     assert len(figure.axes[0].lines) == 20
-    assert figure.get_suptitle().startswith("SimCLR: views of one day lie 0.0")
+    assert figure.get_suptitle().startswith("SimCLR: in this plane, views of one day are 0.0")
 
 
 def test_trajectories_have_an_arrow_for_each_window():

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sparta_ray.report.figures.tsne import _neighbour_probabilities, _squared_distances, tsne
+from sparta_ray.report.figures.tsne import tsne
 
 
 def test_neighbours_stay_neighbours():
@@ -10,7 +10,7 @@ def test_neighbours_stay_neighbours():
     group = np.repeat(np.arange(3), 12)
     h = centres[group] + rng.normal(size=(36, 6))
     y = tsne(h, seed=0, perplexity=8, steps=400)
-    apart = np.sqrt(_squared_distances(y))
+    apart = np.linalg.norm(y[:, None] - y, axis=2)
     np.fill_diagonal(apart, np.inf)
     assert (group[apart.argmin(axis=1)] == group).all()
     same = group[:, None] == group
@@ -18,12 +18,11 @@ def test_neighbours_stay_neighbours():
     np.testing.assert_array_equal(y, tsne(h, seed=0, perplexity=8, steps=400))
 
 
-def test_every_point_has_as_many_neighbours_as_asked_for():
-    h = np.random.default_rng(1).normal(size=(20, 3)) * np.linspace(0.1, 5, 20)[:, None]
-    p = _neighbour_probabilities(_squared_distances(h), perplexity=5)
-    assert p.sum() == pytest.approx(1)
-    assert (p == p.T).all()
-    assert (np.diagonal(p) == 0).all()
+@pytest.mark.parametrize("count", [4, 5, 9])
+def test_a_few_points_have_their_places_too(count):
+    y = tsne(np.random.default_rng(1).normal(size=(count, 3)).astype(np.float32), seed=0)
+    assert y.shape == (count, 2)
+    assert np.isfinite(y).all()
 
 
 def test_too_few_points_are_refused():

@@ -1,0 +1,92 @@
+"""Metrics of telling things apart, a class each: rows of a batch, and seasons."""
+
+from collections.abc import Sequence
+
+from sparta_ray.metrics.metric import Mean, Metric
+
+SEASON_CLUSTERS = (4, 8, 12, 16, 24, 32)
+"""Numbers of k-means clusters that are compared with the seasons."""
+
+
+class NTXent(Metric):
+    """The contrastive loss of one pair of views; see `losses.contrastive`."""
+
+    key = "nt_xent"
+    label = "NT-Xent"
+    better = "lower"
+    meaning = "Contrastive loss, mean of the two pairs."
+
+
+class ChanceLevel(Metric):
+    """The contrastive loss of a model that guesses."""
+
+    key = "guessing"
+    label = "NT-Xent at chance level"
+    better = None
+    meaning = "log(2N - 1): the loss of a model that cannot tell a batch's N rows apart."
+
+
+class CrossEntropy(Mean):
+    """Mean of -log of the probability given to the right season."""
+
+    key = "cross-entropy"
+    label = "Cross-entropy"
+    better = "lower"
+    meaning = "Mean of -log of the probability given to the right season."
+
+
+class Accuracy(Mean):
+    """Share of days put in the right season."""
+
+    key = "accuracy"
+    label = "Accuracy"
+    better = "higher"
+    meaning = "Share of days put in the right season."
+
+
+class LinearProbeAccuracy(Mean):
+    """Share of days put in the right season by `probes.linear_probe`."""
+
+    key = "linear probe accuracy"
+    label = "Linear probe"
+    better = "higher"
+    meaning = "Share of days put in the right season by ridge regression on the embedding."
+
+
+class NeighbourProbeAccuracy(Mean):
+    """Share of days put in the right season by `probes.knn_probe`."""
+
+    key = "knn probe accuracy"
+    label = "kNN probe"
+    better = "higher"
+    meaning = "Share of days put in the right season by the 20 most similar training days."
+
+
+class SeasonAgreement(Metric):
+    """Normalised mutual information of seasons and clusters; see `probes.cluster_agreement`.
+
+    Attributes:
+        clusters: How many clusters.
+    """
+
+    better = "higher"
+    meaning = (
+        "Normalised mutual information of seasons and k clusters of days (k-means); with k above 4 "
+        "even perfect clusters stay below 1."
+    )
+
+    def __init__(self, clusters: int):
+        self.clusters = clusters
+        self.key, self.label = f"season nmi k={clusters}", f"NMI k={clusters}"
+
+
+CLASSIFICATION_METRICS: Sequence[Metric] = (
+    NTXent(),
+    ChanceLevel(),
+    CrossEntropy(),
+    Accuracy(),
+    LinearProbeAccuracy(),
+    NeighbourProbeAccuracy(),
+    *map(SeasonAgreement, SEASON_CLUSTERS),
+)
+"""Every metric of telling things apart."""
