@@ -7,7 +7,7 @@ from sparta_ray.base.config import load
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.paths import output_path
 from sparta_ray.cli import DEMO, errors_in_words
-from sparta_ray.report.figures.batch_preview import preview
+from sparta_ray.figures.batch_preview import preview
 from sparta_ray.run.settings import Run, with_absolute_paths
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import yaml
 
 from sparta_ray.base.folder import RunFolder
+from sparta_ray.figures.display import in_sentence, model_name
 from sparta_ray.metrics.records import Score
 from sparta_ray.report.changed_settings import changed_settings
-from sparta_ray.report.display import in_sentence, model_name
 from sparta_ray.report.findings import findings
 from sparta_ray.report.html import ReportContext, write_report
 from sparta_ray.report.model_cards import model_cards

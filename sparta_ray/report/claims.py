@@ -12,8 +12,8 @@ from typing import Literal
 from pydantic.dataclasses import dataclass
 
 from sparta_ray.base.config import STRICT, load
+from sparta_ray.figures.display import PUBLISHED_NAMES, in_sentence, setting_name
 from sparta_ray.metrics.metric import Better
-from sparta_ray.report.display import PUBLISHED_NAMES, in_sentence, setting_name
 from sparta_ray.report.paper_tables import LEADS, SETTINGS
 from sparta_ray.report.study_scores import Question, StudyScores
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
+from sparta_ray.figures.display import in_sentence, lead_name, setting_name
 from sparta_ray.metrics.records import Score, is_baseline
-from sparta_ray.report.display import in_sentence, lead_name, setting_name
 from sparta_ray.tasks.registry import DOWNSTREAM_TASKS
 
 

@@ -13,10 +13,10 @@ from typing import Any
 import jinja2
 import matplotlib as mpl
 
+from sparta_ray.figures.display import decimals_for, model_name, number
+from sparta_ray.figures.report_figure import ReportFigure
+from sparta_ray.figures.style import WIDTH
 from sparta_ray.metrics.records import Absent, Score
-from sparta_ray.report.display import decimals_for, model_name, number
-from sparta_ray.report.figures.report_figure import ReportFigure
-from sparta_ray.report.figures.style import WIDTH
 from sparta_ray.report.paper_tables import PaperCell, PaperTable
 from sparta_ray.report.study_scores import StudyScores
 from sparta_ray.report.table_files import (

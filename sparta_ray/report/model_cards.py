@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from statistics import fmean
 
+from sparta_ray.figures.display import model_name
 from sparta_ray.metrics.catalogue import metric_of
 from sparta_ray.metrics.records import Score
 from sparta_ray.metrics.uncertainty import Interval, interval_of
-from sparta_ray.report.display import model_name
 from sparta_ray.report.study import Member
 from sparta_ray.report.study_scores import WITHOUT_WINDOWS, Question, StudyScores, question_of
 from sparta_ray.run.data_record import DataRecord

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import xarray as xr
 
 from sparta_ray.evaluation.robustness import MEASURES
-from sparta_ray.report.display import model_name
-from sparta_ray.report.figures.paper import robustness_curves
-from sparta_ray.report.figures.report_figure import ReportFigure
+from sparta_ray.figures.display import model_name
+from sparta_ray.figures.paper import robustness_curves
+from sparta_ray.figures.report_figure import ReportFigure
 from sparta_ray.report.study import Study
 from sparta_ray.report.table_files import PlainTable, Value
 

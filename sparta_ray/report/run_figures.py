@@ -8,17 +8,17 @@ import pandas as pd
 
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.evaluation.results import Results
+from sparta_ray.figures.curves import loss_curves
+from sparta_ray.figures.display import in_sentence
+from sparta_ray.figures.embeddings import embedding_pca, smoothness_series
+from sparta_ray.figures.maps import field_maps
+from sparta_ray.figures.report_figure import ReportFigure
 from sparta_ray.metrics.latent_space import (
     cycle_distances,
     principal_components,
     temporal_distances,
     total_variance,
 )
-from sparta_ray.report.display import in_sentence
-from sparta_ray.report.figures.curves import loss_curves
-from sparta_ray.report.figures.embeddings import embedding_pca, smoothness_series
-from sparta_ray.report.figures.maps import field_maps
-from sparta_ray.report.figures.report_figure import ReportFigure
 from sparta_ray.run.history import stage_history
 from sparta_ray.run.settings import Run
 from sparta_ray.tasks.registry import DOWNSTREAM_TASKS

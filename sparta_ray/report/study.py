@@ -12,8 +12,8 @@ from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.evaluation.published_results import published_variant
 from sparta_ray.evaluation.results import Results, load_results
+from sparta_ray.figures.display import PUBLISHED_NAMES
 from sparta_ray.metrics.records import Score, bound_of
-from sparta_ray.report.display import PUBLISHED_NAMES
 from sparta_ray.run.data_record import DataRecord, data_of
 from sparta_ray.run.settings import Run
 

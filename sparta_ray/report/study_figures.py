@@ -9,18 +9,18 @@ from typing import Literal
 
 import xarray as xr
 
-from sparta_ray.metrics.latent_space import principal_components
-from sparta_ray.report.display import in_sentence
-from sparta_ray.report.figures.curves import loss_curves
-from sparta_ray.report.figures.embeddings import embedding_pca
-from sparta_ray.report.figures.paper import (
+from sparta_ray.figures.curves import loss_curves
+from sparta_ray.figures.display import in_sentence
+from sparta_ray.figures.embeddings import embedding_pca
+from sparta_ray.figures.paper import (
     distance_series,
     forecast_errors,
     pairs_pca,
     shared_ends,
     trajectories,
 )
-from sparta_ray.report.figures.report_figure import ReportFigure
+from sparta_ray.figures.report_figure import ReportFigure
+from sparta_ray.metrics.latent_space import principal_components
 from sparta_ray.report.robustness import robustness_figures
 from sparta_ray.report.study import Member, Study
 from sparta_ray.run.history import stage_history

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sparta_ray.data.plan.seasons import SEASONS
-from sparta_ray.report.display import model_name
+from sparta_ray.figures.display import model_name
 from sparta_ray.report.paper_tables import PaperTable
 from sparta_ray.report.published_layout import cell_record
 from sparta_ray.report.study import Study

@@ -6,11 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sparta_ray.base.variables import parse
-from sparta_ray.metrics.catalogue import metric_of
-from sparta_ray.metrics.metric import Metric, best
-from sparta_ray.metrics.records import Score, is_baseline
-from sparta_ray.metrics.uncertainty import spread_over_seeds
-from sparta_ray.report.display import (
+from sparta_ray.figures.display import (
     decimals_for,
     display_of,
     lead_name,
@@ -19,6 +15,10 @@ from sparta_ray.report.display import (
     number,
     setting_name,
 )
+from sparta_ray.metrics.catalogue import metric_of
+from sparta_ray.metrics.metric import Metric, best
+from sparta_ray.metrics.records import Score, is_baseline
+from sparta_ray.metrics.uncertainty import spread_over_seeds
 from sparta_ray.report.study_scores import Question, StudyScores, question_of
 
 

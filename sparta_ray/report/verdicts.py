@@ -4,9 +4,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from sparta_ray.figures.display import lead_name, setting_name
 from sparta_ray.metrics.uncertainty import Comparison, Verdict
 from sparta_ray.report.claims import Claim, claims, questions_of
-from sparta_ray.report.display import lead_name, setting_name
 from sparta_ray.report.study_scores import Question, StudyScores
 
 Outcome = Literal["holds", "holds in part", "mixed", "not separable", "does not hold", "not tested"]

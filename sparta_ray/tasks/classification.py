@@ -16,9 +16,9 @@ from sparta_ray.evaluation.part import Part
 from sparta_ray.evaluation.results import Results
 from sparta_ray.evaluation.seasons import evaluate_classification, evaluate_majority
 from sparta_ray.evaluation.setup import Setup
-from sparta_ray.report.display import in_sentence
-from sparta_ray.report.figures.curves import confusion_matrix
-from sparta_ray.report.figures.report_figure import ReportFigure
+from sparta_ray.figures.curves import confusion_matrix
+from sparta_ray.figures.display import in_sentence
+from sparta_ray.figures.report_figure import ReportFigure
 from sparta_ray.run.settings import Run
 from sparta_ray.run.trial import Trial
 from sparta_ray.tasks.task import DownstreamTask, Training

@@ -24,11 +24,11 @@ from sparta_ray.evaluation.forecasting import (
 from sparta_ray.evaluation.part import Part
 from sparta_ray.evaluation.results import Results
 from sparta_ray.evaluation.setup import Setup
+from sparta_ray.figures.curves import score_by_lead, variable_scores_by_lead
+from sparta_ray.figures.display import in_sentence, setting_name
+from sparta_ray.figures.maps import field_maps
+from sparta_ray.figures.report_figure import ReportFigure
 from sparta_ray.metrics.records import Score, is_bound
-from sparta_ray.report.display import in_sentence, setting_name
-from sparta_ray.report.figures.curves import score_by_lead, variable_scores_by_lead
-from sparta_ray.report.figures.maps import field_maps
-from sparta_ray.report.figures.report_figure import ReportFigure
 from sparta_ray.run.settings import Run
 from sparta_ray.run.trial import Trial
 from sparta_ray.tasks.task import DownstreamTask, Training

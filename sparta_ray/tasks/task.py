@@ -17,8 +17,8 @@ from sparta_ray.downstream.training import OnEpoch
 from sparta_ray.evaluation.part import Part
 from sparta_ray.evaluation.results import Results
 from sparta_ray.evaluation.setup import Setup
+from sparta_ray.figures.report_figure import ReportFigure
 from sparta_ray.metrics.records import Score
-from sparta_ray.report.figures.report_figure import ReportFigure
 from sparta_ray.run.settings import Run, downstream_splits
 from sparta_ray.run.trial import Trial, load_weights
 from sparta_ray.training.stages import ModelKind

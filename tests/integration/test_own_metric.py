@@ -14,7 +14,7 @@ GUIDE = (ROOT / "docs/guides/your-own-metric.md").read_text()
 
 FILES = {
     "sparta_ray/metrics/fields.py": "diff",
-    "sparta_ray/report/figures/error_bars.py": "python",
+    "sparta_ray/figures/error_bars.py": "python",
     "sparta_ray/report/run_figures.py": "diff",
 }
 

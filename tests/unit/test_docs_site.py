@@ -68,8 +68,10 @@ DOCUMENTS += sorted((ROOT / "docs/guides").glob("*.md"))
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
 def test_what_the_examples_import_is_there(path):
-    blocks = re.findall(r"^```python$(.*?)^```$", path.read_text(), re.MULTILINE | re.DOTALL)
+    text = path.read_text()  # what a guide's own diff adds need not be there
+    blocks = re.findall(r"^```python$(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     for node in (node for block in blocks for node in ast.walk(ast.parse(block))):
         if isinstance(node, ast.ImportFrom) and node.module.startswith("sparta_ray"):
             module = importlib.import_module(node.module)
-            assert all(hasattr(module, alias.name) for alias in node.names), ast.unparse(node)
+            names = [alias.name for alias in node.names if f"+class {alias.name}" not in text]
+            assert all(hasattr(module, name) for name in names), ast.unparse(node)

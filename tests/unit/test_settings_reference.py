@@ -71,7 +71,7 @@ def test_the_page_is_current():
 
 def test_the_page_has_every_path_with_its_default():
     text = page()
-    assert "| `training.stages[].epochs` | integer ≥ 1 | `250` |" in text
+    assert "| `training.stages[].epochs` | integer ≥ 1 and ≤ 1000000 | `250` |" in text
     assert "| `training.stall_seconds` | number > 0 | `900` | s |" in text
     assert "| `mask.ratio` | [number, number] | `[0.5, 0.9]` |" in text
     assert "| `downstream.mask.ratio` | [number, number] | `[0.7, 0.7]` |" in text

@@ -6,12 +6,12 @@ import numpy as np
 
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.evaluation.results import Results
+from sparta_ray.figures.display import PUBLISHED_NAMES, setting_name
 from sparta_ray.metrics.case_sums import Cases, on_common_windows
 from sparta_ray.metrics.config import BootstrapConfig
 from sparta_ray.metrics.records import BASELINES, Subject
 from sparta_ray.metrics.uncertainty import compare
 from sparta_ray.report.claims import read_claims
-from sparta_ray.report.display import PUBLISHED_NAMES, setting_name
 from sparta_ray.report.study import Member, Study
 from sparta_ray.report.study_scores import StudyScores
 from sparta_ray.report.table_files import of_verdicts

@@ -14,8 +14,8 @@ from sparta_ray.evaluation.published_results import (
     published_results,
     published_variant,
 )
+from sparta_ray.figures.display import PUBLISHED_NAMES
 from sparta_ray.metrics.config import BootstrapConfig
-from sparta_ray.report.display import PUBLISHED_NAMES
 from sparta_ray.report.paper_tables import PAPER_TABLES, paper_table
 from sparta_ray.report.published_layout import published_layout
 from sparta_ray.report.study import Study, _checked, _variants, variant_name

@@ -8,9 +8,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from sparta_ray.evaluation.published_results import published_value
+from sparta_ray.figures.display import decimals_for, model_order, number
+from sparta_ray.figures.report_figure import ReportFigure
 from sparta_ray.metrics.records import Score
-from sparta_ray.report.display import decimals_for, model_order, number
-from sparta_ray.report.figures.report_figure import ReportFigure
 from sparta_ray.report.html import SIMULATED_NOTE, ReportContext, write_report
 from sparta_ray.report.tables import score_tables
 from sparta_ray.tasks.sections import check_tasks

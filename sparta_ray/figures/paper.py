@@ -9,16 +9,10 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from sparta_ray.metrics.latent_space import (
-    cycle_distances,
-    principal_components,
-    temporal_distances,
-    total_variance,
-)
-from sparta_ray.report.display import display_of, in_sentence, model_name, model_order
-from sparta_ray.report.figures.embeddings import YEAR, label_days, year_bar
-from sparta_ray.report.figures.maps import colour_bar, draw_map
-from sparta_ray.report.figures.style import (
+from sparta_ray.figures.display import display_of, in_sentence, model_name, model_order
+from sparta_ray.figures.embeddings import YEAR, label_days, year_bar
+from sparta_ray.figures.maps import colour_bar, draw_map
+from sparta_ray.figures.style import (
     MUTED,
     SEASONAL,
     grid_of_panels,
@@ -28,7 +22,13 @@ from sparta_ray.report.figures.style import (
     share_legend,
     styled,
 )
-from sparta_ray.report.figures.tsne import tsne
+from sparta_ray.figures.tsne import tsne
+from sparta_ray.metrics.latent_space import (
+    cycle_distances,
+    principal_components,
+    temporal_distances,
+    total_variance,
+)
 
 SHOWN_PAIRS = 20
 """Days whose pairs of views are drawn, as in the background report."""

@@ -8,15 +8,15 @@ import xarray as xr
 from matplotlib.collections import LineCollection, QuadMesh
 from matplotlib.colors import to_hex
 
-from sparta_ray.report.figures.coastlines import coastlines, split_at_seam
-from sparta_ray.report.figures.curves import (
+from sparta_ray.figures.coastlines import coastlines, split_at_seam
+from sparta_ray.figures.curves import (
     confusion_matrix,
     loss_curves,
     score_by_lead,
     variable_scores_by_lead,
 )
-from sparta_ray.report.figures.embeddings import embedding_pca, smoothness_series
-from sparta_ray.report.figures.maps import HIDDEN, field_maps
+from sparta_ray.figures.embeddings import embedding_pca, smoothness_series
+from sparta_ray.figures.maps import HIDDEN, field_maps
 
 VARIABLES = ["2m_temperature", "u_component_of_wind@850", "specific_humidity@850"]
 

@@ -7,7 +7,7 @@ from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.seeding import derive_seed
 from sparta_ray.data.plan.sampling import make_plan
 from sparta_ray.data.store.store import Store
-from sparta_ray.report.figures.batch_preview import preview
+from sparta_ray.figures.batch_preview import preview
 from sparta_ray.run.settings import Run, splits
 
 LABELS = ("2m_temperature", "geopotential@850", "specific_humidity@850")

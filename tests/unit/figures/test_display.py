@@ -3,8 +3,8 @@ import pytest
 import xarray as xr
 
 from sparta_ray.base.variables import DEFINITIONS
-from sparta_ray.report.display import decimals_for, display_of, number
-from sparta_ray.report.figures.maps import field_maps
+from sparta_ray.figures.display import decimals_for, display_of, number
+from sparta_ray.figures.maps import field_maps
 
 LABELS = [f"{name}@500" if known.on_levels else name for name, known in DEFINITIONS.items()]
 

@@ -14,7 +14,7 @@ def coastlines() -> tuple[NDArray[np.float64], ...]:
 
     No line crosses the seam at 0 = 360 degrees: one that would is cut there in two.
     """
-    source = resources.files("sparta_ray.report.figures") / "land" / "land-110m.json"
+    source = resources.files("sparta_ray.figures") / "land" / "land-110m.json"
     topology = json.loads(source.read_text())
     scale, origin = (np.array(topology["transform"][key]) for key in ("scale", "translate"))
     lines: list[NDArray[np.float64]] = []

@@ -12,8 +12,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from sparta_ray.report.display import in_sentence, model_name, model_order
-from sparta_ray.report.figures.style import (
+from sparta_ray.figures.display import in_sentence, model_name, model_order
+from sparta_ray.figures.style import (
     MUTED,
     SEASONAL,
     grid_of_panels,

@@ -4,7 +4,7 @@ import xarray as xr
 from matplotlib.collections import QuadMesh
 
 from sparta_ray.evaluation.robustness import MEASURES, PLACES, SHAPES
-from sparta_ray.report.figures.paper import (
+from sparta_ray.figures.paper import (
     distance_series,
     forecast_errors,
     pairs_pca,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sparta_ray.report.figures.tsne import tsne
+from sparta_ray.figures.tsne import tsne
 
 
 def test_neighbours_stay_neighbours():

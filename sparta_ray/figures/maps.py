@@ -14,9 +14,9 @@ from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from sparta_ray.base.grids import latitude_edges
-from sparta_ray.report.display import Display, display_of
-from sparta_ray.report.figures.coastlines import coastlines
-from sparta_ray.report.figures.style import INK, WIDTH, headline, styled
+from sparta_ray.figures.coastlines import coastlines
+from sparta_ray.figures.display import Display, display_of
+from sparta_ray.figures.style import INK, WIDTH, headline, styled
 
 HIDDEN = "#dcdcdc"
 """Colour of missing values (NaN), which were hidden from the model or are unknown."""

@@ -23,14 +23,14 @@ from sparta_ray.data.plan.masking import MaskConfig
 from sparta_ray.data.plan.sampling import Plan, make_plan
 from sparta_ray.data.preparation.streaming import open_store
 from sparta_ray.data.store.store import Store
-from sparta_ray.report.display import display_of
-from sparta_ray.report.figures.maps import (
+from sparta_ray.figures.display import display_of
+from sparta_ray.figures.maps import (
     HIDDEN,
     colour_scale,
     draw_coastlines,
     map_longitude_edges,
 )
-from sparta_ray.report.figures.style import MUTED, headline, styled
+from sparta_ray.figures.style import MUTED, headline, styled
 from sparta_ray.run.checks import check_run
 from sparta_ray.run.settings import Run, splits
 

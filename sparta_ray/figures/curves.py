@@ -10,9 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from sparta_ray.metrics.catalogue import metric_of
-from sparta_ray.metrics.metric import best
-from sparta_ray.report.display import (
+from sparta_ray.figures.display import (
     decimals_for,
     display_of,
     in_sentence,
@@ -20,7 +18,7 @@ from sparta_ray.report.display import (
     model_order,
     number,
 )
-from sparta_ray.report.figures.style import (
+from sparta_ray.figures.style import (
     FAINT,
     INK,
     MODEL_COLOURS,
@@ -33,6 +31,8 @@ from sparta_ray.report.figures.style import (
     share_legend,
     styled,
 )
+from sparta_ray.metrics.catalogue import metric_of
+from sparta_ray.metrics.metric import best
 
 LEAD_LABEL = "lead time (days)"
 
