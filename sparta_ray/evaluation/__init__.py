@@ -1,1 +1,1 @@
-"""Scores, baselines, figures and the report."""
+"""What is measured of a finished run, and the results that it leaves in the run folder."""

@@ -5,6 +5,7 @@ from statistics import fmean
 
 from sparta_ray.figures.display import in_sentence, lead_name, setting_name
 from sparta_ray.metrics.records import Score, is_baseline
+from sparta_ray.tasks.registry import DOWNSTREAM_TASKS
 
 
 def findings(scores: Sequence[Score]) -> list[str]:
@@ -17,6 +18,7 @@ def findings(scores: Sequence[Score]) -> list[str]:
         *_generation(table),
         *_classification(table),
         *_embeddings(table),
+        *(sentence for task in DOWNSTREAM_TASKS for sentence in task.findings(scores)),
     ]
 
 

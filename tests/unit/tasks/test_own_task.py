@@ -72,4 +72,5 @@ def test_the_guide_leads_to_a_task_of_ones_own(tmp_path: Path, linear_run) -> No
     page = (report / "index.html").read_text()
     assert "Does the embedding know the date?" in page
     assert "Errors of the date" in page
+    assert f"The date is off by {score['value']:.0f} days for autoencoder." in page
     assert (report / "models/own-autoencoder-phase-seed7.md").exists()
