@@ -209,11 +209,19 @@ def _explain(error: ValidationError, schema: Any) -> Iterator[str]:
         if problem["type"] in ("unexpected_keyword_argument", "dataclass_exact_type"):
             yield f"  {path}: unknown key{_nearest(problem, schema)}"
         elif problem["type"] == "missing":
-            yield f"  {path}: required, but absent; write it there, or give --set {path}=…"
+            setting = ".".join(_without_kinds(problem["loc"], schema))
+            yield f"  {path}: required, but absent; write it there, or give --set {setting}=…"
         else:
             message = problem["msg"].removeprefix("Value error, ")
             shown = f" (got {problem['input']!r})" if _is_short(problem["input"]) else ""
             yield f"  {path}: {message}{shown}"
+
+
+def _without_kinds(path: Sequence[str | int], schema: Any) -> Iterator[str]:
+    """Yield the keys of a path as a user writes it, without the kinds that pydantic puts in."""
+    for place, key in enumerate(path):
+        if place == 0 or str(key) in _keys_at(schema, path[:place]) or str(key).isdigit():
+            yield str(key)
 
 
 def _is_short(value: Any) -> bool:

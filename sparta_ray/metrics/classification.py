@@ -9,7 +9,7 @@ SEASON_CLUSTERS = (4, 8, 12, 16, 24, 32)
 
 
 class NTXent(Metric):
-    """The contrastive loss of one pair of views; see `losses.contrastive`."""
+    """The contrastive loss of one pair of views; see `losses.nt_xent`."""
 
     key = "nt_xent"
     label = "NT-Xent"

@@ -248,3 +248,8 @@ def test_differences_name_path_old_and_new():
         "f: '(absent)' -> None",
     ]
     assert differences(old, old) == []
+
+
+def test_a_missing_key_is_named_as_a_user_writes_it():
+    with pytest.raises(ConfigError, match=r"or give --set data\.source\.paths=…"):
+        load(Run, None, ["data.source={kind: netcdf}"])
