@@ -50,13 +50,14 @@ from ray.train.torch import TorchConfig, TorchTrainer
 
 from sparta_ray.on_ray.session import ray_session
 from sparta_ray.base.config import from_tree, load, to_tree
-from sparta_ray.data.batches.builder import BatchRecipe, stream
+from sparta_ray.data.batches.builder import BatchRecipe
 from sparta_ray.data.store.store import Store
 from sparta_ray.on_ray.downstream import _concurrency
 from sparta_ray.on_ray.resources import trial_request
 from sparta_ray.run.settings import Run, schedule, splits
 from sparta_ray.training.stages import needs
 from sparta_ray.on_ray.queueing import turn_to_train, wait_for_room
+from sparta_ray.on_ray.stream import stream
 
 def place():
     return [ray.get_runtime_context().get_node_id(), ray.get_gpu_ids()]
