@@ -13,9 +13,9 @@ from sparta_ray.base.seeding import derive_seed
 from sparta_ray.data.plan.seasons import season_of
 from sparta_ray.data.plan.splits import Split, SplitName
 from sparta_ray.evaluation.results import Results
-from sparta_ray.evaluation.setup import Setup
+from sparta_ray.evaluation.setup import STREAM, Setup
 from sparta_ray.metrics.case_sums import Cases, CaseSums
-from sparta_ray.metrics.classification import SEASON_CLUSTERS
+from sparta_ray.metrics.classification import BLOCK_CLUSTERS, SEASON_CLUSTERS
 from sparta_ray.metrics.embeddings import MaskAgreement, NegativeCosine, PositiveCosine
 from sparta_ray.metrics.latent_space import (
     cycle_distances,
@@ -23,7 +23,7 @@ from sparta_ray.metrics.latent_space import (
     temporal_distances,
     total_variance,
 )
-from sparta_ray.metrics.probes import cluster_agreement, knn_probe, linear_probe
+from sparta_ray.metrics.probes import block_agreement, cluster_agreement, knn_probe, linear_probe
 from sparta_ray.metrics.records import Absent, Score, Subject
 from sparta_ray.metrics.sequences import SEQUENCE_METRICS, why_not_smooth
 from sparta_ray.run.settings import splits
@@ -36,15 +36,18 @@ PAIRED_DAYS = 128
 
 
 def evaluate_embeddings(setup: Setup, kind: ModelKind) -> Results:
-    """Measure how smoothly a model's embeddings move from day to day (Table 4)."""
-    test = setup.parts["test"]
-    count = min(setup.run.evaluation.smoothness_days, len(test))
-    part = Split(test.start, test.start + count)
-    h_TD = setup.masked(kind)[:count].numpy()
+    """Measure how smoothly a model's embeddings move from day to day (Table 4).
+
+    As published, the days are the first ones of the data's whole test part, which the tasks split
+    again. Their masks are those of the evaluation.
+    """
+    part = first_test_days(setup)
+    h_TD = setup.latents(kind).masked(part, setup.run.downstream.mask, STREAM).numpy()
     subject = Subject(TASK, kind)
     indices = np.arange(part.start, part.stop)
     days = setup.since_1970(indices)
     results = Results().add(_smoothness(subject, h_TD, days))
+    results.add(_agreements_with_blocks(subject, h_TD, derive_seed(setup.run.seed, "clusters")))
     agreement, whole_TD = MaskAgreement(), setup.latents(kind).whole(part).numpy()
     results.add([Cases(subject, days).score(agreement, agreement.statistics(h_TD, whole_TD))])
     times = setup.store.days[indices].astype("datetime64[ns]")
@@ -52,6 +55,25 @@ def evaluate_embeddings(setup: Setup, kind: ModelKind) -> Results:
         h_TD, dims=("time", "component"), coords={"time": times}
     )
     return results
+
+
+def first_test_days(setup: Setup) -> Split:
+    """Return the first days of the data's test part, as many as `smoothness_days`."""
+    test = splits(setup.run, len(setup.store))["test"]
+    count = min(setup.run.evaluation.smoothness_days, len(test))
+    return Split(test.start, test.start + count)
+
+
+def _agreements_with_blocks(
+    subject: Subject, h_TD: NDArray[np.float32], seed: int
+) -> Iterator[Score | Absent]:
+    """Yield how far clusters of days are blocks of consecutive days."""
+    for clusters in BLOCK_CLUSTERS:
+        metric = f"block nmi k={clusters}"
+        try:
+            yield subject.score(metric, block_agreement(h_TD, clusters, seed))
+        except ValueError as error:
+            yield Absent(subject.task, subject.model, metric, str(error))
 
 
 def _smoothness(

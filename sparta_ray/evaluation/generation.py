@@ -4,6 +4,7 @@ Legend: S samples, C conditions, D embedding, V variables, X × Y grid.
 """
 
 from collections.abc import Iterator
+from itertools import product
 
 import numpy as np
 from torch import Tensor
@@ -88,20 +89,24 @@ def _embedding_scores(
     """Yield density, realism and spread of generated embeddings.
 
     The published real set is the whole test days, the targets among them, encoded on their own
-    grid; the other one is the tasks' training days, encoded as the models see them.
+    grid; the other one is the tasks' training days, encoded as the models see them. As published,
+    density and realism are those of each condition's mean sample; those of single samples, which
+    are farther from the real by their own noise, have names of their own.
     """
     embedder, evaluation = setup.latents(kind).embedder, setup.run.evaluation
     test = embedder.encode_native_grid(setup.store.read_standardised(setup.test_days))
     train = setup.latents(kind).whole(setup.parts["train"])
-    samples, conditions, _ = drawn_SCD.shape
-    generated = drawn_SCD.flatten(0, 1).numpy()
-    for suffix, real in (("", test.numpy()), (", training days", train.numpy())):
+    conditions = drawn_SCD.shape[1]
+    sides = (("", drawn_SCD.mean(dim=0, keepdim=True)), (", single samples", drawn_SCD))
+    reals = (("", test.numpy()), (", training days", train.numpy()))
+    for (of, side_SCD), (among, real) in product(sides, reals):
+        generated = side_SCD.flatten(0, 1).numpy()
         for metric, values in (
             ("latent density", densities(generated, real, evaluation.density_sigma)),
             ("realism", realisms(generated, real, evaluation.realism_neighbours)),
         ):
-            by_condition = values.reshape(samples, conditions).mean(axis=0)
-            yield windows.mean(metric + suffix, by_condition)
+            by_condition = values.reshape(-1, conditions).mean(axis=0)
+            yield windows.mean(metric + of + among, by_condition)
     drawn = drawn_SCD.double().numpy()
     numbers = np.full(conditions, drawn.shape[0] * drawn.shape[2])
     pooled = ((drawn**2).sum(axis=(0, 2)), drawn.sum(axis=(0, 2)), numbers)

@@ -7,6 +7,9 @@ from sparta_ray.metrics.metric import Mean, Metric
 SEASON_CLUSTERS = (4, 8, 12, 16, 24, 32)
 """Numbers of k-means clusters that are compared with the seasons."""
 
+BLOCK_CLUSTERS = SEASON_CLUSTERS
+"""Numbers of k-means clusters that are compared with blocks of days, as in the published runs."""
+
 
 class NTXent(Metric):
     """The contrastive loss of one pair of views; see `losses.nt_xent`."""
@@ -80,6 +83,24 @@ class SeasonAgreement(Metric):
         self.key, self.label = f"season nmi k={clusters}", f"NMI k={clusters}"
 
 
+class BlockAgreement(Metric):
+    """Normalised mutual information of blocks and clusters; see `probes.block_agreement`.
+
+    Attributes:
+        clusters: How many clusters.
+    """
+
+    better = "higher"
+    meaning = (
+        "Normalised mutual information of k blocks of consecutive days and k clusters of days "
+        "(k-means), as in the published runs."
+    )
+
+    def __init__(self, clusters: int):
+        self.clusters = clusters
+        self.key, self.label = f"block nmi k={clusters}", f"NMI of blocks k={clusters}"
+
+
 CLASSIFICATION_METRICS: Sequence[Metric] = (
     NTXent(),
     ChanceLevel(),
@@ -88,5 +109,6 @@ CLASSIFICATION_METRICS: Sequence[Metric] = (
     LinearProbeAccuracy(),
     NeighbourProbeAccuracy(),
     *map(SeasonAgreement, SEASON_CLUSTERS),
+    *map(BlockAgreement, BLOCK_CLUSTERS),
 )
 """Every metric of telling things apart."""

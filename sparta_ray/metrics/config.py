@@ -34,7 +34,8 @@ class EvaluationConfig:
 
     Attributes:
         report_leads: Lead times shown in tables, beside the first and the last [days].
-        smoothness_days: Number of consecutive test days whose embeddings are compared [days].
+        smoothness_days: Number of consecutive days, the first of the data's test part, whose
+            embeddings are compared [days].
         diffusion_days: Largest number of test days, evenly spread, to draw samples for; None for
             all [days].
         density_sigma: Width σ of the latent density's kernel (Eq. 18).

@@ -69,7 +69,10 @@ class LatentDensity(Mean):
     key = "latent density"
     label = "Latent density"
     better = "higher"
-    meaning = "How close generated embeddings lie to real ones (Eq. 18)."
+    meaning = (
+        "How close the mean of each day's generated embeddings lies to real ones (Eq. 18), as "
+        "published."
+    )
 
 
 class Realism(Mean):
@@ -78,7 +81,10 @@ class Realism(Mean):
     key = "realism"
     label = "Realism"
     better = "higher"
-    meaning = "Whether generated embeddings lie on the real ones' manifold (Eq. 19)."
+    meaning = (
+        "Whether the mean of each day's generated embeddings lies on the real ones' manifold "
+        "(Eq. 19), as published."
+    )
 
 
 class LatentDensityAmongTrainingDays(LatentDensity):
@@ -97,6 +103,38 @@ class RealismAmongTrainingDays(Realism):
     key = "realism, training days"
     label = "Realism (training days)"
     meaning = "Against the same other real set."
+
+
+class LatentDensityOfSamples(LatentDensity):
+    """Latent density of every generated embedding by itself, not of a day's mean."""
+
+    key = "latent density, single samples"
+    label = "Latent density (single samples)"
+    meaning = "Of every sample by itself, the mean over samples; noise that the mean hides counts."
+
+
+class RealismOfSamples(Realism):
+    """Realism of every generated embedding by itself, not of a day's mean."""
+
+    key = "realism, single samples"
+    label = "Realism (single samples)"
+    meaning = "Of every sample by itself, the mean over samples."
+
+
+class LatentDensityOfSamplesAmongTrainingDays(LatentDensity):
+    """Latent density of single samples among the embeddings of the tasks' training days."""
+
+    key = "latent density, single samples, training days"
+    label = "Latent density (single samples, training days)"
+    meaning = "Of every sample by itself, against the tasks' training days."
+
+
+class RealismOfSamplesAmongTrainingDays(Realism):
+    """Realism of single samples among the embeddings of the tasks' training days."""
+
+    key = "realism, single samples, training days"
+    label = "Realism (single samples, training days)"
+    meaning = "Of every sample by itself, against the tasks' training days."
 
 
 class GeneratedSpread(StandardDeviation):
@@ -154,6 +192,10 @@ EMBEDDING_METRICS: Sequence[Metric] = (
     Realism(),
     LatentDensityAmongTrainingDays(),
     RealismAmongTrainingDays(),
+    LatentDensityOfSamples(),
+    RealismOfSamples(),
+    LatentDensityOfSamplesAmongTrainingDays(),
+    RealismOfSamplesAmongTrainingDays(),
     GeneratedSpread(),
     SpreadPerCondition(),
     EmbeddingVariance(),

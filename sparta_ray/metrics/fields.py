@@ -156,21 +156,51 @@ class SSIM(Mean, FieldMetric):
         return mean_of_cases(np.concatenate(parts))
 
 
-class PSNR(Decibel, FieldMetric):
-    """Peak signal-to-noise ratio of min-max scaled fields, -10 log10 mean (f - o)²."""
+class PSNR(Mean, FieldMetric):
+    """Peak signal-to-noise ratio of min-max scaled fields, the mean over cases.
+
+    A case's ratio is -10 log10 mean (f - o)², the mean over all variables and points. Cases without
+    any truth do not count.
+    """
 
     key = "psnr"
     label = "PSNR"
     better = "higher"
     units = "dB"
-    meaning = "Peak signal-to-noise ratio of the scaled fields."
+    meaning = "Peak signal-to-noise ratio of each day's scaled fields, the mean over days."
     needs = ("limits",)
 
     def statistics(self, fields: FieldComparison) -> NDArray[np.float64]:
         """See `FieldMetric.statistics`."""
-        scaled = fields.error / fields.span[:, None, None]
-        everywhere = (1, 2, 3)
-        return np.stack([(scaled**2).sum(everywhere), fields.present.sum(everywhere)])
+        squares_W, count_W = _scaled_sums(fields)
+        known_W = count_W > 0
+        mean_W = np.where(known_W, squares_W, 1) / np.maximum(count_W, 1)
+        ratio_W = -10 * np.log10(np.where(mean_W > 0, mean_W, np.nan))
+        return np.stack([np.where(known_W, ratio_W, 0), known_W])
+
+    def why_undefined(self, sums_P: Floats) -> str:
+        """See `CaseMetric.why_undefined`."""
+        if np.isnan(sums_P[0]):
+            return "there is a case whose fields equal the truth, so its ratio is infinite"
+        return super().why_undefined(sums_P)
+
+
+class PooledPSNR(Decibel, FieldMetric):
+    """Peak signal-to-noise ratio of min-max scaled fields, -10 log10 mean (f - o)² over all cases.
+
+    At most the mean of the cases' own ratios.
+    """
+
+    key = "pooled psnr"
+    label = "Pooled PSNR"
+    better = "higher"
+    units = "dB"
+    meaning = "Peak signal-to-noise ratio of the scaled fields of all days together."
+    needs = ("limits",)
+
+    def statistics(self, fields: FieldComparison) -> NDArray[np.float64]:
+        """See `FieldMetric.statistics`."""
+        return _scaled_sums(fields)
 
 
 class StandardisedError(Mean, FieldMetric):
@@ -205,6 +235,7 @@ FIELD_METRICS: tuple[FieldMetric, ...] = (
     ACC(),
     SSIM(),
     PSNR(),
+    PooledPSNR(),
     StandardisedError(),
 )
 """Every metric of fields, in the order in which tables show them."""
@@ -222,6 +253,13 @@ def _area_sums(fields: FieldComparison, values_WVXY: Floats) -> NDArray[np.float
     """Return the area-weighted sum of values of each variable, and the area."""
     place = (2, 3)
     return np.stack([(values_WVXY * fields.area).sum(place), fields.area.sum(place)])
+
+
+def _scaled_sums(fields: FieldComparison) -> NDArray[np.float64]:
+    """Return each case's sum of squared min-max scaled errors, and the count of true values."""
+    scaled = fields.error / fields.span[:, None, None]
+    everywhere = (1, 2, 3)
+    return np.stack([(scaled**2).sum(everywhere), fields.present.sum(everywhere)])
 
 
 def _similarity(fields: FieldComparison, cases: slice) -> NDArray[np.float64]:

@@ -70,10 +70,12 @@ def knn_probe(train: tuple[Floats, Labels], h_TD: Floats, neighbours: int = 20) 
     return np.asarray(model.predict(h_TD.astype(np.float64) - mean), dtype=np.int64)
 
 
-def cluster_agreement(h_TD: Floats, labels: Labels, clusters: int, seed: int) -> float:
+def cluster_agreement(
+    h_TD: Floats, labels: Labels, clusters: int, seed: int, starts: int = KMEANS_STARTS
+) -> float:
     """Return the normalised mutual information of k-means clusters and given classes.
 
-    k-means starts from k-means++ centres ten times; the tightest clustering counts.
+    k-means starts from k-means++ centres `starts` times; the tightest clustering counts.
 
     Raises:
         ValueError: There is a single class or cluster, or there are fewer days than clusters.
@@ -81,10 +83,24 @@ def cluster_agreement(h_TD: Floats, labels: Labels, clusters: int, seed: int) ->
     if len(h_TD) < clusters:
         raise ValueError(f"{len(h_TD)} days cannot make {clusters} clusters")
     random_state = np.random.RandomState(np.random.PCG64(seed))
-    kmeans = KMeans(clusters, n_init=KMEANS_STARTS, random_state=random_state)
+    kmeans = KMeans(clusters, n_init=starts, random_state=random_state)
     with threadpool_limits(1):  # its threads wait for each other far longer than they compute
         assigned = kmeans.fit_predict(h_TD.astype(np.float64))
     return normalised_mutual_information(assigned, labels)
+
+
+def block_agreement(h_TD: Floats, clusters: int, seed: int) -> float:
+    """Return the normalised mutual information of k-means clusters and blocks of consecutive days.
+
+    As published, a block has as many whole days as go into the days by the number of clusters, and
+    what is left makes further blocks: 256 days in 12 clusters are 12 blocks of 21 days and one of
+    4. k-means starts once.
+
+    Raises:
+        ValueError: There is a single cluster, or there are fewer days than clusters.
+    """
+    blocks_T = np.arange(len(h_TD)) // max(len(h_TD) // clusters, 1)
+    return cluster_agreement(h_TD, blocks_T, clusters, seed, starts=1)
 
 
 def normalised_mutual_information(first: NDArray[Any], second: NDArray[Any]) -> float:

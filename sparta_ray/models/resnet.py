@@ -93,6 +93,8 @@ class ResNetEncoder(nn.Module):
     """From views to embeddings h; fully convolutional up to the global average pool.
 
     The stem keeps its batch norm; every other norm is a group norm with one channel per group.
+    The stem's weights begin uniform, as torch draws them by default; those of all other
+    convolutions begin normal (He et al. 2015).
     """
 
     def __init__(
@@ -117,7 +119,8 @@ class ResNetEncoder(nn.Module):
                 inputs = outputs
         self.stages = nn.Sequential(*blocks)
         self.head = nn.Linear(inputs, embedding)
-        for module in self.modules():
+        # The published stem replaces ResNet's own convolution, so it keeps torch's uniform weights.
+        for module in self.stages.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 

@@ -57,11 +57,13 @@ class Forecast(DownstreamTask):
         """Train a forecaster on embeddings of masked days."""
         mask, latents, parts = training.run.downstream.mask, training.latents, training.parts
         config = self.settings(training.run)[training.trial.setting]
+        validation = latents.of_epochs(parts["validation"], mask, "validation")
         data = ForecastData(
             latents.of_epochs(parts["train"], mask, "train"),
             _known(latents.store, parts["train"], config),
-            latents.masked(parts["validation"], mask, "validation").to(training.device),
+            validation(0).to(training.device),
             _known(latents.store, parts["validation"], config),
+            validation,
         )
         return config.train(data, training.seed, training.on_epoch)
 

@@ -90,7 +90,7 @@ def linear_run(tmp_path_factory):
     write_linear_store(path)
     data = TREE["data"] | {"store": path}
     run = from_tree(Run, TREE | {"folder": str(folder), "data": data}, "test")
-    torch.manual_seed(1)
+    torch.manual_seed(5)
     for kind in run.models:
         card = ModelCard.describe(kind, run.model, run.views, store.Store(path))
         model = card.build()

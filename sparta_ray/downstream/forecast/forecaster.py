@@ -55,14 +55,18 @@ class ForecastData:
     Attributes:
         train_latents: Gives the training days' embeddings (T, D); called once an epoch.
         train_days: What else is known of these days.
-        validation_latents: Embeddings (T, D) of the validation days; training runs on their device.
+        validation_latents: Embeddings (T, D) of the validation days, under the masks of epoch 0;
+            training runs on their device.
         validation_days: What else is known of those days.
+        redraw_validation: Gives these embeddings under the masks of any epoch, for forecasters that
+            look at them after each; None to keep the masks of epoch 0.
     """
 
     train_latents: LatentsOfEpoch
     train_days: KnownDays
     validation_latents: Tensor
     validation_days: KnownDays
+    redraw_validation: LatentsOfEpoch | None = None
 
 
 @plain_dataclass(frozen=True)

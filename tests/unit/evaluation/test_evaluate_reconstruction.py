@@ -97,6 +97,8 @@ def test_maps_show_what_was_hidden_and_the_days_own_reconstruction(
 def test_embeddings_are_those_of_the_same_masks(setup, by_hand):
     for kind in setup.run.models:
         array = evaluate_embeddings(setup, kind).arrays[f"embeddings-{kind}"]
-        np.testing.assert_array_equal(array.values, by_hand[kind][0].numpy())
-        assert array.time.values[0] == setup.store.days[460].astype("datetime64[ns]")
+        np.testing.assert_allclose(
+            array.values[60:], by_hand[kind][0].numpy(), rtol=1e-5, atol=1e-6
+        )
+        assert array.time.values[0] == setup.store.days[400].astype("datetime64[ns]")
         assert array.time.values[-1] == setup.store.days[499].astype("datetime64[ns]")

@@ -6,7 +6,7 @@ from sparta_ray.base.folder import RunFolder
 from sparta_ray.base.seeding import derive_seed
 from sparta_ray.downstream.generation.diffusion import sample
 from sparta_ray.evaluation.generation import evenly
-from sparta_ray.metrics.latent_space import densities
+from sparta_ray.metrics.latent_space import densities, realisms
 from sparta_ray.tasks.generation import Generation
 from sparta_ray.tasks.trials import load_trial
 
@@ -38,14 +38,17 @@ def test_the_mean_sample_is_compared_with_the_day_it_was_conditioned_on(
 
     every = setup.store.read_standardised(setup.test_days)
     real = latents.embedder.encode_native_grid(every).numpy()
-    density = densities(drawn.reshape(-1, 16).numpy(), real, run.evaluation.density_sigma)
-    assert value_of(scores, "latent density") == pytest.approx(density.mean(), rel=1e-4)
+    other = latents.whole(setup.parts["train"]).numpy()
+    sigma, k = run.evaluation.density_sigma, run.evaluation.realism_neighbours
+    for name, among in (("", real), (", training days", other)):
+        for kind, generated in (("", drawn.mean(dim=0)), (", single samples", drawn.flatten(0, 1))):
+            density = densities(generated.numpy(), among, sigma).mean()
+            found = value_of(scores, f"latent density{kind}{name}")
+            assert found == pytest.approx(density, rel=1e-4)
+            realism = realisms(generated.numpy(), among, k).mean()
+            assert value_of(scores, f"realism{kind}{name}") == pytest.approx(realism, rel=1e-4)
     assert value_of(scores, "std") > value_of(scores, "std per condition") > 0
     assert value_of(scores, "std") == pytest.approx(float(drawn.std(correction=0)), rel=1e-4)
-    other = latents.whole(setup.parts["train"]).numpy()
-    density = densities(drawn.reshape(-1, 16).numpy(), other, run.evaluation.density_sigma)
-    found = value_of(scores, "latent density, training days")
-    assert found == pytest.approx(density.mean(), rel=1e-4)
     assert {(s.task, s.model, s.seed) for s in scores} == {("diffusion", "sparta", 7)}
 
 

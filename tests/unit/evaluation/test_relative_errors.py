@@ -41,7 +41,7 @@ def test_a_relative_error_is_absent_with_its_reason_once(results):
     ]
     assert all("not above 0" in absent.reason for absent in results.absent)
     metrics = {score.metric for score in results.scores}
-    assert metrics == {"rmse", "bias", "acc", "ssim", "psnr"}
+    assert metrics == {"rmse", "bias", "acc", "ssim", "psnr", "pooled psnr"}
     leads = {score.lead_days for score in results.scores if score.metric == "rmse"}
     assert leads == {1, 2, 3, 4, 5}
 

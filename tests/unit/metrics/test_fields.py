@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 import torch
 import xarray as xr
-from torchmetrics.functional.image import structural_similarity_index_measure
+from torchmetrics.functional.image import (
+    peak_signal_noise_ratio,
+    structural_similarity_index_measure,
+)
 
 from sparta_ray.base.grids import area_weights
 from sparta_ray.metrics import fields as field_metrics
@@ -18,6 +21,7 @@ from sparta_ray.metrics.fields import (
     SSIM,
     AreaWeightedRRMSE,
     Bias,
+    PooledPSNR,
     StandardisedError,
 )
 from sparta_ray.metrics.metric import UndefinedError
@@ -135,9 +139,22 @@ def test_psnr_by_hand():
     forecast = field([1.2, 16, 0.6], "variable")  # 0.1 of each range
     forecast = forecast.expand_dims(window=1, longitude=1, latitude=[0.0])
     assert score(PSNR(), forecast, truth, limits) == pytest.approx(20, abs=1e-4)
-    same = PSNR().statistics(FieldComparison(truth, truth, limits)).sum(axis=1)
-    assert np.isnan(PSNR().result(same))
-    assert "infinite" in PSNR().why_undefined(same)
+    for metric in (PSNR(), PooledPSNR()):
+        same = metric.statistics(FieldComparison(truth, truth, limits)).sum(axis=1)
+        assert np.isnan(metric.result(same))
+        assert "infinite" in metric.why_undefined(same)
+
+
+def test_psnr_is_the_mean_over_images_as_torchmetrics_gives_it(pair):
+    forecast, truth = pair
+    forecast[0] = truth[0] + 0.01  # one image much better than the others
+    limits = field([0, 0, 0], "variable"), field([10, 10, 10], "variable")
+    images = [torch.from_numpy(side.values / 10) for side in (forecast, truth)]
+    each = peak_signal_noise_ratio(*images, data_range=1.0, dim=(1, 2, 3), reduction="none")
+    assert score(PSNR(), forecast, truth, limits) == pytest.approx(float(each.mean()), rel=1e-5)
+    pooled = float(peak_signal_noise_ratio(*images, data_range=1.0))
+    assert score(PooledPSNR(), forecast, truth, limits) == pytest.approx(pooled, rel=1e-5)
+    assert each.mean() > pooled + 5
 
 
 def test_ssim_equals_torchmetrics_on_scaled_images_of_large_numbers(monkeypatch):
@@ -208,7 +225,14 @@ def test_nothing_is_scored_where_the_truth_is_missing(pair):
     assert score(RRMSE(), forecast, holed) == pytest.approx(expected)
     limits = field([0, 0, 0], "variable"), field([10, 10, 10], "variable")
     expected = -10 * np.log10((error[~missing] ** 2).mean() / 100)
+    assert score(PooledPSNR(), forecast, holed, limits) == pytest.approx(expected)
+    each = [(e[~m] ** 2).mean() / 100 for e, m in zip(error, missing, strict=True)]
+    expected = -10 * np.log10(each).mean()
     assert score(PSNR(), forecast, holed, limits) == pytest.approx(expected)
+    holed[3] = np.nan  # a case without any truth does not count
+    expected = -10 * np.log10(each[:3]).mean()
+    assert score(PSNR(), forecast, holed, limits) == pytest.approx(expected)
+    holed = truth.where(~missing)
 
     place = (2, 3)
     a, b = np.where(missing, 0, f - c), np.where(missing, 0, o - c)
@@ -230,7 +254,7 @@ def test_fields_on_different_grids_are_refused(pair):
         FieldComparison(forecast, truth.isel(variable=[0, 2, 1]))
 
 
-@pytest.mark.parametrize("metric", [PSNR(), SSIM()])
+@pytest.mark.parametrize("metric", [PSNR(), PooledPSNR(), SSIM()])
 def test_images_of_a_variable_without_range_have_no_score(metric):
     truth = field(np.ones((2, 3, 12, 11)), *DIMS, latitude=np.linspace(-80, 80, 11))
     limits = field([0, 0, 0], "variable"), field([1, 0, 1], "variable")

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from sparta_ray.metrics.probes import (
+    block_agreement,
     cluster_agreement,
     knn_probe,
     linear_probe,
@@ -92,3 +93,16 @@ def test_clusters_agree_with_classes_that_lie_apart_and_not_with_random_ones():
     assert cluster_agreement(h, labels, 8, seed=0) < 0.9  # more clusters than classes
     with pytest.raises(ValueError, match="3 days cannot make 4 clusters"):
         cluster_agreement(h[:3], labels[:3], 4, seed=0)
+
+
+def test_blocks_of_consecutive_days_and_what_is_left_of_them():
+    rng = np.random.default_rng(4)
+    days = np.arange(256)
+    h = rng.normal(size=(13, 5))[days // 21] * 9 + 0.01 * rng.normal(size=(256, 5))
+    assert block_agreement(h, clusters=12, seed=0) > 0.9  # 12 blocks of 21 days and one of 4
+    assert cluster_agreement(h, days // 21, 12, 0, starts=1) == block_agreement(h, 12, 0)
+    assert block_agreement(h, clusters=13, seed=0) < 1  # 13 blocks of 19 days and one of 9
+    shuffled = rng.permutation(h)
+    assert block_agreement(shuffled, clusters=12, seed=0) < 0.4
+    with pytest.raises(ValueError, match="3 days cannot make 4 clusters"):
+        block_agreement(h[:3], clusters=4, seed=0)

@@ -80,7 +80,7 @@ def test_wind_alone_has_every_score_but_the_relative_ones():
         Absent("forecast", "sparta", metric, reason) for metric in ("rrmse", "area-weighted rrmse")
     ]
     present = {one.score.metric for one in found if isinstance(one, CaseSums)}
-    assert present == {"rmse", "bias", "acc", "ssim", "psnr"}
+    assert present == {"rmse", "bias", "acc", "ssim", "psnr", "pooled psnr"}
     curves = list(field_scores(SUBJECT, fields(1, level=-3.0), truth))
     assert [one for one in curves if isinstance(one, Absent)] == absent[:1]
 
@@ -106,7 +106,7 @@ def test_what_a_metric_cannot_do_is_absent():
         for f in scored(fields(1), fields(0), limits(260, 260))
         if isinstance(f, Absent)
     }
-    assert found.keys() == {"ssim", "psnr"}
+    assert found.keys() == {"ssim", "psnr", "pooled psnr"}
     assert found["psnr"].startswith("2m_temperature, geopotential@850, specific_humidity@850 is")
 
 

@@ -1,3 +1,4 @@
+import pytest
 import torch
 from torch.nn import functional
 from torch.testing import assert_close
@@ -48,3 +49,18 @@ def test_every_input_channel_and_every_parameter_matters():
     encoder(x).square().sum().backward()
     assert (x.grad.abs().sum(dim=(0, 2, 3)) > 0).all()
     assert all(parameter.grad.abs().sum() > 0 for parameter in encoder.parameters())
+
+
+def test_convolutions_begin_as_in_the_published_runs():
+    """The stem uniform within 1 / sqrt(inputs · 49), all others normal by their outputs."""
+    torch.manual_seed(0)
+    encoder = ResNetEncoder(5)
+    stem = encoder.stem[0].weight
+    bound = (5 * 49) ** -0.5
+    assert float(stem.std()) == pytest.approx(0.0370, rel=0.02)
+    assert bound * 0.99 < float(stem.abs().max()) <= bound
+    for block in encoder.stages:
+        weight = block.main[0].weight
+        expected = (2 / (weight.shape[0] * 9)) ** 0.5
+        assert float(weight.std()) == pytest.approx(expected, rel=0.02)
+        assert float(weight.abs().max()) > 3 * expected

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -7,6 +8,7 @@ from numpy.testing import assert_array_equal
 from sparta_ray.base.config import from_tree
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.downstream.forecast.forecast import PUBLISHED
+from sparta_ray.downstream.forecast.forecaster import ForecastData, KnownDays
 from sparta_ray.downstream.forecast.lstm import (
     LSTMForecastConfig,
     LSTMForecaster,
@@ -77,8 +79,10 @@ class TestConfig:
     def test_teacher_forcing_is_linear_over_epochs(self):
         config = LSTMForecastConfig(epochs=4)
         rates = [config.teacher_forcing_in(epoch) for epoch in range(4)]
-        assert rates == pytest.approx([1.0, 0.7, 0.4, 0.1])
-        assert LSTMForecastConfig(epochs=1).teacher_forcing_in(0) == 1.0
+        assert rates == pytest.approx([0.775, 0.55, 0.325, 0.1])
+        published = LSTMForecastConfig()
+        assert published.teacher_forcing_in(0) == pytest.approx(0.991)
+        assert published.teacher_forcing_in(99) == pytest.approx(0.1)
 
     @pytest.mark.parametrize(
         "tree",
@@ -133,17 +137,20 @@ class TestForecaster:
         past, target = torch.randn(2, 4, D), torch.randn(2, 1, D)
         assert torch.equal(model(past, target, 1.0), model(past, target, 0.0))
 
-    def test_coins_follow_the_probability_and_the_generator(self):
+    def test_a_draw_is_for_a_whole_batch_and_follows_the_probability_and_the_generator(self):
         model = LSTMForecaster(D, SMALL)
-        past, target = torch.randn(1, 4, D).repeat(500, 1, 1), torch.ones(500, 2, D)
+        past, target = torch.randn(1, 4, D).repeat(3, 1, 1), torch.ones(3, 2, D)
 
-        def second_day():
-            return model(past, target, 0.3, torch.Generator().manual_seed(5))[:, 1]
+        def shares_forced(seed):
+            generator = torch.Generator().manual_seed(seed)
+            batches = [model(past, target, 0.3, generator)[:, 1] for _ in range(300)]
+            forced = model(past[:1], target[:1], 1.0)[:, 1]
+            return torch.stack([torch.isclose(h, forced).all(dim=1) for h in batches]).double()
 
-        assert torch.equal(second_day(), second_day())
-        forced = model(past[:1], target[:1], 1.0)[:, 1]
-        share = torch.isclose(second_day(), forced).all(dim=1).double().mean()
-        assert 0.2 < share < 0.4
+        shares = shares_forced(5)
+        assert torch.equal(shares, shares_forced(5))
+        assert set(shares.mean(dim=1).tolist()) == {0.0, 1.0}
+        assert 0.2 < shares.mean() < 0.4
 
     def test_teacher_forcing_without_a_target_is_an_error(self):
         with pytest.raises(ValueError, match="needs a target"):
@@ -187,6 +194,31 @@ class TestTraining:
         train_lstm_forecaster(latents, rotation(9), SMALL, 0, on_epoch)
         assert drawn == [0, 1, 2]
         assert reported == [(epoch, {"loss", "validation_loss", "lr"}) for epoch in range(3)]
+
+    def test_validation_days_are_masked_anew_in_every_epoch(self):
+        drawn, losses = [], []
+
+        def redrawn(epoch):
+            drawn.append(epoch)
+            return rotation(9) * (epoch + 1)
+
+        def data(redraw):
+            return ForecastData(
+                lambda _: rotation(21), KnownDays(torch.zeros(21)),
+                rotation(9), KnownDays(torch.zeros(9)), redraw,
+            )  # fmt: skip
+
+        def on_epoch(epoch, metrics):
+            losses.append(metrics["validation_loss"])
+
+        still = replace(SMALL, lr=1e-30)
+        still.train(data(redrawn), 0, on_epoch)
+        assert drawn == [1, 2]  # those of epoch 0 are given
+        assert losses[0] < losses[1] < losses[2]
+        losses.clear()
+        replace(still, validation_masks="fixed").train(data(redrawn), 0, on_epoch)
+        assert drawn == [1, 2]
+        assert losses == pytest.approx([losses[0]] * 3)
 
     def test_seed_decides_everything(self):
         config = LSTMForecastConfig(
