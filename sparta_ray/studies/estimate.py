@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from sparta_ray.base.config import to_tree
 from sparta_ray.base.errors import ConfigError
-from sparta_ray.run.checks import check_run
+from sparta_ray.run.checks import check_run, check_targets
 from sparta_ray.run.estimate import StageCost, stage_costs
 from sparta_ray.studies.config import StudyConfig
 from sparta_ray.studies.data import DataSize, StudyData, size_of, size_stated
@@ -105,6 +105,7 @@ def _sizes(study: StudyConfig, trials: Sequence[StudyTrial]) -> tuple[dict[str, 
             )
         with named(trial):
             check_run(trial.run, size.days, size.grid)
+            check_targets(trial.run)
         sizes[trial.name] = size
     return sizes, note
 
