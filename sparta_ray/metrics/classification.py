@@ -1,4 +1,4 @@
-"""Metrics of telling things apart, a class each: rows of a batch, and seasons."""
+"""Metrics of telling the seasons apart, a class each."""
 
 from collections.abc import Sequence
 
@@ -6,24 +6,6 @@ from sparta_ray.metrics.metric import Mean, Metric
 
 SEASON_CLUSTERS = (4, 8, 12, 16, 24, 32)
 """Numbers of k-means clusters that are compared with the seasons."""
-
-
-class NTXent(Metric):
-    """The contrastive loss of one pair of views; see `losses.contrastive`."""
-
-    key = "nt_xent"
-    label = "NT-Xent"
-    better = "lower"
-    meaning = "Contrastive loss, mean of the two pairs."
-
-
-class ChanceLevel(Metric):
-    """The contrastive loss of a model that guesses."""
-
-    key = "guessing"
-    label = "NT-Xent at chance level"
-    better = None
-    meaning = "log(2N - 1): the loss of a model that cannot tell a batch's N rows apart."
 
 
 class CrossEntropy(Mean):
@@ -81,12 +63,10 @@ class SeasonAgreement(Metric):
 
 
 CLASSIFICATION_METRICS: Sequence[Metric] = (
-    NTXent(),
-    ChanceLevel(),
     CrossEntropy(),
     Accuracy(),
     LinearProbeAccuracy(),
     NeighbourProbeAccuracy(),
     *map(SeasonAgreement, SEASON_CLUSTERS),
 )
-"""Every metric of telling things apart."""
+"""Every metric of telling the seasons apart."""
