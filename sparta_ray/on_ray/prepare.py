@@ -6,9 +6,10 @@ import time
 from typing import Any, Self
 
 import ray
+from ray.exceptions import OutOfMemoryError
 
 from sparta_ray.base.config import to_tree
-from sparta_ray.base.errors import ConfigError, ReadError
+from sparta_ray.base.errors import ConfigError, FailedError, ReadError
 from sparta_ray.base.progress import ProgressLine, clock
 from sparta_ray.data.preparation.facts import DataFacts
 from sparta_ray.data.preparation.recipe import (
@@ -29,6 +30,7 @@ from sparta_ray.data.preparation.streaming import open_store
 from sparta_ray.data.sources import OnRead
 from sparta_ray.data.store.lock import exclusive_lock
 from sparta_ray.data.store.store import Store, read_meta
+from sparta_ray.on_ray.memory_kill import SHARDS, cause_of
 from sparta_ray.on_ray.message_board import MessageBoard, open_topic
 
 _SAY_EVERY = 3.0
@@ -70,6 +72,7 @@ def _write_shards(recipe: Recipe, pending: list[int]) -> dict[int, FinishedShard
 
     Raises:
         ConfigError: The source does not fit or cannot be read, or the store cannot be written.
+        FailedError: There is too little memory; the shards that are finished are kept.
     """
     finished: dict[int, FinishedShard] = {}
     if not pending:
@@ -78,12 +81,15 @@ def _write_shards(recipe: Recipe, pending: list[int]) -> dict[int, FinishedShard
     shards = ray.data.from_items(pending, override_num_blocks=len(pending))
     with _Progress(recipe, pending) as progress:
         writer = _ShardWriter(recipe.config, recipe.layout.provenance, progress.reading)
-        for row in shards.map(writer).iter_rows():
-            if row["error"]:
-                raise ConfigError(row["error"])
-            shard = FinishedShard.from_json(row["shard"], json.loads(row["state"]))
-            finished[shard.shard] = shard
-            progress.finish(shard.shard)
+        try:
+            for row in shards.map(writer).iter_rows():
+                if row["error"]:
+                    raise ConfigError(row["error"])
+                shard = FinishedShard.from_json(row["shard"], json.loads(row["state"]))
+                finished[shard.shard] = shard
+                progress.finish(shard.shard)
+        except OutOfMemoryError as error:
+            raise FailedError(f"preparing was {cause_of(str(error), SHARDS)}") from error
     return finished
 
 
