@@ -9,7 +9,7 @@ from sparta_ray.base.folder import RunFolder
 from sparta_ray.base.grids import Grid
 from sparta_ray.data.preparation.facts import DataFacts, inspect_data
 from sparta_ray.data.preparation.streaming import check_stream
-from sparta_ray.run.checks import check_region, check_run
+from sparta_ray.run.checks import check_region, check_run, check_targets
 from sparta_ray.run.ownership import NOTHING, Allowed, check_owner, is_trained
 from sparta_ray.run.settings import Run
 from sparta_ray.run.trial import Trial, is_finished
@@ -87,7 +87,10 @@ def _check_fit(run: Run, data: DataFacts, allowed: Allowed) -> None:
     check_region(run, Grid(data.layout.longitude, data.layout.latitude))
     if run.data.mode == "stream":
         check_stream(run.data.cache, run.sampling, data.layout)
-    check_owner(RunFolder(run.path), run, data.fingerprint, allowed)
+    folder = RunFolder(run.path)
+    check_owner(folder, run, data.fingerprint, allowed)
+    if not all(is_finished(folder, trial) for trial in trials(run)):
+        check_targets(run)
 
 
 def _check_earlier_links(facts: Facts, links: Collection[str]) -> None:

@@ -1,6 +1,6 @@
 """What ends a job, in words for its user: a mistake, a source that cannot be read, a failure."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 
 class ConfigError(ValueError):
@@ -20,11 +20,16 @@ def last_line(text: str) -> str:
     return (text.strip().splitlines() or [""])[-1]
 
 
-def by_rank(failures: Mapping[int, Exception]) -> str:
-    """Return a line for each cause, with the ranks that had it."""
+def by_rank(failures: Mapping[int, Exception], cause_of: Callable[[str], str] = last_line) -> str:
+    """Return a line for each cause, with the ranks that had it.
+
+    Args:
+        failures: What each rank failed with.
+        cause_of: Takes the text of a failure and returns its cause, in a line.
+    """
     ranks: dict[str, list[int]] = {}
     for rank, failure in sorted(failures.items()):
-        ranks.setdefault(last_line(str(failure)), []).append(rank)
+        ranks.setdefault(cause_of(str(failure)), []).append(rank)
     return "\n".join(
         f"  rank {', '.join(map(str, where))}: {cause}" for cause, where in ranks.items()
     )

@@ -1,15 +1,21 @@
-"""Embeddings for the downstream tasks: each day is encoded once an epoch, never once a window."""
+"""Embeddings for the downstream tasks: each day is encoded once an epoch, never once a window.
+
+Fields are read a few days at a time; whole splits are held as embeddings alone.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.seeding import derive_seed
 from sparta_ray.data.plan.masking import MaskConfig
 from sparta_ray.data.plan.splits import Split
+from sparta_ray.data.store.day_blocks import day_blocks
 from sparta_ray.data.store.store import Store
 from sparta_ray.embedder import Embedder
 
@@ -45,9 +51,12 @@ class Latents:
             stream: Keeps the masks of different uses apart.
             epoch: Masks are drawn anew for each.
         """
-        days = np.arange(split.start, split.stop)
-        x_TVXY = self.store.read_standardised(days)
-        return self.embedder.encode_masked(x_TVXY, mask, self._mask_seed(stream, epoch), days)
+        seed = self._mask_seed(stream, epoch)
+        encoded = [
+            self.embedder.encode_masked(self.store.read_standardised(days), mask, seed, days)
+            for days in day_blocks(np.arange(split.start, split.stop))
+        ]
+        return torch.cat(encoded)
 
     def masked_view(self, day: int, mask: MaskConfig, stream: str) -> tuple[Tensor, Tensor]:
         """Return what `masked` sees of one day in epoch 0: its view and what is not hidden."""
@@ -65,6 +74,22 @@ class Latents:
 
     def whole(self, split: Split) -> Tensor:
         """Return embeddings of a split's days with nothing hidden but what is missing."""
-        return self.embedder.encode_unmasked(
-            self.store.read_standardised(np.arange(split.start, split.stop))
+        return self.of_days(np.arange(split.start, split.stop))
+
+    def of_days(self, days: NDArray[np.int64]) -> Tensor:
+        """Return embeddings of any days with nothing hidden but what is missing, (days, D)."""
+        return torch.cat(
+            [
+                self.embedder.encode_unmasked(self.store.read_standardised(some))
+                for some in day_blocks(days)
+            ]
+        )
+
+    def on_native_grid(self, days: NDArray[np.int64]) -> Tensor:
+        """Return embeddings of any days on their own grid, as of `Embedder.encode_native_grid`."""
+        return torch.cat(
+            [
+                self.embedder.encode_native_grid(self.store.read_standardised(some))
+                for some in day_blocks(days)
+            ]
         )

@@ -4,11 +4,13 @@ Legend: W windows, L look-back days, F leads, D embedding.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
 import xarray as xr
 
+from sparta_ray.data.store.day_blocks import day_blocks
 from sparta_ray.downstream.forecast.forecaster import ForecastContext, Forecaster
 from sparta_ray.downstream.forecast.seasonal_cycle import year_phase
 from sparta_ray.downstream.forecast.windows import window_starts
@@ -16,12 +18,17 @@ from sparta_ray.evaluation.results import Results
 from sparta_ray.evaluation.setup import Setup
 from sparta_ray.evaluation.truth import Days
 from sparta_ray.metrics.case_sums import Cases
+from sparta_ray.metrics.fields import FIELD_METRICS
 from sparta_ray.metrics.records import Subject, bound_of
-from sparta_ray.metrics.scoring import field_scores, field_sums
+from sparta_ray.metrics.scoring import CURVE_METRICS, FieldSums
 from sparta_ray.run.trial import Trial
 from sparta_ray.training.stages import ModelKind
 
 FieldsAtLead = Callable[[int], xr.DataArray]
+"""Gives the fields that some windows forecast at a lead."""
+
+Forecasts = Callable[[Days], FieldsAtLead]
+"""Forecasts from windows with these starts, counted as of `test_windows`: a few at a time."""
 
 MAP_LEAD, ERROR_LEAD = 10, 50
 """Leads that maps show, of a forecast and of its errors (Figures 11, 12 and 15)."""
@@ -29,7 +36,7 @@ MAP_LEAD, ERROR_LEAD = 10, 50
 
 def evaluate_forecast(setup: Setup, trial: Trial, model: Forecaster) -> Results:
     """Forecast from every test window with one trained forecaster."""
-    forecast = _forecast(setup, trial, model)
+    forecast = partial(_forecast, setup, trial, model)
     subject = Subject("forecast", trial.model, trial.setting, trial.seed)
     results = _scores_by_lead(setup, trial.setting, subject, forecast)
     last = setup.run.downstream.forecast[trial.setting].lead_days
@@ -45,15 +52,19 @@ def evaluate_forecast_baselines(setup: Setup, setting: str) -> Results:
 
     Where one of them has no value, the last known day's being missing, it is not scored.
     """
-    last_known = setup.truth.fields(_valid_days(setup, setting, lead=0))
-    candidates: dict[str, FieldsAtLead] = {
-        "persistence": lambda lead: last_known,
-        "climatology": lambda lead: setup.truth.climatology(_valid_days(setup, setting, lead)),
-    }
+
+    def persistence(starts: Days) -> FieldsAtLead:
+        last_known = setup.truth.fields(_valid_days(setup, setting, 0, starts))
+        return lambda lead: last_known
+
+    def climatology(starts: Days) -> FieldsAtLead:
+        return lambda lead: setup.truth.climatology(_valid_days(setup, setting, lead, starts))
+
     results = Results()
-    for model, fields in candidates.items():
+    candidates: dict[str, Forecasts] = {"persistence": persistence, "climatology": climatology}
+    for model, forecast in candidates.items():
         subject = Subject("forecast", model, setting)
-        results.extend(_scores_by_lead(setup, setting, subject, fields, may_lack_values=True))
+        results.extend(_scores_by_lead(setup, setting, subject, forecast, may_lack_values=True))
     return results
 
 
@@ -63,13 +74,16 @@ def evaluate_forecast_bound(setup: Setup, kind: ModelKind, setting: str) -> Resu
     It is the perfect-forecast bound: a forecast of embeddings that is right in every component
     scores exactly this.
     """
-    decoded = setup.reconstructed(kind)
-    first = setup.parts["test"].start
+    last = setup.run.downstream.forecast[setting].lead_days
 
-    def fields(lead: int) -> xr.DataArray:
-        return decoded.isel(window=_valid_days(setup, setting, lead) - first)
+    def perfect(starts: Days) -> FieldsAtLead:
+        first, final = (_valid_days(setup, setting, lead, starts) for lead in (1, last))
+        decoded = setup.reconstructed(kind, np.arange(first[0], final[-1] + 1))
+        return lambda lead: decoded.isel(
+            window=_valid_days(setup, setting, lead, starts) - first[0]
+        )
 
-    return _scores_by_lead(setup, setting, Subject("forecast", bound_of(kind), setting), fields)
+    return _scores_by_lead(setup, setting, Subject("forecast", bound_of(kind), setting), perfect)
 
 
 def test_windows(setup: Setup, setting: str) -> Days:
@@ -80,20 +94,26 @@ def test_windows(setup: Setup, setting: str) -> Days:
     )
 
 
-def _valid_days(setup: Setup, setting: str, lead: int) -> Days:
-    """Return the days that forecasts at a lead are for; lead 0 is the last known day."""
+def _valid_days(setup: Setup, setting: str, lead: int, starts: Days | None = None) -> Days:
+    """Return the days that forecasts at a lead are for; lead 0 is the last known day.
+
+    Args:
+        setup: Of the run.
+        setting: Of the forecast.
+        lead: Days ahead.
+        starts: Of the windows; None for all of them.
+    """
     config = setup.run.downstream.forecast[setting]
-    starts = test_windows(setup, setting)
+    starts = test_windows(setup, setting) if starts is None else starts
     return setup.parts["test"].start + starts + config.look_back - 1 + lead
 
 
-def _forecast(setup: Setup, trial: Trial, model: Forecaster) -> FieldsAtLead:
-    """Return the function of the lead that gives a forecaster's fields for every test window."""
+def _forecast(setup: Setup, trial: Trial, model: Forecaster, starts: Days) -> FieldsAtLead:
+    """Return the function of the lead that gives a forecaster's fields for some test windows."""
     config = setup.run.downstream.forecast[trial.setting]
     h_TD = setup.masked(trial.model).to(setup.device)
-    starts = test_windows(setup, trial.setting)
     past_WLD = torch.stack([h_TD[start : start + config.look_back] for start in starts])
-    last_W = _valid_days(setup, trial.setting, lead=0)
+    last_W = _valid_days(setup, trial.setting, 0, starts)
     past_WL = last_W[:, None] - np.arange(config.look_back)[::-1]
 
     def phase_of(days: Days) -> torch.Tensor:
@@ -102,7 +122,7 @@ def _forecast(setup: Setup, trial: Trial, model: Forecaster) -> FieldsAtLead:
     context = ForecastContext(
         setup.latents(trial.model).embedder,
         phase_of(past_WL),
-        lambda lead: phase_of(_valid_days(setup, trial.setting, lead)),
+        lambda lead: phase_of(_valid_days(setup, trial.setting, lead, starts)),
         setup.store.statistics.std,
         setup.store.grid,
     )
@@ -112,7 +132,7 @@ def _forecast(setup: Setup, trial: Trial, model: Forecaster) -> FieldsAtLead:
         labelled = setup.truth.labelled(made(lead))
         if not model.departs_from_climatology:
             return labelled
-        return setup.truth.climatology(_valid_days(setup, trial.setting, lead)) + labelled
+        return setup.truth.climatology(_valid_days(setup, trial.setting, lead, starts)) + labelled
 
     return fields
 
@@ -121,36 +141,46 @@ def _scores_by_lead(
     setup: Setup,
     setting: str,
     subject: Subject,
-    fields: FieldsAtLead,
+    forecast: Forecasts,
     may_lack_values: bool = False,
 ) -> Results:
-    """Score each lead on its own, so that no more than one lead's fields are in memory.
+    """Score a few windows at a time, lead by lead, so that only their fields are in memory.
 
     Leads of tables have every score, window by window; those between only what curves show.
     """
+    config = setup.run.downstream.forecast[setting]
+    leads = range(1, config.lead_days + 1)
+    in_tables = setup.run.evaluation.table_leads(config.lead_days)
+    sums = {
+        lead: FieldSums(FIELD_METRICS if lead in in_tables else CURVE_METRICS) for lead in leads
+    }
+    for starts in day_blocks(test_windows(setup, setting), config.stride):
+        fields = forecast(starts)
+        for lead in leads:
+            days, made = _valid_days(setup, setting, lead, starts), fields(lead)
+            truth, anomalies = setup.truth.fields(days), None
+            if may_lack_values:
+                truth = truth.where(made.notnull())
+            if lead in in_tables and subject.model != "climatology":
+                anomalies = setup.truth.climatology(days)
+            sums[lead].update(made, truth, setup.truth.limits, anomalies)
     results = Results()
-    last = setup.run.downstream.forecast[setting].lead_days
-    in_tables = setup.run.evaluation.table_leads(last)
-    for lead in range(1, last + 1):
-        days, made = _valid_days(setup, setting, lead), fields(lead)
-        truth = setup.truth.fields(days)
-        if may_lack_values:
-            truth = truth.where(made.notnull())
-        if lead not in in_tables:
-            results.add(field_scores(subject, made, truth, lead))
-            continue
-        windows = Cases(subject, setup.since_1970(days), lead)
-        anomalies = None if subject.model == "climatology" else setup.truth.climatology(days)
-        results.add(field_sums(windows, made, truth, setup.truth.limits, anomalies))
+    for lead in leads:
+        if lead in in_tables:
+            dates = setup.since_1970(_valid_days(setup, setting, lead))
+            results.add(sums[lead].sums(Cases(subject, dates, lead)))
+        else:
+            results.add(sums[lead].scores(subject, lead))
     return results
 
 
-def _panels(setup: Setup, setting: str, forecast: FieldsAtLead, lead: int) -> xr.DataArray:
+def _panels(setup: Setup, setting: str, forecast: Forecasts, lead: int) -> xr.DataArray:
     """Return truth, forecast and the forecast's error of the middle window."""
-    window = len(test_windows(setup, setting)) // 2
-    days = _valid_days(setup, setting, lead)[[window]]
+    starts = test_windows(setup, setting)
+    starts = starts[[len(starts) // 2]]
+    days = _valid_days(setup, setting, lead, starts)
     truth = setup.truth.fields(days)[0]
-    made = forecast(lead)[window]
+    made = forecast(starts)(lead)[0]
     layers = {"truth": truth, "forecast": made, "error": made - truth}
     panels = xr.concat(list(layers.values()), dim="panel").assign_coords(panel=list(layers))
     panels.attrs = {"day": str(setup.store.days[days[0]]), "lead": lead}

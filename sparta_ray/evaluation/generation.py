@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sparta_ray.base.grids import area_weights
 from sparta_ray.base.seeding import derive_seed
+from sparta_ray.data.store.day_blocks import day_blocks
 from sparta_ray.downstream.generation.diffusion import LatentDiffusion, sample
 from sparta_ray.embedder import Embedder
 from sparta_ray.evaluation.results import Results
@@ -19,7 +20,7 @@ from sparta_ray.evaluation.truth import Days
 from sparta_ray.metrics.case_sums import Cases, CaseSums
 from sparta_ray.metrics.latent_space import densities, realisms
 from sparta_ray.metrics.records import Subject, bound_of
-from sparta_ray.metrics.scoring import EnsembleSums, field_sums
+from sparta_ray.metrics.scoring import EnsembleSums, FieldSums
 from sparta_ray.run.trial import Trial
 from sparta_ray.training.stages import ModelKind
 
@@ -41,10 +42,7 @@ def evaluate_diffusion(setup: Setup, trial: Trial, model: LatentDiffusion) -> Re
 
     days = setup.test_days[chosen]
     windows = Cases(Subject("diffusion", trial.model, seed=trial.seed), setup.since_1970(days))
-    fields = setup.truth.labelled(embedder.decode_physical(drawn_SCD.mean(dim=0)))
-    truth, climatology = setup.truth.fields(days), setup.truth.climatology(days)
-    results = Results()
-    results.add(field_sums(windows, fields, truth, setup.truth.limits, climatology))
+    results = Results().add(_field_sums(setup, embedder, drawn_SCD.mean(dim=0), days).sums(windows))
     results.add(_ensemble(setup, embedder, drawn_SCD, days).sums(windows))
     return results.add(_embedding_scores(setup, trial.model, drawn_SCD, windows))
 
@@ -53,11 +51,9 @@ def evaluate_diffusion_bound(setup: Setup, kind: ModelKind) -> Results:
     """Score what the decoder makes of the whole days' embeddings, the targets of diffusion."""
     days = setup.test_days[diffusion_days(setup)]
     embedder = setup.latents(kind).embedder
-    h_CD = embedder.encode_unmasked(setup.store.read_standardised(days))
-    fields = setup.truth.labelled(embedder.decode_physical(h_CD))
-    truth, climatology = setup.truth.fields(days), setup.truth.climatology(days)
+    h_CD = setup.latents(kind).of_days(days)
     windows = Cases(Subject("diffusion", bound_of(kind)), setup.since_1970(days))
-    return Results().add(field_sums(windows, fields, truth, setup.truth.limits, climatology))
+    return Results().add(_field_sums(setup, embedder, h_CD, days).sums(windows))
 
 
 def diffusion_days(setup: Setup) -> Days:
@@ -69,6 +65,17 @@ def evenly(count: int, most: int | None) -> Days:
     """Return at most `most` of `count` indices, evenly spread."""
     wanted = count if most is None else min(most, count)
     return np.linspace(0, count - 1, wanted).round().astype(np.int64)
+
+
+def _field_sums(setup: Setup, embedder: Embedder, h_CD: Tensor, days: Days) -> FieldSums:
+    """Decode an embedding for each day and sum its scores, a few days at a time."""
+    sums, done = FieldSums(), 0
+    for some in day_blocks(days):
+        fields = setup.truth.labelled(embedder.decode_physical(h_CD[done : done + len(some)]))
+        truth, climatology = setup.truth.fields(some), setup.truth.climatology(some)
+        sums.update(fields, truth, setup.truth.limits, climatology)
+        done += len(some)
+    return sums
 
 
 def _ensemble(setup: Setup, embedder: Embedder, drawn_SCD: Tensor, days: Days) -> EnsembleSums:
@@ -93,8 +100,8 @@ def _embedding_scores(
     density and realism are those of each condition's mean sample; those of single samples, which
     are farther from the real by their own noise, have names of their own.
     """
-    embedder, evaluation = setup.latents(kind).embedder, setup.run.evaluation
-    test = embedder.encode_native_grid(setup.store.read_standardised(setup.test_days))
+    evaluation = setup.run.evaluation
+    test = setup.latents(kind).on_native_grid(setup.test_days)
     train = setup.latents(kind).whole(setup.parts["train"])
     conditions = drawn_SCD.shape[1]
     sides = (("", drawn_SCD.mean(dim=0, keepdim=True)), (", single samples", drawn_SCD))

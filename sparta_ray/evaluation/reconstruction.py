@@ -1,38 +1,52 @@
 """Reconstruction of masked test days, beside the mean field and climatology."""
 
+from collections.abc import Callable, Mapping
+from functools import partial
+
 import numpy as np
 import torch
 import xarray as xr
 from numpy.typing import NDArray
 
 from sparta_ray.data.plan.views import bicubic_matrix, nearest_cells
+from sparta_ray.data.store.day_blocks import day_blocks
 from sparta_ray.downstream.latents import Latents
 from sparta_ray.evaluation.results import Results
 from sparta_ray.evaluation.setup import STREAM, Setup
+from sparta_ray.evaluation.truth import Days
 from sparta_ray.metrics.case_sums import Cases
 from sparta_ray.metrics.records import Subject
-from sparta_ray.metrics.scoring import field_sums
+from sparta_ray.metrics.scoring import FieldSums
 
 
 def evaluate_reconstruction(setup: Setup) -> Results:
     """Decode the embedding of every masked test day and compare with the whole field."""
-    results = Results()
-    days = setup.test_days
-    truth, climatology = setup.truth.fields(days), setup.truth.climatology(days)
-    candidates = {}
+    results, days = Results(), setup.test_days
+    shown = days[[len(days) // 2]]
     for kind in setup.run.models:
-        candidates[kind] = setup.reconstructed(kind)
-        shown = len(days) // 2
         results.arrays[f"map-reconstruction-{kind}"] = _panels(
-            setup, setup.latents(kind), int(days[shown]), candidates[kind].values[shown]
+            setup, setup.latents(kind), int(shown[0]), setup.reconstructed(kind, shown).values[0]
         )
-    baselines = {"climatology": climatology, "mean field": setup.truth.mean(days)}
-    for model, fields in (candidates | baselines).items():
-        windows = Cases(Subject("reconstruction", model), setup.since_1970(days))
+    sums = {model: FieldSums() for model in (*setup.run.models, "climatology", "mean field")}
+    for some in day_blocks(days):
+        _add_days(setup, some, sums)
+    for model, collected in sums.items():
+        cases = Cases(Subject("reconstruction", model), setup.since_1970(days))
+        results.add(collected.sums(cases))
+    return results
+
+
+def _add_days(setup: Setup, days: Days, sums: Mapping[str, FieldSums]) -> None:
+    """Decode a few test days with every model, and add them to its sums and to the baselines'."""
+    truth, climatology = setup.truth.fields(days), setup.truth.climatology(days)
+    made: dict[str, Callable[[], xr.DataArray]] = {
+        kind: partial(setup.reconstructed, kind, days) for kind in setup.run.models
+    }
+    made |= {"climatology": lambda: climatology, "mean field": lambda: setup.truth.mean(days)}
+    for model, fields in made.items():
         anomalies = None if model == "climatology" else climatology
         std = setup.store.statistics.std
-        results.add(field_sums(windows, fields, truth, setup.truth.limits, anomalies, std))
-    return results
+        sums[model].update(fields(), truth, setup.truth.limits, anomalies, std)
 
 
 def _panels(

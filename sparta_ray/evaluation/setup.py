@@ -67,12 +67,15 @@ class Setup:
             self._masked[kind] = self.latents(kind).masked(self.parts["test"], mask, STREAM)
         return self._masked[kind]
 
-    def reconstructed(self, kind: ModelKind) -> xr.DataArray:
-        """Return the fields decoded from the masked test days' own embeddings; decoded once."""
-        if kind not in self._reconstructed:
-            decoded = self._embedder(kind).decode_physical(self.masked(kind))
-            self._reconstructed[kind] = self.truth.labelled(decoded)
-        return self._reconstructed[kind]
+    def reconstructed(self, kind: ModelKind, days: Days) -> xr.DataArray:
+        """Return the fields decoded from the embeddings of some masked test days.
+
+        Args:
+            kind: Which model.
+            days: Indices of test days in the store; no more than memory holds.
+        """
+        h_TD = self.masked(kind)[days - self.parts["test"].start]
+        return self.truth.labelled(self._embedder(kind).decode_physical(h_TD))
 
     def since_1970(self, days: Days) -> NDArray[np.float64]:
         """Return the dates of some days of the store in days since 1970."""
@@ -80,10 +83,6 @@ class Setup:
 
     @cached_property
     def _masked(self) -> dict[ModelKind, Tensor]:
-        return {}
-
-    @cached_property
-    def _reconstructed(self) -> dict[ModelKind, xr.DataArray]:
         return {}
 
     def _embedder(self, kind: ModelKind) -> Embedder:

@@ -1,6 +1,7 @@
 """Every metric by its key, so that whoever reads a score can look up what it means."""
 
 from sparta_ray.metrics.classification import CLASSIFICATION_METRICS
+from sparta_ray.metrics.contrastive import CONTRASTIVE_METRICS
 from sparta_ray.metrics.embeddings import EMBEDDING_METRICS
 from sparta_ray.metrics.ensembles import ENSEMBLE_METRICS
 from sparta_ray.metrics.fields import FIELD_METRICS
@@ -15,6 +16,7 @@ METRICS: dict[str, Metric] = {
         *SEQUENCE_METRICS,
         *EMBEDDING_METRICS,
         *CLASSIFICATION_METRICS,
+        *CONTRASTIVE_METRICS,
     )
 }
 """All metrics that scores are given for."""

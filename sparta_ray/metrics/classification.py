@@ -1,4 +1,4 @@
-"""Metrics of telling things apart, a class each: rows of a batch, and seasons."""
+"""Metrics of telling the seasons apart, a class each."""
 
 from collections.abc import Sequence
 
@@ -9,24 +9,6 @@ SEASON_CLUSTERS = (4, 8, 12, 16, 24, 32)
 
 BLOCK_CLUSTERS = SEASON_CLUSTERS
 """Numbers of k-means clusters that are compared with blocks of days, as in the published runs."""
-
-
-class NTXent(Metric):
-    """The contrastive loss of one pair of views; see `losses.nt_xent`."""
-
-    key = "nt_xent"
-    label = "NT-Xent"
-    better = "lower"
-    meaning = "Contrastive loss, mean of the two pairs."
-
-
-class ChanceLevel(Metric):
-    """The contrastive loss of a model that guesses."""
-
-    key = "guessing"
-    label = "NT-Xent at chance level"
-    better = None
-    meaning = "log(2N - 1): the loss of a model that cannot tell a batch's N rows apart."
 
 
 class CrossEntropy(Mean):
@@ -102,8 +84,6 @@ class BlockAgreement(Metric):
 
 
 CLASSIFICATION_METRICS: Sequence[Metric] = (
-    NTXent(),
-    ChanceLevel(),
     CrossEntropy(),
     Accuracy(),
     LinearProbeAccuracy(),
@@ -111,4 +91,4 @@ CLASSIFICATION_METRICS: Sequence[Metric] = (
     *map(SeasonAgreement, SEASON_CLUSTERS),
     *map(BlockAgreement, BLOCK_CLUSTERS),
 )
-"""Every metric of telling things apart."""
+"""Every metric of telling the seasons apart."""

@@ -40,23 +40,79 @@ def field_sums(
         std: Standard deviation of each variable, for standardised errors.
         metrics: Those to compute; one that needs what is not given is left out.
 
-    Yields:
+    Returns:
         The score of each metric, of all variables or of each, or why there is none.
     """
-    comparison = FieldComparison(fields, truth, limits, climatology, std)
-    for metric in metrics:
-        if not comparison.has(metric.needs):
-            continue
-        try:
-            sums = metric.statistics(comparison)
-        except UndefinedError as error:
-            yield cases.absent(metric, str(error))
-            continue
-        if metric.of_each_variable:
-            for channel, label in enumerate(comparison.variables):
-                yield cases.score(metric, sums[..., channel], label)
-        else:
-            yield cases.score(metric, sums)
+    sums = FieldSums(metrics)
+    sums.update(fields, truth, limits, climatology, std)
+    return sums.sums(cases)
+
+
+class FieldSums:
+    """Sums of the scores of fields, collected a few cases at a time.
+
+    Args:
+        metrics: Those to compute; one that needs what is not given is left out.
+    """
+
+    def __init__(self, metrics: Iterable[FieldMetric] = FIELD_METRICS):
+        self._metrics, self._labels = tuple(metrics), list[str]()
+        self._chunks: dict[FieldMetric, list[NDArray[np.float64]]] = {}
+        self._undefined: dict[FieldMetric, str] = {}
+
+    def update(
+        self,
+        fields: xr.DataArray,
+        truth: xr.DataArray,
+        limits: tuple[xr.DataArray, xr.DataArray] | None = None,
+        climatology: xr.DataArray | None = None,
+        std: NDArray[np.float64] | None = None,
+    ) -> None:
+        """Add cases; the arguments are those of `field_sums`."""
+        comparison = FieldComparison(fields, truth, limits, climatology, std)
+        self._labels = comparison.variables
+        for metric in self._metrics:
+            if metric in self._undefined or not comparison.has(metric.needs):
+                continue
+            try:
+                sums = metric.statistics(comparison)
+            except UndefinedError as error:
+                self._undefined[metric] = str(error)
+            else:
+                self._chunks.setdefault(metric, []).append(sums)
+
+    def sums(self, cases: Cases) -> Iterator[CaseSums | Absent]:
+        """Yield the score of each metric, of all variables or of each, or why there is none.
+
+        Args:
+            cases: All cases that were added, in that order.
+        """
+        for metric in self._metrics:
+            if metric in self._undefined:
+                yield cases.absent(metric, self._undefined[metric])
+            elif metric in self._chunks:
+                sums = np.concatenate(self._chunks[metric], axis=1)
+                if not metric.of_each_variable:
+                    yield cases.score(metric, sums)
+                    continue
+                for channel, label in enumerate(self._labels):
+                    yield cases.score(metric, sums[..., channel], label)
+
+    def scores(self, subject: Subject, lead_days: int | None = None) -> Iterator[Score | Absent]:
+        """Yield the scores alone, without the sums of each case.
+
+        Args:
+            subject: Whose fields were added.
+            lead_days: Days ahead, for a forecast.
+        """
+        added = next((sum(c.shape[1] for c in chunks) for chunks in self._chunks.values()), 0)
+        cases = Cases(subject, np.arange(added, dtype=np.float64), lead_days)
+        for found in self.sums(cases):
+            yield found.score if isinstance(found, CaseSums) else found
+
+
+CURVE_METRICS: tuple[FieldMetric, ...] = tuple(m for m in FIELD_METRICS if m.at_every_lead)
+"""The metrics that are computed at every lead; the others only at those of tables."""
 
 
 def field_scores(
@@ -70,13 +126,12 @@ def field_scores(
         truth: Likewise.
         lead_days: Days ahead, for a forecast.
 
-    Yields:
+    Returns:
         The scores of the metrics that are computed at every lead, without the sums of each case.
     """
-    cases = Cases(subject, np.arange(len(truth), dtype=np.float64), lead_days)
-    curves = (metric for metric in FIELD_METRICS if metric.at_every_lead)
-    for found in field_sums(cases, fields, truth, metrics=curves):
-        yield found.score if isinstance(found, CaseSums) else found
+    sums = FieldSums(CURVE_METRICS)
+    sums.update(fields, truth)
+    return sums.scores(subject, lead_days)
 
 
 class EnsembleSums:

@@ -20,6 +20,7 @@ from sparta_ray.evaluation.part import Part
 from sparta_ray.evaluation.results import Inputs, keep_error
 from sparta_ray.evaluation.setup import Setup
 from sparta_ray.on_ray.cluster_size import nodes_at_most, nodes_now
+from sparta_ray.on_ray.memory_kill import TRIALS, cause_of
 from sparta_ray.on_ray.queueing import wait_for_room
 from sparta_ray.on_ray.resources import Node, fitting_trials, trial_request
 from sparta_ray.on_ray.session import own_interrupt
@@ -257,5 +258,5 @@ def _outcome(ended: "ray.ObjectRef[Failure | None]") -> tuple[Failure | None, bo
     try:
         failure: Failure | None = ray.get(ended)
     except ray.exceptions.RayError as error:
-        return Failure(f"its process was lost: {last_line(str(error))}", str(error)), True
+        return Failure(f"its process was lost: {cause_of(str(error), TRIALS)}", str(error)), True
     return failure, False

@@ -6,8 +6,10 @@ import time
 from typing import Any, Self
 
 import ray
+from ray.exceptions import OutOfMemoryError
 
-from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.config import to_tree
+from sparta_ray.base.errors import ConfigError, FailedError, ReadError
 from sparta_ray.base.progress import ProgressLine, clock
 from sparta_ray.data.preparation.facts import DataFacts
 from sparta_ray.data.preparation.recipe import (
@@ -28,6 +30,7 @@ from sparta_ray.data.preparation.streaming import open_store
 from sparta_ray.data.sources import OnRead
 from sparta_ray.data.store.lock import exclusive_lock
 from sparta_ray.data.store.store import Store, read_meta
+from sparta_ray.on_ray.memory_kill import SHARDS, cause_of
 from sparta_ray.on_ray.message_board import MessageBoard, open_topic
 
 _SAY_EVERY = 3.0
@@ -47,7 +50,10 @@ def prepare(data: DataFacts) -> Store:
             if not _is_complete(config):  # another process may have been faster
                 finished = lay_out(recipe)
                 pending = [n for n in range(recipe.layout.shards) if n not in finished]
-                finish(recipe, finished | _write_shards(recipe, pending))
+                written = _write_shards(recipe, pending)
+                if written:
+                    _check_whole_source(recipe)
+                finish(recipe, finished | written)
     record_settings(config)
     return open_store(config.store, config.cache)
 
@@ -66,6 +72,7 @@ def _write_shards(recipe: Recipe, pending: list[int]) -> dict[int, FinishedShard
 
     Raises:
         ConfigError: The source does not fit or cannot be read, or the store cannot be written.
+        FailedError: There is too little memory; the shards that are finished are kept.
     """
     finished: dict[int, FinishedShard] = {}
     if not pending:
@@ -74,13 +81,28 @@ def _write_shards(recipe: Recipe, pending: list[int]) -> dict[int, FinishedShard
     shards = ray.data.from_items(pending, override_num_blocks=len(pending))
     with _Progress(recipe, pending) as progress:
         writer = _ShardWriter(recipe.config, recipe.layout.provenance, progress.reading)
-        for row in shards.map(writer).iter_rows():
-            if row["error"]:
-                raise ConfigError(row["error"])
-            shard = FinishedShard.from_json(row["shard"], json.loads(row["state"]))
-            finished[shard.shard] = shard
-            progress.finish(shard.shard)
+        try:
+            for row in shards.map(writer).iter_rows():
+                if row["error"]:
+                    raise ConfigError(row["error"])
+                shard = FinishedShard.from_json(row["shard"], json.loads(row["state"]))
+                finished[shard.shard] = shard
+                progress.finish(shard.shard)
+        except OutOfMemoryError as error:
+            raise FailedError(f"preparing was {cause_of(str(error), SHARDS)}") from error
     return finished
+
+
+def _check_whole_source(recipe: Recipe) -> None:
+    """Refuse a source that has changed while it was read, or that files were added to.
+
+    Raises:
+        ConfigError: It has changed, or cannot be read any more.
+    """
+    try:
+        check_source(recipe.layout.provenance, read_recipe(recipe.config))
+    except ReadError as error:
+        raise ConfigError(str(error)) from error
 
 
 class _Reading:
@@ -152,7 +174,7 @@ class _Progress:
 
 
 class _ShardWriter:
-    """Writes one shard in a task; each process opens the source itself."""
+    """Writes one shard in a task; each process opens the source itself, once."""
 
     def __init__(self, config: DataConfig, provenance: dict[str, Any], reading: _Reading):
         self._config, self._provenance, self._reading = config, provenance, reading
@@ -161,9 +183,30 @@ class _ShardWriter:
         """Return the finished shard's state, or a user's error, which Ray would wrap if raised."""
         shard = int(row["item"])
         try:
-            recipe = read_recipe(self._config)
-            check_source(self._provenance, recipe)  # it may change while it is being read
+            recipe = _opened(self._config, self._provenance)
             state = json.dumps(write_shard(recipe, shard, self._reading.of(shard)).to_json())
         except ValueError as error:
             return {"shard": shard, "state": "", "error": str(error)}
         return {"shard": shard, "state": state, "error": ""}
+
+
+_OPENED: dict[str, Recipe] = {}
+"""The source that this process has opened, by its settings and signature; the last one only."""
+
+
+def _opened(config: DataConfig, provenance: dict[str, Any]) -> Recipe:
+    """Return the opened source; it is opened again if it has changed since this process did.
+
+    Raises:
+        ConfigError: It is not the one that the store was begun with: it may change while it is
+            being read.
+        ReadError: It cannot be reached.
+    """
+    key = json.dumps([to_tree(config), provenance["signature"]])
+    recipe = _OPENED.get(key)
+    if recipe is None or recipe.source.has_changed():
+        _OPENED.clear()
+        recipe = read_recipe(config)
+        check_source(provenance, recipe)
+        _OPENED[key] = recipe
+    return recipe

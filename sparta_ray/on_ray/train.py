@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import ray
@@ -17,11 +18,12 @@ from ray.train import (
 
 from sparta_ray.base.config import from_tree, to_tree
 from sparta_ray.base.distributed import gather_objects
-from sparta_ray.base.errors import ConfigError, FailedError, by_rank, last_line
+from sparta_ray.base.errors import ConfigError, FailedError, by_rank
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.data.batches.compact import row_bytes
 from sparta_ray.data.preparation.streaming import open_store
 from sparta_ray.on_ray.cluster_size import nodes_now
+from sparta_ray.on_ray.memory_kill import TRAINING, cause_of
 from sparta_ray.on_ray.progress_lines import Show, print_progress
 from sparta_ray.on_ray.queueing import turn_to_train
 from sparta_ray.on_ray.resources import check_object_store, training_request
@@ -150,9 +152,9 @@ def _fit(trainer: "ray.train.torch.TorchTrainer", watchdog: Watchdog, max_failur
 
 def _describe_failure(failed: TrainingFailedError, max_failures: int) -> str:
     """Return what Train says, followed by each distinct cause on a line of its own."""
-    causes = f"  {last_line(str(failed))}"
+    causes = f"  {cause_of(str(failed), TRAINING)}"
     if isinstance(failed, WorkerGroupError):
-        causes = by_rank(failed.worker_failures)
+        causes = by_rank(failed.worker_failures, partial(cause_of, remedy=TRAINING))
     return (
         f"{failed}\ntraining failed more than {max_failures} times (scaling.max_failures); mended, "
         f"the same command continues from the last checkpoint. The last cause:\n{causes}"

@@ -11,6 +11,7 @@ from ray import tune
 from ray.tune.progress_reporter import TrialProgressCallback
 
 from sparta_ray.base.errors import last_line
+from sparta_ray.on_ray.memory_kill import TRIALS, cause_of
 
 Parameters = Mapping[str, Any]
 Body = Callable[..., None]
@@ -113,6 +114,6 @@ def _failures(results: "tune.ResultGrid") -> Iterable[tuple["tune.Result", Failu
     for result in results:
         metrics = result.metrics or {}
         if result.error is not None:
-            yield result, Failure(last_line(str(result.error)), str(result.error))
+            yield result, Failure(cause_of(str(result.error), TRIALS), str(result.error))
         elif "error" in metrics:
             yield result, Failure(metrics["error"], metrics["trace"])

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from statistics import fmean
 
 from sparta_ray.figures.display import in_sentence, lead_name, setting_name
+from sparta_ray.metrics.catalogue import metric_of
 from sparta_ray.metrics.records import Score, is_baseline
 from sparta_ray.tasks.registry import DOWNSTREAM_TASKS
 
@@ -58,17 +59,20 @@ class _Means:
 
 
 def _contrastive(table: _Means) -> Iterator[str]:
-    values = table.models("contrastive", "nt_xent")
     chance = table.models("contrastive", "guessing")
-    if values:
+    for loss in dict.fromkeys(s.metric for s in table.scores if s.task == "contrastive"):
+        if loss == "guessing":
+            continue
         shown = ", ".join(
-            f"{value:.2f} ({chance[model]:.2f}) for {in_sentence(model)}"
-            for model, value in values.items()
+            f"{value:.2f}"
+            + (f" ({chance[model]:.2f})" if loss == "nt_xent" else "")
+            + f" for {in_sentence(model)}"
+            for model, value in table.models("contrastive", loss).items()
         )
-        yield (
-            "Contrastive pretraining: the validation NT-Xent, with the chance level in brackets, "
-            f"is {shown}."
-        )
+        name = f"loss ({metric_of(loss).label})"
+        if loss == "nt_xent":
+            name = "NT-Xent, with the chance level in brackets,"
+        yield f"Contrastive pretraining: the validation {name} is {shown}."
 
 
 def _reconstruction(table: _Means) -> Iterator[str]:

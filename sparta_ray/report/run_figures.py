@@ -13,6 +13,7 @@ from sparta_ray.figures.display import in_sentence
 from sparta_ray.figures.embeddings import embedding_pca, smoothness_series
 from sparta_ray.figures.maps import field_maps
 from sparta_ray.figures.report_figure import ReportFigure
+from sparta_ray.metrics.contrastive import CONTRASTIVE_METRICS, NTXent, TrainedLoss
 from sparta_ray.metrics.latent_space import (
     cycle_distances,
     principal_components,
@@ -36,20 +37,27 @@ def page_figures(run: Run, folder: RunFolder, results: Results) -> Iterator[Repo
 def _loss_figures(run: Run, folder: RunFolder) -> Iterator[ReportFigure]:
     rows = run.sampling.rows_per_full_batch
     chance = {"nt_xent": 2 * math.log(2 * rows - 1)}
-    sums = (
-        " NT-Xent is the sum over both pairs, twice that of the tables; the dotted line is the "
-        "chance level."
-    )
     for stage in run.training.stages:
         history = stage_history(folder, stage.kind)
         if not history.empty:
             yield ReportFigure(
                 "Training",
                 f"Losses of stage {stage.kind}",
-                "Mean over each epoch's batches." + (sums if "train_nt_xent" in history else ""),
+                "Mean over each epoch's batches." + _about_sums(history),
                 loss_curves(history, stage.kind, chance),
                 f"Training and validation losses of stage {stage.kind} by epoch.",
             )
+
+
+def _about_sums(history: pd.DataFrame) -> str:
+    """Return how the contrastive loss of a figure relates to that of the tables."""
+    for metric in CONTRASTIVE_METRICS:
+        if not isinstance(metric, TrainedLoss) or f"train_{metric.key}" not in history:
+            continue
+        if metric.pairs == 2:
+            chance = "; the dotted line is the chance level" * isinstance(metric, NTXent)
+            return f" {metric.label} is the sum over both pairs, twice that of the tables{chance}."
+    return ""
 
 
 def _map_figures(run: Run, results: Results) -> Iterator[ReportFigure]:

@@ -137,3 +137,20 @@ def _check_forecasts(run: Run, parts: dict[SplitName, Split]) -> None:
                     f"further days do not fit into the {length} days of the downstream {split} "
                     "split; shorten look_back or lead_days, or enlarge that split"
                 )
+
+
+def check_targets(run: Run) -> None:
+    """Refuse forecasters that learn from the fields themselves, of data that may lack values.
+
+    Raises:
+        ConfigError: Names both settings and the remedy.
+    """
+    if run.data.max_missing == 0:
+        return
+    for name, setting in run.downstream.forecast.items():
+        if setting.needs_fields:
+            raise ConfigError(
+                f"downstream.forecast.{name}.target is fields, which must be complete, but "
+                f"data.max_missing {run.data.max_missing:g} lets values be missing; set the target "
+                "to embedding, or data.max_missing to 0"
+            )

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from sparta_ray.base.config import to_tree
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.grids import Grid
-from sparta_ray.run.checks import check_region, check_run
+from sparta_ray.run.checks import check_region, check_run, check_targets
 from sparta_ray.run.estimate import StageCost, stage_costs
 from sparta_ray.studies.config import StudyConfig
 from sparta_ray.studies.data import DataSize, StudyData, size_of, size_stated
@@ -110,6 +110,7 @@ def _sizes(study: StudyConfig, trials: Sequence[StudyTrial]) -> tuple[dict[str, 
                 check_region(trial.run, Grid(data.layout.longitude, data.layout.latitude))
         with named(trial):
             check_run(trial.run, size.days, size.grid)
+            check_targets(trial.run)
         sizes[trial.name] = size
     return sizes, note
 

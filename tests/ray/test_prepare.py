@@ -1,7 +1,9 @@
+import os
 import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,11 +16,12 @@ from sparta_ray.data.preparation.facts import inspect_data
 from sparta_ray.data.preparation.recipe import DataConfig, Recipe
 from sparta_ray.data.preparation.shards import finish, lay_out, write_shard
 from sparta_ray.data.retry import RetryConfig
-from sparta_ray.data.sources import SAMPLE, NetCDFSource, ZarrSource
+from sparta_ray.data.sources import SAMPLE, NetCDFSource, ZarrSource, netcdf
 from sparta_ray.data.store.lock import exclusive_lock
 from sparta_ray.data.store.store import Store, read_meta
 from sparta_ray.inspection import inspect
-from sparta_ray.on_ray.prepare import prepare
+from sparta_ray.on_ray.message_board import open_topic
+from sparta_ray.on_ray.prepare import _check_whole_source, _Reading, _ShardWriter, prepare
 from sparta_ray.run.settings import Run
 from tests.gcs import FakeGCS
 
@@ -115,6 +118,56 @@ def test_nothing_is_left_looking_whole_when_a_shard_fails(tiny: Run, tmp_path: P
     with pytest.raises(ConfigError, match="not complete"):
         Store(config.store)
     shutil.rmtree(tmp_path / "store.zarr")
+
+
+@pytest.fixture
+def four_files(tiny: Run, tmp_path: Path) -> DataConfig:
+    """A source of four files of three months each."""
+    with xr.open_dataset(SAMPLE_FILE, engine="h5netcdf") as dataset:
+        for quarter in range(4):
+            part = dataset.isel(time=slice(90 * quarter, 90 * (quarter + 1)))
+            part.to_netcdf(tmp_path / f"quarter{quarter}.nc", engine="h5netcdf")
+    return replace(
+        tiny.data,
+        source=NetCDFSource(kind="netcdf", paths=str(tmp_path / "*.nc")),
+        last_day=None,
+        store=str(tmp_path / "store.zarr"),
+    )
+
+
+def test_a_process_opens_each_file_once(
+    four_files: DataConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = recipe_of(four_files)
+    lay_out(recipe)
+    opened: list[str] = []
+
+    def counted(filesystem: Any, path: str, remote: bool) -> xr.Dataset:
+        opened.append(Path(path).name)
+        return open_file(filesystem, path, remote)
+
+    open_file = netcdf._open_file
+    monkeypatch.setattr(netcdf, "_open_file", counted)
+    writer = _ShardWriter(four_files, recipe.layout.provenance, _Reading(*open_topic(), 3.0))
+    for _ in range(4):
+        assert writer({"item": 0})["error"] == ""
+    assert sorted(opened) == [f"quarter{quarter}.nc" for quarter in range(4)]
+
+    last = Path(str(four_files.source.paths)).parent / "quarter3.nc"  # type: ignore[union-attr]
+    os.utime(last, (1, 1))
+    assert "the source has changed since the store" in writer({"item": 0})["error"]
+
+
+def test_a_file_that_comes_while_the_source_is_read_is_noticed(four_files: DataConfig) -> None:
+    found = inspect_data(four_files)
+    with xr.open_dataset(SAMPLE_FILE, engine="h5netcdf") as dataset:
+        late = Path(four_files.store).parent / "quarter4.nc"
+        dataset.isel(time=slice(360, 450)).to_netcdf(late, engine="h5netcdf")
+    assert found.recipe is not None
+    with pytest.raises(ConfigError, match="the source has changed since the store"):
+        _check_whole_source(found.recipe)
+    late.unlink()
+    _check_whole_source(found.recipe)
 
 
 def test_a_busy_bucket_gives_what_the_local_copy_gives(

@@ -177,3 +177,22 @@ def test_facts_of_data_are_handed_on_to_runs_that_share_them(run, tmp_path):
     data = inspect_data(run.data)
     other = replace(run, name="other")
     assert inspect(other, CHAIN, data=data).data is data
+
+
+FIELDS = "downstream.forecast={direct: {kind: anomaly_regression, lead_days: 5}}"
+
+
+def test_fields_that_may_lack_values_are_refused_as_a_target_before_anything_starts(tmp_path):
+    run = run_in(tmp_path, "data.max_missing=0.1", FIELDS)
+    words = (
+        r"downstream\.forecast\.direct\.target is fields, which must be complete, but "
+        r"data\.max_missing 0\.1 lets values be missing; set the target to embedding, or "
+        r"data\.max_missing to 0"
+    )
+    with pytest.raises(ConfigError, match=words):
+        inspect(run, CHAIN)
+    assert list(tmp_path.iterdir()) == []
+    assert "direct.target is fields" in inspect(run, ("prepare",)).misfit
+    embedding = FIELDS.replace("}}", ", target: embedding}}")
+    inspect(run_in(tmp_path, "data.max_missing=0.1", embedding), CHAIN)
+    inspect(run_in(tmp_path, FIELDS), CHAIN)

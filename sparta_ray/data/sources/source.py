@@ -111,6 +111,16 @@ class Source:
 
         It looks at five places of each variable; what has changed between them alone is not seen.
         """
+        return self._signature_now()
+
+    def has_changed(self) -> bool:
+        """Return whether files have changed since the signature was taken; opens none of them.
+
+        Files that have come since are not seen: opening the source again finds them.
+        """
+        return self._signature_now() != self.signature
+
+    def _signature_now(self) -> str:
         facts = [repr((self.longitude.tolist(), self.latitude.tolist(), str(self.days[[0, -1]])))]
         for part in self.parts:
             facts.append(hashlib.blake2b(part.times[part.start : part.stop].tobytes()).hexdigest())

@@ -26,6 +26,19 @@ def test_the_contrastive_loss_is_told_after_every_stage():
     ]
 
 
+def test_any_contrastive_loss_is_told_under_its_name():
+    scores = [
+        Score("contrastive", "sparta after pretrain", "barlow_twins", 3.1),
+        Score("contrastive", "sparta after pretrain", "one_of_ones_own", 0.5),
+    ]
+    assert findings(scores) == [
+        "Contrastive pretraining: the validation loss (Barlow Twins) is 3.10 for SPARTA after "
+        "pretrain.",
+        "Contrastive pretraining: the validation loss (One_of_ones_own) is 0.50 for SPARTA after "
+        "pretrain.",
+    ]
+
+
 def test_reconstructions_are_ranked_best_first():
     def error(model, value):
         return Score("reconstruction", model, "standardised error", value)
