@@ -34,20 +34,26 @@ def check_run(run: Run, dates: NDArray[np.datetime64], grid: tuple[int, int]) ->
     _check_forecasts(run, downstream_splits(run, len(dates)))
 
 
-def _check_climatology(run: Run, training_days: NDArray[np.datetime64]) -> None:
-    """Refuse training days that leave some day of the year without a climatology."""
-    year = 366
-    of_year = training_days - training_days.astype("datetime64[Y]")
-    known = np.unique(of_year.astype(int))
-    gaps = np.diff(np.append(known, known[0] + year))
-    farthest = int(gaps.max()) // 2
+def _check_climatology(run: Run, training_times: NDArray[np.datetime64]) -> None:
+    """Refuse training steps that leave some day of the year without a climatology."""
+    days = training_times.astype("datetime64[D]")
+    hours = (training_times - days).astype("timedelta64[h]").astype(int)
+    farthest = max(_farthest_day_of_year(days[hours == hour]) for hour in np.unique(hours))
     if farthest >= run.evaluation.climatology_half_window:
         raise ConfigError(
-            f"the train split has {len(training_days)} days and leaves a day of the year "
-            f"{farthest} days from any of them: no climatology within "
+            f"the train split has {run.data.length.counted(len(training_times))} and leaves a day "
+            f"of the year {farthest} days from any of them: no climatology within "
             f"evaluation.climatology_half_window {run.evaluation.climatology_half_window}; train "
             f"on a whole year, or set it to at least {farthest + 1}"
         )
+
+
+def _farthest_day_of_year(days: NDArray[np.datetime64]) -> int:
+    """Return how many days the day of the year lies away that is farthest from some days."""
+    year = 366
+    known = np.unique((days - days.astype("datetime64[Y]")).astype(int))
+    gaps = np.diff(np.append(known, known[0] + year))
+    return int(gaps.max()) // 2
 
 
 def _check_masks(run: Run) -> None:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from sparta_ray.data.sources.mapping import Channel
 from sparta_ray.data.sources.source import Source
-from sparta_ray.data.sources.steps import span
+from sparta_ray.base.durations import span
 
 
 def describe_source(source: Source) -> str:
