@@ -17,7 +17,7 @@ def check_run(run: Run, dates: NDArray[np.datetime64], grid: tuple[int, int]) ->
 
     Args:
         run: The run.
-        dates: Calendar days of its data, shape (T,).
+        dates: Beginnings of its data's steps, in whole days or else hours, shape (T,).
         grid: Numbers of longitudes and latitudes.
 
     Raises:
@@ -41,7 +41,7 @@ def _check_climatology(run: Run, training_times: NDArray[np.datetime64]) -> None
     farthest = max(_farthest_day_of_year(days[hours == hour]) for hour in np.unique(hours))
     if farthest >= run.evaluation.climatology_half_window:
         raise ConfigError(
-            f"the train split has {run.data.length.counted(len(training_times))} and leaves a day "
+            f"the train split has {len(training_times)} {run.data.length.nouns} and leaves a day "
             f"of the year {farthest} days from any of them: no climatology within "
             f"evaluation.climatology_half_window {run.evaluation.climatology_half_window}; train "
             f"on a whole year, or set it to at least {farthest + 1}"
@@ -93,8 +93,10 @@ def _check_rows(run: Run, split: SplitName, rows: int) -> None:
 
 
 def _check_forecasts(run: Run, parts: dict[SplitName, Split]) -> None:
-    """Refuse forecasts whose windows are longer than a downstream split."""
+    """Refuse forecasts whose windows are longer than a downstream split, or whose steps misfit."""
+    steps = run.data.length.nouns
     for name, setting in run.downstream.forecast.items():
+        setting.check_step(run.data.length, f"downstream.forecast.{name}")
         horizons: dict[SplitName, int] = {
             "train": setting.training_horizon,
             "validation": setting.training_horizon,
@@ -105,6 +107,6 @@ def _check_forecasts(run: Run, parts: dict[SplitName, Split]) -> None:
             if setting.look_back + horizon > length:
                 raise ConfigError(
                     f"downstream.forecast.{name}: look_back {setting.look_back} and {horizon} "
-                    f"further days do not fit into the {length} days of the downstream {split} "
+                    f"further {steps} do not fit into the {length} {steps} of the downstream {split} "
                     "split; shorten look_back or lead_days, or enlarge that split"
                 )
