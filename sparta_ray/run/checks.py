@@ -70,7 +70,7 @@ def _check_batches(run: Run, parts: dict[SplitName, Split]) -> None:
     """Refuse splits without enough days for a batch, and batches without enough rows."""
     training: tuple[SplitName, ...] = ("train", "validation")
     for name in training:
-        check_split(parts[name], name, run.sampling)
+        check_split(parts[name], name, run.sampling, run.data.length)
     for name in training:
         last = len(anchors(parts[name], run.sampling)) % run.sampling.anchors_per_batch
         rows = (last or run.sampling.anchors_per_batch) * run.sampling.rows_per_anchor
@@ -107,6 +107,6 @@ def _check_forecasts(run: Run, parts: dict[SplitName, Split]) -> None:
             if setting.look_back + horizon > length:
                 raise ConfigError(
                     f"downstream.forecast.{name}: look_back {setting.look_back} and {horizon} "
-                    f"further {steps} do not fit into the {length} {steps} of the downstream {split} "
-                    "split; shorten look_back or lead_days, or enlarge that split"
+                    f"further {steps} do not fit into the {length} {steps} of the downstream "
+                    f"{split} split; shorten look_back or lead_days, or enlarge that split"
                 )

@@ -47,7 +47,7 @@ class AnomalyRegressionConfig(ForecasterConfig):
     """Ridge regression of anomalies, lead by lead.
 
     Attributes:
-        look_back: Number of most recent days that are predictors [days].
+        look_back: Number of most recent steps that are predictors [steps of data.step].
         target: What is forecast: the anomalies of the ``fields``, or those of the ``embedding``,
             which the decoder turns into fields.
         harmonics: Number of harmonics of the seasonal cycle that anomalies are departures from.
@@ -57,7 +57,7 @@ class AnomalyRegressionConfig(ForecasterConfig):
             the target; all, where there are fewer.
         penalties: Ridge penalties to choose from at each lead time, in units of the predictors'
             mean eigenvalue. The largest should suppress a forecast almost entirely.
-        folds: Number of blocks of consecutive days in the cross-validation that chooses the
+        folds: Number of blocks of consecutive steps in the cross-validation that chooses the
             penalty.
         epochs: Number of masks under which every training day is seen.
     """

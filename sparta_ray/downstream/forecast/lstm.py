@@ -54,7 +54,8 @@ class LSTMForecastConfig(ForecasterConfig):
         teacher_forcing: Probability that the decoder is fed the true previous day, in the first and
             in the last epoch; linear in between (scheduled sampling).
         target_days: Length of the forecast in training. With 1, as published, the decoder is never
-            fed a day that it had to predict, so `teacher_forcing` has no effect [days].
+            fed a step that it had to predict, so `teacher_forcing` has no effect [steps of
+            data.step].
         plateau: Learning-rate schedule.
     """
 

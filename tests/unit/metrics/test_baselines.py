@@ -28,7 +28,9 @@ def day_of_year_climatology(fields, half_window=30):
 
 
 def mean_field(fields):
-    return TimeOfDaySums.of(fields[start : start + 100] for start in range(0, len(fields), 100)).mean_field()
+    return TimeOfDaySums.of(
+        fields[start : start + 100] for start in range(0, len(fields), 100)
+    ).mean_field()
 
 
 def test_the_blocks_do_not_matter():

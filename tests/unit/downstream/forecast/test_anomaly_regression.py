@@ -246,5 +246,5 @@ def test_a_split_without_a_window_is_an_error(weather, short):
     train, validation = (
         (h[:length], KnownDays(phase[:length])) for length in (days["train"], days["validation"])
     )
-    with pytest.raises(ConfigError, match="2 past and 40 future days do not fit in 41 days"):
+    with pytest.raises(ConfigError, match="2 past and 40 future steps do not fit in 41 steps"):
         train_anomaly_regression(lambda epoch: train[0], train[1], *validation, CONFIG, 0, ignore)
