@@ -20,8 +20,12 @@ A path names where a key stands: `training.stages[].epochs` is the key `epochs` 
 list `stages` in the section `training`, and `<name>` is a name of your choice. On the command line,
 the same paths change one setting, and a number picks an entry of a list:
 `--set training.stages.0.epochs=3`. Where a section has a `kind`, its other keys depend on it. A
-section without a default in its row has the defaults of its keys. Wherever the method speaks of
-days, a day is one step of the store, `data.step` long. A key that is not listed here is an error.
+section without a default in its row has the defaults of its keys. A key that is
+not listed here is an error.
+
+Keys with the unit `steps of data.step` count steps of the data, whatever their names say: with the
+default `data.step: 1d` that is days, with `6h` four of them are a day. Keys with the unit `days`
+are in days whatever the step. Where a meaning speaks of days without a unit, a day is one step.
 
 `sparta-ray schema` prints the same as a JSON schema, with which editors complete and check a file
 while you write it (`sparta-ray schema --study` for a study's file):

@@ -133,15 +133,16 @@ def describe(run: Run, links: tuple[str, ...]) -> str:
 
 def _sizes(run: Run, data: DataFacts) -> Iterator[str]:
     days, (longitudes, latitudes) = data.layout.days, data.layout.grid
-    yield f"data: {days[0]} to {days[-1]}, {len(days):,} days, grid {longitudes}x{latitudes}"
+    step = run.data.length
+    yield f"data: {days[0]} to {days[-1]}, {step.counted(len(days))}, grid {longitudes}x{latitudes}"
     if data.recipe is None:
         yield f"store: complete, {data.layout.bytes / 1e6:,.0f} MB at {run.data.store}"
     else:
         yield from describe_recipe(data.recipe)
     for name, part in splits(run, len(days)).items():
-        yield f"{name}: {len(part):,} days from {days[part.start]}"
+        yield f"{name}: {step.counted(len(part))} from {days[part.start]}"
     for name, part in downstream_splits(run, len(days)).items():
-        yield f"downstream {name}: {len(part):,} days from {days[part.start]}"
+        yield f"downstream {name}: {step.counted(len(part))} from {days[part.start]}"
 
 
 def _costs(facts: Facts, links: tuple[str, ...]) -> Iterator[str]:

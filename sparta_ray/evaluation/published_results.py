@@ -93,7 +93,12 @@ def published_value(
 
 
 def beside_published(scores: Iterable[Score], run: Run) -> list[Score]:
-    """Return a run's scores with the paper's numbers for the same variant beside them."""
+    """Return a run's scores with the paper's numbers for the same variant beside them.
+
+    The paper's steps are days, so that its numbers say nothing of a run with others.
+    """
+    if not run.data.length.is_day:
+        return list(scores)
     variants: dict[str, str | None] = {kind: published_variant(run, kind) for kind in run.models}
     return [_beside(score, variants.get(score.model)) for score in scores]
 

@@ -9,7 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from sparta_ray.data.store.store import Store
-from sparta_ray.metrics.baselines import DayOfYearSums, climatology_at
+from sparta_ray.metrics.baselines import TimeOfDaySums, climatology_at
 from sparta_ray.run.settings import Run, splits
 
 Days = NDArray[np.int64]
@@ -45,7 +45,10 @@ class Truth:
         return xr.DataArray(fields, dims=_DIMS, coords=coordinates)
 
     def climatology(self, days: Days) -> xr.DataArray:
-        """Return the day-of-year climatology of some days, from the training split."""
+        """Return the climatology of some steps, from the training split.
+
+        It is by day of the year and, for steps below a day, by time of day.
+        """
         times = xr.DataArray(self.store.days[days].astype("datetime64[ns]"), dims="window")
         found = climatology_at(self._climatology, times)
         return found.transpose(*_DIMS).reset_coords(drop=True)
@@ -65,8 +68,8 @@ class Truth:
         )
 
     @cached_property
-    def _training(self) -> DayOfYearSums:
-        return DayOfYearSums.of(self._training_blocks())
+    def _training(self) -> TimeOfDaySums:
+        return TimeOfDaySums.of(self._training_blocks())
 
     def _training_blocks(self) -> Iterator[xr.DataArray]:
         """Yield the fields of the training split, a few days at a time."""

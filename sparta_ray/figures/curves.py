@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from sparta_ray.base.durations import DAY, StepLength
 from sparta_ray.figures.display import (
     decimals_for,
     display_of,
@@ -33,8 +34,6 @@ from sparta_ray.figures.style import (
 )
 from sparta_ray.metrics.catalogue import metric_of
 from sparta_ray.metrics.metric import best
-
-LEAD_LABEL = "lead time (days)"
 
 LOSS_NAMES = {
     "loss": "total loss",
@@ -119,33 +118,37 @@ def _loss_finding(history: pd.DataFrame, stage: str, names: Sequence[str]) -> st
 
 
 @styled
-def score_by_lead(scores: pd.DataFrame, metric: str, units: str) -> Figure:
+def score_by_lead(scores: pd.DataFrame, metric: str, units: str, time_unit: str = "days") -> Figure:
     """Draw one score against lead time, a line for each model and baseline.
 
     Args:
-        scores: Columns ``label``, ``lead`` (days) and ``value``; several values of one label and
+        scores: Columns ``label``, ``lead`` and ``value``; several values of one label and
             lead, as of several seeds, become their mean and a band from lowest to highest.
         metric: Which score, such as ``rrmse``.
         units: Its units; empty for a pure number.
+        time_unit: Of the leads, such as ``hours``.
     """
     figure, (ax,) = grid_of_panels(1, 1, 3.0)
     label = metric_of(metric).label
     _lead_lines(ax, scores)
-    ax.set_xlabel(LEAD_LABEL)
+    ax.set_xlabel(f"lead time ({time_unit})")
     ax.set_ylabel(f"{label} ({units})" if units else label)
-    headline(figure, _lead_finding(scores, metric, units))
+    headline(figure, _lead_finding(scores, metric, units, time_unit))
     share_legend(figure, ax)
     return figure
 
 
 @styled
-def variable_scores_by_lead(scores: pd.DataFrame, metric: str, si_units: bool = True) -> Figure:
+def variable_scores_by_lead(
+    scores: pd.DataFrame, metric: str, si_units: bool = True, time_unit: str = "days"
+) -> Figure:
     """Draw one score of every variable against lead time, a panel for each variable.
 
     Args:
         scores: As for `score_by_lead`, with a column ``variable`` of labels.
         metric: Which score, such as ``rmse``.
         si_units: Whether values are in the variables' units, as RMSE is; False for ACC.
+        time_unit: Of the leads, such as ``hours``.
     """
     variables = list(dict.fromkeys(scores["variable"]))
     figure, axes = grid_of_panels(len(variables), 3, 1.9, sharex=True)
@@ -157,7 +160,7 @@ def variable_scores_by_lead(scores: pd.DataFrame, metric: str, si_units: bool = 
         _lead_lines(ax, part)
         ax.set_title(shown.name)
         ax.set_ylabel(f"{name} of {shown.symbol}" + (f" ({shown.units})" if si_units else ""))
-    label_below(axes, 3, LEAD_LABEL)
+    label_below(axes, 3, f"lead time ({time_unit})")
     headline(figure, f"{name} of each variable by lead time")
     share_legend(figure, axes[0])
     return figure
@@ -177,7 +180,7 @@ def _lead_lines(ax: Axes, scores: pd.DataFrame) -> None:
     ax.xaxis.set_major_locator(MaxNLocator(10, steps=[1, 2, 5, 10], integer=True))
 
 
-def _lead_finding(scores: pd.DataFrame, metric: str, units: str) -> str:
+def _lead_finding(scores: pd.DataFrame, metric: str, units: str, time_unit: str) -> str:
     about, lead = metric_of(metric), scores["lead"].max()
     last = scores[scores["lead"] == lead].groupby("label")["value"].mean()
     text = f"{about.label} by lead time"
@@ -187,16 +190,19 @@ def _lead_finding(scores: pd.DataFrame, metric: str, units: str) -> str:
     first = {"lower": "lowest", "higher": "highest"}.get(about.better, about.better)
     winner = in_sentence(str(last[last == value].index[0]))
     shown = f"{number(value, decimals_for([value]))} {units}".strip()
-    return f"{text}: {first} at {lead:g} days is {winner}, {shown}"
+    return f"{text}: {first} at {lead:g} {time_unit} is {winner}, {shown}"
 
 
 @styled
-def confusion_matrix(counts: NDArray[np.integer[Any]], seasons: Sequence[str]) -> Figure:
-    """Draw the number of days by true season (rows) and predicted season (columns).
+def confusion_matrix(
+    counts: NDArray[np.integer[Any]], seasons: Sequence[str], step: StepLength = DAY
+) -> Figure:
+    """Draw the number of steps by true season (rows) and predicted season (columns).
 
     Args:
-        counts: Days, shape (true seasons, predicted seasons).
+        counts: Steps, shape (true seasons, predicted seasons).
         seasons: Their names, in order.
+        step: How long a step is.
     """
     figure = Figure(figsize=(WIDTH / 2, WIDTH / 2), layout="constrained")
     ax = figure.subplots()
@@ -211,8 +217,8 @@ def confusion_matrix(counts: NDArray[np.integer[Any]], seasons: Sequence[str]) -
     ax.tick_params(length=0)
     ax.grid(False)
     ax.spines[:].set(visible=True, color=FAINT)
-    ax.set_xlabel("predicted season (days, % of row)")
+    ax.set_xlabel(f"predicted season ({step.nouns}, % of row)")
     ax.set_ylabel("true season")
     correct = f"{100 * np.trace(counts) / counts.sum():.1f} %"
-    headline(figure, f"{correct} of {counts.sum()} days classified correctly")
+    headline(figure, f"{correct} of {counts.sum()} {step.nouns} classified correctly")
     return figure

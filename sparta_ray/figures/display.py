@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from sparta_ray.base.durations import StepLength
 from sparta_ray.base.variables import parse
 from sparta_ray.metrics.records import BASELINES, is_baseline, is_bound
 
@@ -79,18 +80,14 @@ def model_name(model: str) -> str:
     return name if name.startswith("SPARTA") else name[:1].upper() + name[1:]
 
 
-def setting_name(setting: str) -> str:
-    """Return a readable name of a forecast setting such as ``lookback5_stride10``."""
+def setting_name(setting: str, step: StepLength) -> str:
+    """Return a readable name of a forecast setting such as ``lookback5_stride10``, in real time."""
     known = re.fullmatch(r"lookback(\d+)_stride(\d+)", setting)
     if known is None:
         return setting.replace("_", " ")
-    every = "every day" if known[2] == "1" else f"every {known[2]} days"
-    return f"look-back {known[1]} days, training windows starting {every}"
-
-
-def lead_name(days: int) -> str:
-    """Return a lead time such as ``25 days``."""
-    return f"{days} day" if days == 1 else f"{days} days"
+    look_back, stride = (step.lasting(int(steps)) for steps in known.groups())
+    every = "every day" if stride == "1 day" else f"every {stride}"
+    return f"look-back {look_back}, training windows starting {every}"
 
 
 def in_sentence(model: str) -> str:

@@ -12,6 +12,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from sparta_ray.base.durations import DAY, StepLength
 from sparta_ray.figures.display import in_sentence, model_name, model_order
 from sparta_ray.figures.style import (
     MUTED,
@@ -31,21 +32,25 @@ YEAR = Normalize(1, 366)
 
 @styled
 def embedding_pca(
-    components: Mapping[str, Floats], times: pd.DatetimeIndex, explained: Mapping[str, Floats]
+    components: Mapping[str, Floats],
+    times: pd.DatetimeIndex,
+    explained: Mapping[str, Floats],
+    step: StepLength = DAY,
 ) -> Figure:
-    """Draw days in the plane of the first two principal components, a panel for each model.
+    """Draw steps in the plane of the first two principal components, a panel for each model.
 
-    Consecutive days are joined; colour is the day of the year.
+    Consecutive steps are joined; colour is the day of the year.
 
     Args:
         components: By model, shape (T, 2).
-        times: The T days.
+        times: Beginnings of the T steps.
         explained: By model, the two components' shares of the variance, in 0..1.
+        step: How long a step is.
     """
     models = model_order(components)
     figure, axes = grid_of_panels(len(models), min(len(models), 3), 3.1)
     for ax, model in zip(axes, models, strict=True):
-        _plane(ax, components[model], times)
+        _plane(ax, components[model], times, step)
         ax.set_title(model_name(model))
         for axis, i in ((ax.xaxis, 0), (ax.yaxis, 1)):
             axis.set_label_text(
@@ -53,12 +58,15 @@ def embedding_pca(
             )
     year_bar(figure, list(axes))
     shares = ", ".join(f"{100 * sum(explained[m][:2]):.0f} % ({in_sentence(m)})" for m in models)
-    headline(figure, f"Embeddings of {len(times)} days; share of variance in this plane: {shares}")
+    headline(
+        figure,
+        f"Embeddings of {len(times)} {step.nouns}; share of variance in this plane: {shares}",
+    )
     return figure
 
 
-def _plane(ax: Axes, components_T2: Floats, times: pd.DatetimeIndex) -> None:
-    gap = np.flatnonzero(np.diff(times.to_numpy()) > np.timedelta64(1, "D")) + 1
+def _plane(ax: Axes, components_T2: Floats, times: pd.DatetimeIndex, step: StepLength) -> None:
+    gap = np.flatnonzero(np.diff(times.to_numpy()) > np.timedelta64(step.hours, "h")) + 1
     for piece in np.split(components_T2, gap):
         ax.plot(*piece.T, color=MUTED, linewidth=0.3, alpha=0.6, zorder=1)
     x, y = components_T2.T

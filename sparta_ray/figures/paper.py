@@ -9,6 +9,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from sparta_ray.base.durations import DAY, StepLength
 from sparta_ray.figures.display import display_of, in_sentence, model_name, model_order
 from sparta_ray.figures.embeddings import YEAR, label_days, year_bar
 from sparta_ray.figures.map_axes import cell_edges, height_of_width
@@ -72,12 +73,13 @@ def distance_series(embeddings: Mapping[str, xr.DataArray], order: int) -> Figur
 
 
 @styled
-def pairs_pca(pairs: xr.DataArray, model: str) -> Figure:
+def pairs_pca(pairs: xr.DataArray, model: str, step: StepLength = DAY) -> Figure:
     """Draw two augmented views of each of some days in the plane of two principal components.
 
     Args:
         pairs: Dims (view, time, component), two views; the first days of it are drawn.
         model: Whose embeddings.
+        step: How long a step is.
     """
     h = pairs.transpose("view", "time", "component")[:, :SHOWN_PAIRS]
     views, days, _ = h.shape
@@ -97,23 +99,28 @@ def pairs_pca(pairs: xr.DataArray, model: str) -> Figure:
     between = others[~np.eye(days, dtype=bool)].mean()
     headline(
         figure,
-        f"{model_name(model)}: in this plane, views of one day are {apart / between:.2f} times as "
-        "far apart as views of different days",
+        f"{model_name(model)}: in this plane, views of one {step.noun} are {apart / between:.2f} "
+        f"times as far apart as views of different {step.nouns}",
     )
     return figure
 
 
 @styled
 def trajectories(
-    embeddings: Mapping[str, xr.DataArray], look_back: int, stride: int, seed: int = 0
+    embeddings: Mapping[str, xr.DataArray],
+    look_back: int,
+    stride: int,
+    seed: int = 0,
+    step: StepLength = DAY,
 ) -> Figure:
     """Draw look-back windows' mean embeddings by t-SNE, each with an arrow to the next day.
 
     Args:
         embeddings: By model, of consecutive days, dims (time, component).
-        look_back: Days of a window.
-        stride: Days between two windows' starts.
+        look_back: Steps of a window.
+        stride: Steps between two windows' starts.
         seed: Of t-SNE.
+        step: How long a step is.
     """
     models = model_order(embeddings)
     figure, axes = grid_of_panels(len(models), 2, 3.3)
@@ -129,14 +136,15 @@ def trajectories(
         ax.scatter(*here.T, 10, days, norm=YEAR, cmap=SEASONAL, zorder=2)
         # Arrows alone do not widen the axes, so their ends are drawn as points too.
         ax.scatter(*there.T, 2, days, norm=YEAR, cmap=SEASONAL, zorder=2)
-        step = there - here
+        towards = there - here
         arrows = {"angles": "xy", "scale_units": "xy", "scale": 1, "width": 0.003}
-        ax.quiver(*here.T, *step.T, days, norm=YEAR, cmap=SEASONAL, alpha=0.7, **arrows)
+        ax.quiver(*here.T, *towards.T, days, norm=YEAR, cmap=SEASONAL, alpha=0.7, **arrows)
         ax.set_title(model_name(model))
         ax.set_xlabel("t-SNE axis 1 (no units)")
         ax.set_ylabel("t-SNE axis 2 (no units)")
     year_bar(figure, list(axes))
-    headline(figure, f"{windows} windows of {look_back} days, with an arrow to the day after each")
+    length = step.lasting(look_back)
+    headline(figure, f"{windows} windows of {length}, with an arrow to the {step.noun} after each")
     return figure
 
 

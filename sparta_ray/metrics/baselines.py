@@ -1,6 +1,8 @@
-"""What a model must beat: day-of-year climatology and the mean field of the training split.
+"""What a model must beat: climatology and the mean field of the training split.
 
-Legend: E days of the year, T days, P points.
+Climatology is by day of the year and, for steps below a day, by time of day too.
+
+Legend: E days of the year, T steps, P points.
 """
 
 from collections.abc import Iterable
@@ -18,7 +20,7 @@ DAYS_OF_YEAR = 366
 
 @dataclass(frozen=True, eq=False)
 class DayOfYearSums:
-    """Sums of the training fields by day of the year, from which both baselines follow.
+    """Sums of the training fields by day of the year, from which the baselines follow.
 
     Attributes:
         sums: Sum of the values that are present, on each day of the year, shape (E, P).
@@ -47,12 +49,14 @@ class DayOfYearSums:
             np.zeros(DAYS_OF_YEAR),
             first[0].drop_vars([name for name, c in first.coords.items() if "time" in c.dims]),
         )
-        found._add(first)
+        found.add(first)
         for block in remaining:
-            found._add(block.transpose("time", ...))
+            found.add(block)
         return found
 
-    def _add(self, block: xr.DataArray) -> None:
+    def add(self, block: xr.DataArray) -> None:
+        """Add a block of further fields, dimensions (time, ...)."""
+        block = block.transpose("time", ...)
         days = block["time"].dt.dayofyear.values - 1
         values_TP = block.values.reshape(len(days), -1).astype(np.float64)
         present_TP = ~np.isnan(values_TP)
@@ -96,15 +100,70 @@ class DayOfYearSums:
             data=mean_EP.reshape(DAYS_OF_YEAR, *self.like.shape)
         )
 
+
+@dataclass(frozen=True, eq=False)
+class TimeOfDaySums:
+    """Sums by day of the year, kept apart by the hour of the day at which a step begins.
+
+    The daily cycle would otherwise be averaged away: steps of 6 hours have four climatologies.
+    Steps of whole days all begin at the same hour.
+
+    Attributes:
+        of_hour: The sums of the steps that begin at each hour of the day.
+    """
+
+    of_hour: dict[int, DayOfYearSums]
+
+    @classmethod
+    def of(cls, blocks: Iterable[xr.DataArray]) -> "TimeOfDaySums":
+        """Sum the training split, a block of steps at a time, so that no more is in memory.
+
+        Args:
+            blocks: Fields in physical units, at least one block; dimensions (time, ...).
+        """
+        of_hour: dict[int, DayOfYearSums] = {}
+        for block in blocks:
+            for hour, part in block.groupby("time.hour"):
+                if hour in of_hour:
+                    of_hour[hour].add(part)
+                else:
+                    of_hour[int(hour)] = DayOfYearSums.of([part])
+        return cls(of_hour)
+
+    def climatology(self, half_window: int = 30) -> xr.DataArray:
+        """Return the smoothed mean field of each hour of each day of the year.
+
+        Args:
+            half_window: As of `DayOfYearSums.climatology`, in days.
+
+        Returns:
+            Dimensions (hour, dayofyear, ...), float32, with the hours at which steps begin.
+
+        Raises:
+            ValueError: A day of the year has no training step of that hour in reach.
+        """
+        hours = xr.DataArray(sorted(self.of_hour), dims="hour", name="hour")
+        found = [self.of_hour[int(hour)].climatology(half_window) for hour in hours]
+        return xr.concat(found, dim=hours)
+
     def mean_field(self) -> xr.DataArray:
-        """Return the mean of what is present over all training days, as float32."""
-        mean_P = _ratio(self.sums.sum(axis=0), self.counts.sum(axis=0))
-        return self.like.copy(data=mean_P.reshape(self.like.shape))
+        """Return the mean of what is present over all training steps, as float32."""
+        sums, counts = (
+            sum(getattr(one, name).sum(axis=0) for one in self.of_hour.values())
+            for name in ("sums", "counts")
+        )
+        like = next(iter(self.of_hour.values())).like
+        return like.copy(data=_ratio(sums, counts).reshape(like.shape))
 
 
 def climatology_at(climatology: xr.DataArray, times: xr.DataArray) -> xr.DataArray:
-    """Return the climatology at dates, the dimension of `times` first."""
-    return climatology.sel(dayofyear=times.dt.dayofyear).drop_vars("dayofyear")
+    """Return the climatology at times, the dimension of `times` first.
+
+    Raises:
+        KeyError: No training step begins at the hour of one of the times.
+    """
+    found = climatology.sel(hour=times.dt.hour, dayofyear=times.dt.dayofyear)
+    return found.drop_vars(["hour", "dayofyear"])
 
 
 def _ratio(sums: Floats, counts: Floats) -> NDArray[np.float32]:

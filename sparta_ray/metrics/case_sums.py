@@ -69,7 +69,7 @@ class Cases:
     Attributes:
         subject: Whose fields or embeddings.
         days: The day each case is for, counted from 1970, shape (W,).
-        lead_days: Days ahead, for a forecast.
+        lead_days: Steps ahead, for a forecast.
     """
 
     subject: Subject

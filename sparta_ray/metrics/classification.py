@@ -26,7 +26,7 @@ class Accuracy(Mean):
     key = "accuracy"
     label = "Accuracy"
     better = "higher"
-    meaning = "Share of days put in the right season."
+    meaning = "Share of {steps} put in the right season."
 
 
 class LinearProbeAccuracy(Mean):
@@ -35,7 +35,7 @@ class LinearProbeAccuracy(Mean):
     key = "linear probe accuracy"
     label = "Linear probe"
     better = "higher"
-    meaning = "Share of days put in the right season by ridge regression on the embedding."
+    meaning = "Share of {steps} put in the right season by ridge regression on the embedding."
 
 
 class NeighbourProbeAccuracy(Mean):
@@ -44,7 +44,7 @@ class NeighbourProbeAccuracy(Mean):
     key = "knn probe accuracy"
     label = "kNN probe"
     better = "higher"
-    meaning = "Share of days put in the right season by the 20 most similar training days."
+    meaning = "Share of {steps} put in the right season by the 20 most similar training {steps}."
 
 
 class SeasonAgreement(Metric):
@@ -56,8 +56,8 @@ class SeasonAgreement(Metric):
 
     better = "higher"
     meaning = (
-        "Normalised mutual information of seasons and k clusters of days (k-means); with k above 4 "
-        "even perfect clusters stay below 1."
+        "Normalised mutual information of seasons and k clusters of {steps} (k-means); with k "
+        "above 4 even perfect clusters stay below 1."
     )
 
     def __init__(self, clusters: int):

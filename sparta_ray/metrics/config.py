@@ -16,7 +16,8 @@ class BootstrapConfig:
     """How intervals are drawn.
 
     Attributes:
-        block_days: Length of a block, longer than the weather's memory [days].
+        block_days: Length of a block, longer than the weather's memory; days, whatever
+            ``data.step`` [days].
         draws: Number of resamples.
         level: Share of the resamples inside an interval.
         fewest_blocks: Smallest number of whole blocks for which an interval is given.
@@ -33,17 +34,19 @@ class EvaluationConfig:
     """Sizes of the evaluation.
 
     Attributes:
-        report_leads: Lead times shown in tables, beside the first and the last [days].
-        smoothness_days: Number of consecutive days, the first of the data's test part, whose
-            embeddings are compared [days].
-        diffusion_days: Largest number of test days, evenly spread, to draw samples for; None for
-            all [days].
+        report_leads: Lead times shown in tables, beside the first and the last [steps of
+            data.step].
+        smoothness_days: Number of consecutive steps, the first of the data's test part, whose
+            embeddings are compared [steps of data.step].
+        diffusion_days: Largest number of test steps, evenly spread, to draw samples for; None for
+            all [steps of data.step].
         density_sigma: Width σ of the latent density's kernel (Eq. 18).
         realism_neighbours: Number k of neighbours in the realism score (Eq. 19).
         climatology_half_window: Distance at which a neighbouring day's weight in the climatology of
-            a day of the year falls to 0; with 30, 29 days on either side contribute [days].
-        robustness_days: Largest number of test days, evenly spread, to mask for the robustness
-            curves [days].
+            a day of the year falls to 0; with 30, 29 days on either side contribute. Steps below a
+            day have a climatology for each time of day [days].
+        robustness_days: Largest number of test steps, evenly spread, to mask for the robustness
+            curves [steps of data.step].
         robustness_ratios: Mask ratios of the robustness curves; empty leaves the curves out.
         bootstrap: How confidence intervals are computed.
     """
@@ -61,5 +64,5 @@ class EvaluationConfig:
     bootstrap: BootstrapConfig = Field(default_factory=BootstrapConfig)
 
     def table_leads(self, last: int) -> set[int]:
-        """Return the leads shown in tables of a forecast `last` days ahead."""
+        """Return the leads shown in tables of a forecast `last` steps ahead."""
         return {lead for lead in self.report_leads if lead <= last} | {1, last}

@@ -26,7 +26,8 @@ class MaskAgreement(Mean):
     label = "Mask agreement"
     better = "higher"
     meaning = (
-        "Cosine of the embeddings of a masked and the whole day, minus the mean of whole days."
+        "Cosine of the embeddings of a masked and the whole {step}, minus the mean of whole "
+        "{steps}."
     )
 
     def statistics(self, masked_TD: Floats, whole_TD: Floats) -> NDArray[np.float64]:
@@ -41,7 +42,7 @@ class PositiveCosine(Mean):
     key = "positive cosine"
     label = "Mean positive cosine"
     better = "higher"
-    meaning = "Of two augmented views of the same day (Table 3.1)."
+    meaning = "Of two augmented views of the same {step} (Table 3.1)."
 
     def statistics(self, first_TD: Floats, second_TD: Floats) -> NDArray[np.float64]:
         """Return the sums that the score is made of, shape (2, T)."""
@@ -54,7 +55,7 @@ class NegativeCosine(Mean):
     key = "negative cosine"
     label = "Mean negative cosine"
     better = "lower"
-    meaning = "Of augmented views of different days (Table 3.1)."
+    meaning = "Of augmented views of different {steps} (Table 3.1)."
 
     def statistics(self, first_TD: Floats, second_TD: Floats) -> NDArray[np.float64]:
         """Return the sums that the score is made of, shape (2, T)."""
@@ -91,9 +92,9 @@ class LatentDensityAmongTrainingDays(LatentDensity):
     """Latent density among the embeddings of the tasks' training days."""
 
     key = "latent density, training days"
-    label = "Latent density (training days)"
+    label = "Latent density (training {steps})"
     meaning = (
-        "Against the tasks' training days, encoded as the models see them, without the targets."
+        "Against the tasks' training {steps}, encoded as the models see them, without the targets."
     )
 
 
@@ -101,7 +102,7 @@ class RealismAmongTrainingDays(Realism):
     """Realism among the embeddings of the tasks' training days."""
 
     key = "realism, training days"
-    label = "Realism (training days)"
+    label = "Realism (training {steps})"
     meaning = "Against the same other real set."
 
 
@@ -163,7 +164,7 @@ class EmbeddingVariance(Metric):
     key = "embedding variance"
     label = "Mean variance of embeddings"
     better = None
-    meaning = "Over days, mean of the components (Table 3.1)."
+    meaning = "Over {steps}, mean of the components (Table 3.1)."
 
 
 class TotalVariance(Metric):

@@ -29,9 +29,10 @@ class Metric:
 
     Attributes:
         key: The name under which scores are stored, such as ``rrmse``.
-        label: The name in headings.
+        label: The name in headings. ``{step}`` and ``{steps}`` in it become what the steps of the
+            data are called: day and days, or step and steps (`StepLength.worded`).
         better: Which direction is better, or None where neither is.
-        meaning: One sentence.
+        meaning: One sentence, with the same placeholders.
         units: Units of the score; empty for a pure number, None for those of the variable scored.
     """
 

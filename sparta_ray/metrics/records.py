@@ -22,7 +22,7 @@ class Score:
         metric: Which score, such as ``rrmse``; see `catalogue.METRICS`.
         value: The number, in `units`.
         units: Units, such as ``%`` or ``m2 s-2``; empty for a pure number.
-        lead_days: Days ahead, for a forecast.
+        lead_days: Steps ahead, for a forecast: days with the usual ``data.step``.
         variable: Label such as ``geopotential@850``, for a score of one variable.
         setting: Which form of the task, such as ``lookback30_stride1``.
         seed: The seed of the run, where several are compared.

@@ -124,7 +124,7 @@ def field_scores(
         subject: Whose fields.
         fields: Dims (window, variable, longitude, latitude).
         truth: Likewise.
-        lead_days: Days ahead, for a forecast.
+        lead_days: Steps ahead, for a forecast.
 
     Returns:
         The scores of the metrics that are computed at every lead, without the sums of each case.

@@ -42,7 +42,7 @@ class TemporalDistance(Mean, SequenceMetric):
     key = "temporal distance"
     label = "Temporal distance"
     better = None
-    meaning = "‖h(t) − h(t−1)‖² over consecutive days; grows with the embedding's variance."
+    meaning = "‖h(t) − h(t−1)‖² over consecutive {steps}; grows with the embedding's variance."
 
     def statistics(self, h_TD: Floats) -> NDArray[np.float64]:
         """See `SequenceMetric.statistics`."""
@@ -69,7 +69,7 @@ class RelativeTemporalDistance(Mean, SequenceMetric):
     key = "relative temporal distance"
     label = "Relative temporal distance"
     better = "lower"
-    meaning = "Divided by the total variance, so that scale drops out; 2 for unrelated days."
+    meaning = "Divided by the total variance, so that scale drops out; 2 for unrelated {steps}."
 
     def statistics(self, h_TD: Floats) -> NDArray[np.float64]:
         """See `SequenceMetric.statistics`."""
@@ -82,7 +82,7 @@ class RelativeCycleDistance(Mean, SequenceMetric):
     key = "relative cycle distance"
     label = "Relative cycle distance"
     better = "lower"
-    meaning = "Divided by the total variance, so that scale drops out; 6 for unrelated days."
+    meaning = "Divided by the total variance, so that scale drops out; 6 for unrelated {steps}."
     left_out = (1, 1)
 
     def statistics(self, h_TD: Floats) -> NDArray[np.float64]:
@@ -96,7 +96,7 @@ class AdjacentCosine(Mean, SequenceMetric):
     key = "adjacent cosine"
     label = "Adjacent cosine"
     better = None
-    meaning = "Cosine of consecutive days' embeddings, as in the published runs."
+    meaning = "Cosine of consecutive {steps}' embeddings, as in the published runs."
 
     def statistics(self, h_TD: Floats) -> NDArray[np.float64]:
         """See `SequenceMetric.statistics`."""
@@ -109,7 +109,7 @@ class CentredAdjacentCosine(Mean, SequenceMetric):
     key = "centred adjacent cosine"
     label = "Centred adjacent cosine"
     better = "higher"
-    meaning = "Cosine of consecutive days' embeddings minus their mean: 0 for unrelated days."
+    meaning = "Cosine of consecutive {steps}' embeddings minus their mean: 0 for unrelated {steps}."
 
     def statistics(self, h_TD: Floats) -> NDArray[np.float64]:
         """See `SequenceMetric.statistics`."""
@@ -123,7 +123,7 @@ class LagOneAutocorrelation(Mean, SequenceMetric):
     key = "lag-1 autocorrelation"
     label = "Lag-1 autocorrelation"
     better = "higher"
-    meaning = "Of each component over consecutive days, weighted by its variance."
+    meaning = "Of each component over consecutive {steps}, weighted by its variance."
 
     def statistics(self, h_TD: Floats) -> NDArray[np.float64]:
         """See `SequenceMetric.statistics`."""

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import yaml
 
+from sparta_ray.base.durations import StepLength
 from sparta_ray.base.folder import RunFolder
+from sparta_ray.data.plan.splits import Split
 from sparta_ray.figures.display import in_sentence, model_name
 from sparta_ray.metrics.records import Score
 from sparta_ray.report.changed_settings import changed_settings
@@ -63,11 +65,11 @@ def _context(study: Study) -> tuple[RunFolder, ReportContext]:
         figures += page_figures(first.run, first.folder, first.results)
     else:
         for task in DOWNSTREAM_TASKS:
-            figures += task.study_figures(results)
+            figures += task.study_figures(results, study.step)
     context = ReportContext(
         title=f"SPARTA {'run' if alone else 'study'} “{study.name}”",
         verdicts=all_verdicts(scores),
-        summary=findings(results.scores),
+        summary=findings(results.scores, study.step),
         run=_facts(study, data),
         shortened=list(changed_settings(study)),
         notes=[*_notes(study, data), *undrawn],
@@ -75,8 +77,8 @@ def _context(study: Study) -> tuple[RunFolder, ReportContext]:
         tabled=[score for score in results.scores if _in_tables(runs, score)],
         absent=results.absent,
         figures=figures,
-        paper_tables=[paper_table(spec, scores) for spec in PAPER_TABLES],
-        published_layout=published_layout(scores),
+        paper_tables=[paper_table(s, scores) for s in PAPER_TABLES] if study.step.is_day else [],
+        published_layout=published_layout(scores) if study.step.is_day else {},
         files=[robustness_table(study), of_confusions(study)],
         cards=dict(model_cards(scores)),
         study_scores=scores,
@@ -116,15 +118,16 @@ def _facts(study: Study, data: DataRecord) -> dict[str, str]:
     first = study.members[0]
     facts = {
         "Data": f"{data.provenance['title']}: {data.days[0]} to {data.days[-1]}, "
-        f"{len(data):,} days, {data.grid[0]}x{data.grid[1]} points",
+        f"{study.step.counted(len(data))}, {data.grid[0]}x{data.grid[1]} points",
         "Variables": ", ".join(data.variables),
         "Source": str(data.provenance["source"]),
         "Data fingerprint": data.fingerprint,
     }
+    step = study.step
     for name, part in splits(first.run, len(data)).items():
-        facts[f"{name.capitalize()} days"] = _span(data, part.start, part.stop)
+        facts[f"{name.capitalize()} {step.nouns}"] = _span(data, part, step)
     for name, part in downstream_splits(first.run, len(data)).items():
-        facts[f"Downstream {name} days"] = _span(data, part.start, part.stop)
+        facts[f"Downstream {name} {step.nouns}"] = _span(data, part, step)
     for member in study.members:
         own = _run_facts(study, member, data)
         if len(study.members) > 1:
@@ -157,8 +160,9 @@ def _run_facts(study: Study, member: Member, data: DataRecord) -> dict[str, str]
     return facts
 
 
-def _span(data: DataRecord, start: int, stop: int) -> str:
-    return f"{data.days[start]} to {data.days[stop - 1]} ({stop - start:,} days)"
+def _span(data: DataRecord, part: Split, step: StepLength) -> str:
+    ends = f"{data.days[part.start]} to {data.days[part.stop - 1]}"
+    return f"{ends} ({step.counted(len(part))})"
 
 
 def _notes(study: Study, data: DataRecord) -> Iterator[str]:
@@ -176,10 +180,11 @@ def _notes(study: Study, data: DataRecord) -> Iterator[str]:
         "the standard deviation over seeds."
     )
     training = splits(run, len(data))["train"]
-    years = len(training) / 365.25
+    years = len(training) * study.step.hours / (24 * 365.25)
+    times = ", apart for each time of day" if study.step.hours < 24 else ""
     yield (
         f"Climatology and the mean field are computed from the {years:.1f} training years. "
-        "Climatology is smoothed over the days of the year, with weights that fall to 0 at "
+        f"Climatology is smoothed over the days of the year{times}, with weights that fall to 0 at "
         f"±{run.evaluation.climatology_half_window} days."
     )
     if len({member.run.seed for member in study.members}) == 1:
@@ -195,6 +200,11 @@ def _notes(study: Study, data: DataRecord) -> Iterator[str]:
     if study.lost:
         lost = "; ".join(f"{trial}: {reason}" for trial, reason in study.lost.items())
         yield f"Trainings without scores, which means and standard deviations leave out: {lost}."
+    if not study.step.is_day:
+        yield (
+            f"A step is {study.step.lasting(1)}. The paper's are days, so its numbers and tables "
+            "are left out."
+        )
     if data.provenance["licence"]:
         yield "Data: " + " ".join(str(data.provenance["licence"]).split())
 

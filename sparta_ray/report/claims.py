@@ -12,6 +12,7 @@ from typing import Literal
 from pydantic.dataclasses import dataclass
 
 from sparta_ray.base.config import STRICT, load
+from sparta_ray.base.durations import StepLength
 from sparta_ray.figures.display import PUBLISHED_NAMES, in_sentence, setting_name
 from sparta_ray.metrics.metric import Better
 from sparta_ray.report.paper_tables import LEADS, SETTINGS
@@ -95,7 +96,7 @@ def claims(scores: StudyScores) -> list[Claim]:
         *_on_baselines(file, scores),
         *_on_own_settings(file, scores),
     )
-    return [replace(claim, statement=_sentence(claim)) for claim in asked]
+    return [replace(claim, statement=_sentence(claim, scores.study.step)) for claim in asked]
 
 
 def questions_of(claim: Claim, scores: StudyScores) -> list[Question]:
@@ -122,13 +123,13 @@ def _published_settings(scores: StudyScores) -> list[str]:
     return [setting for setting in SETTINGS if scores.leads(setting)]
 
 
-def _sentence(claim: Claim) -> str:
+def _sentence(claim: Claim, step: StepLength) -> str:
     """Return a claim's statement with its placeholders filled in."""
     return claim.statement.format(
         ours=in_sentence(claim.ours),
         theirs=in_sentence(claim.theirs),
-        setting=setting_name(claim.setting or ""),
-        their_setting=setting_name(claim.their_setting or ""),
+        setting=setting_name(claim.setting or "", step),
+        their_setting=setting_name(claim.their_setting or "", step),
         margin=claim.margin,
     )
 

@@ -3,15 +3,21 @@
 from collections.abc import Iterator, Sequence
 from statistics import fmean
 
-from sparta_ray.figures.display import in_sentence, lead_name, setting_name
+from sparta_ray.base.durations import DAY, StepLength
+from sparta_ray.figures.display import in_sentence, setting_name
 from sparta_ray.metrics.catalogue import metric_of
 from sparta_ray.metrics.records import Score, is_baseline
 from sparta_ray.tasks.registry import DOWNSTREAM_TASKS
 
 
-def findings(scores: Sequence[Score]) -> list[str]:
-    """Return one sentence for each task that was evaluated."""
-    table = _Means(scores)
+def findings(scores: Sequence[Score], step: StepLength = DAY) -> list[str]:
+    """Return one sentence for each task that was evaluated.
+
+    Args:
+        scores: Of a run or a study.
+        step: How long a step of the data is.
+    """
+    table = _Means(scores, step)
     return [
         *_contrastive(table),
         *_reconstruction(table),
@@ -26,8 +32,8 @@ def findings(scores: Sequence[Score]) -> list[str]:
 class _Means:
     """Scores averaged over seeds, looked up by what they are."""
 
-    def __init__(self, scores: Sequence[Score]):
-        self.scores = scores
+    def __init__(self, scores: Sequence[Score], step: StepLength):
+        self.scores, self.step = scores, step
 
     def models(self, task: str, metric: str) -> dict[str, float]:
         """Return each model's mean of a score that has neither lead nor variable."""
@@ -83,37 +89,40 @@ def _reconstruction(table: _Means) -> Iterator[str]:
             for model, value in sorted(error.items(), key=lambda item: item[1])
         )
         yield (
-            "Reconstruction of masked test days, by squared error summed over standardised "
-            f"variables, best first: {ranked}."
+            f"Reconstruction of masked test {table.step.nouns}, by squared error summed over "
+            f"standardised variables, best first: {ranked}."
         )
 
 
 def _forecast(table: _Means) -> Iterator[str]:
+    step = table.step
     for setting in table.settings():
-        leads = table.by_lead(setting)
+        leads, name = table.by_lead(setting), setting_name(setting, step)
         if not leads:
             yield (
-                f"Forecast ({setting_name(setting)}): there is no RRMSE to compare; look at the "
+                f"Forecast ({name}): there is no RRMSE to compare; look at the "
                 "RMSE of each variable."
             )
             continue
         first, last = min(leads), max(leads)
         models = [m for m in leads[last] if not is_baseline(m)]
         if len(models) > 2:
-            yield _many_forecasts(setting, leads, models)
+            yield _many_forecasts(name, leads, models, step)
             continue
         for model in models:
             yield (
-                f"Forecast ({setting_name(setting)}): {in_sentence(model)} has an RRMSE of "
-                f"{leads[first][model]:.2f} % at {lead_name(first)} and "
-                f"{leads[last][model]:.2f} % at {lead_name(last)}; persistence "
+                f"Forecast ({name}): {in_sentence(model)} has an RRMSE of "
+                f"{leads[first][model]:.2f} % at {step.lasting(first)} and "
+                f"{leads[last][model]:.2f} % at {step.lasting(last)}; persistence "
                 f"{leads[first]['persistence']:.2f} and {leads[last]['persistence']:.2f} %, "
                 f"climatology {leads[first]['climatology']:.2f} and "
-                f"{leads[last]['climatology']:.2f} %. " + _where_below(leads, model)
+                f"{leads[last]['climatology']:.2f} %. " + _where_below(leads, model, step)
             )
 
 
-def _many_forecasts(setting: str, leads: dict[int, dict[str, float]], models: Sequence[str]) -> str:
+def _many_forecasts(
+    name: str, leads: dict[int, dict[str, float]], models: Sequence[str], step: StepLength
+) -> str:
     """Return a sentence on all models, and one on those that beat both baselines at some lead."""
     first, last = min(leads), max(leads)
     ends = ", ".join(
@@ -127,7 +136,7 @@ def _many_forecasts(setting: str, leads: dict[int, dict[str, float]], models: Se
         if leads_below
     )
     return (
-        f"Forecast ({setting_name(setting)}), RRMSE at {lead_name(first)} and {lead_name(last)}: "
+        f"Forecast ({name}), RRMSE at {step.lasting(first)} and {step.lasting(last)}: "
         f"{ends}. Below both baselines: {lower or 'none, at any lead time'}."
     )
 
@@ -140,13 +149,13 @@ def _leads_below(leads: dict[int, dict[str, float]], model: str) -> list[int]:
     ]
 
 
-def _where_below(leads: dict[int, dict[str, float]], model: str) -> str:
+def _where_below(leads: dict[int, dict[str, float]], model: str, step: StepLength) -> str:
     ahead = _leads_below(leads, model)
     if not ahead:
         return "It is not below both baselines at any lead time."
     return (
         f"It is below both baselines at {len(ahead)} of {len(leads)} lead times, first at "
-        f"{lead_name(ahead[0])}."
+        f"{step.lasting(ahead[0])}."
     )
 
 
@@ -155,7 +164,10 @@ def _generation(table: _Means) -> Iterator[str]:
     generated = {model: v for model, v in errors.items() if not is_baseline(model)}
     if generated:
         shown = ", ".join(f"{v:.2f} % for {in_sentence(m)}" for m, v in generated.items())
-        yield f"Generation from masked days: the RRMSE of the decoded mean sample is {shown}."
+        yield (
+            f"Generation from masked {table.step.nouns}: the RRMSE of the decoded mean sample is "
+            f"{shown}."
+        )
 
 
 def _classification(table: _Means) -> Iterator[str]:
@@ -165,8 +177,8 @@ def _classification(table: _Means) -> Iterator[str]:
         shown = ", ".join(f"{100 * v:.0f} % for {in_sentence(m)}" for m, v in learnt.items())
         majority = accuracy.get("majority", 0.25)
         yield (
-            f"Season of a masked day: the share classified correctly is {shown}. Always choosing "
-            f"the most common season would be correct for {100 * majority:.0f} %."
+            f"Season of a masked {table.step.noun}: the share classified correctly is {shown}. "
+            f"Always choosing the most common season would be correct for {100 * majority:.0f} %."
         )
 
 
@@ -181,7 +193,8 @@ def _embeddings(table: _Means) -> Iterator[str]:
     )
     also = "also " if smoothest_raw == smoothest else ""
     yield (
-        "Smoothness: distances between the embeddings of consecutive days are smallest for "
+        f"Smoothness: distances between the embeddings of consecutive {table.step.nouns} are "
+        "smallest for "
         f"{in_sentence(smoothest_raw)}. Divided by the variance of the embeddings, they are "
         f"{also}smallest for {in_sentence(smoothest)}."
     )

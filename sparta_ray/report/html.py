@@ -13,6 +13,7 @@ from typing import Any
 import jinja2
 import matplotlib as mpl
 
+from sparta_ray.base.durations import DAY
 from sparta_ray.figures.display import decimals_for, model_name, number
 from sparta_ray.figures.report_figure import ReportFigure
 from sparta_ray.figures.style import WIDTH
@@ -187,7 +188,8 @@ def _render(context: ReportContext, sections: Sequence["_Section"]) -> str:
 def _sections(context: ReportContext) -> list[_Section]:
     """Return the sections that have content: the figures' own ones, then the tasks in order."""
     check_tasks(context.scores)
-    known = {section.task: (section.heading, section.question) for section in SECTIONS}
+    step = DAY if context.study_scores is None else context.study_scores.study.step
+    known = {one.task: (one.heading, step.worded(one.question)) for one in SECTIONS}
     own = dict.fromkeys(f.section for f in context.figures if f.section not in known)
     sections: list[_Section] = []
     for name in (*own, *known):

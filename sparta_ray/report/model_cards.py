@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict
 from statistics import fmean
 
+from sparta_ray.base.durations import StepLength
 from sparta_ray.figures.display import model_name
 from sparta_ray.metrics.catalogue import metric_of
 from sparta_ray.metrics.records import Score
@@ -45,17 +46,19 @@ def _card(evidence: StudyScores, member: Member, kind: ModelKind) -> Iterator[st
     )
     title = data.provenance["title"]
     span = f"{data.days[train.start]} to {data.days[train.stop - 1]}"
-    yield f"- **Trained on**: {title}, {span} ({len(train):,} steps)"
+    yield f"- **Trained on**: {title}, {span} ({run.data.length.counted(len(train))})"
     yield f"- **Data fingerprint**: {member.fingerprint}"
     yield f"- **Variables**: {', '.join(data.variables)}; grid {data.grid[0]}x{data.grid[1]}"
     yield f"- **Seed**: {run.seed}"
     yield ""
-    yield "## Scores on the downstream test days"
+    yield f"## Scores on the downstream test {run.data.length.nouns}"
     yield ""
     yield "| task | score | value | interval over windows |"
     yield "| --- | --- | --- | --- |"
     for question, value, interval in _score_lines(evidence, member, lambda s: s.model == kind):
-        name = _score_name(question) + (f" ({question.setting})" if question.setting else "")
+        name = _score_name(question, run.data.length) + (
+            f" ({question.setting})" if question.setting else ""
+        )
         yield f"| {question.task} | {name} | {value} | {interval} |"
     yield ""
     yield "## Limits"
@@ -81,16 +84,17 @@ def _task_card(evidence: StudyScores, member: Member, trial: Trial) -> Iterator[
     yield f"- **Stands on**: [{run.name}-{trial.model}.md]({run.name}-{trial.model}.md), frozen"
     yield "- **Settings**: " + ", ".join(f"{name} {value}" for name, value in settings.items())
     span = f"{data.days[train.start]} to {data.days[train.stop - 1]}"
-    yield f"- **Trained on**: {data.provenance['title']}, {span} ({len(train):,} steps)"
+    length = run.data.length.counted(len(train))
+    yield f"- **Trained on**: {data.provenance['title']}, {span} ({length})"
     yield f"- **Data fingerprint**: {member.fingerprint}"
     yield f"- **Seed**: {trial.seed}, of run seed {run.seed}"
     yield ""
-    yield "## Scores on the downstream test days"
+    yield f"## Scores on the downstream test {run.data.length.nouns}"
     yield ""
     yield "| score | value | interval over windows |"
     yield "| --- | --- | --- |"
     for question, value, interval in _score_lines(evidence, member, is_ours):
-        yield f"| {_score_name(question)} | {value} | {interval} |"
+        yield f"| {_score_name(question, run.data.length)} | {value} | {interval} |"
     yield ""
     yield "## Limits"
     yield ""
@@ -133,9 +137,11 @@ def _ends_of(leads: Iterable[int | None]) -> set[int | None]:
     return {None, *([min(days), max(days)] if days else [])}
 
 
-def _score_name(question: Question) -> str:
+def _score_name(question: Question, step: StepLength) -> str:
     lead = question.lead_days
-    return metric_of(question.metric).label + ("" if lead is None else f", {lead} days ahead")
+    return step.worded(metric_of(question.metric).label) + (
+        "" if lead is None else f", {step.lasting(lead)} ahead"
+    )
 
 
 def _words(interval: Interval) -> str:

@@ -28,9 +28,10 @@ def robustness_figures(study: Study) -> Iterator[ReportFigure]:
         yield ReportFigure(
             "Robustness",
             title,
-            f"Mean over {days} test days; all models of one seed see the same masks. Solid lines: "
-            "values are hidden in the view, after resizing. Dashed lines: they are hidden on the "
-            f"data's own grid, before resizing.{seeds} The numbers are in tables/robustness.csv.",
+            f"Mean over {days} test {study.step.nouns}; all models of one seed see the same masks. "
+            "Solid lines: values are hidden in the view, after resizing. Dashed lines: they are "
+            f"hidden on the data's own grid, before resizing.{seeds} The numbers are in "
+            "tables/robustness.csv.",
             robustness_curves(curves, measure),
             f"{measure} against the share of hidden values for each mask shape.",
         )

@@ -66,7 +66,7 @@ def _map_figures(run: Run, results: Results) -> Iterator[ReportFigure]:
         if (panels := results.arrays.get(f"map-reconstruction-{kind}")) is not None:
             yield ReportFigure(
                 "reconstruction",
-                f"One day, reconstructed by {name}",
+                f"One {run.data.length.noun}, reconstructed by {name}",
                 f"{panels.attrs['day']}, drawn on the {run.views.crop[0]}x{run.views.crop[1]} view "
                 "that the encoder sees. Grey values were hidden.",
                 field_maps(panels, f"Reconstruction of {panels.attrs['day']} by {name}"),
@@ -83,24 +83,28 @@ def _embedding_figures(run: Run, results: Results) -> Iterator[ReportFigure]:
     }
     if not found:
         return
+    step = run.data.length
     h = {kind: array.values.astype(np.float64) for kind, array in found.items()}
     times = pd.DatetimeIndex(next(iter(found.values())).time.values)
     planes = {kind: principal_components(values, 2) for kind, values in h.items()}
     yield ReportFigure(
         "latent space",
-        "The days in a plane",
-        "First two principal components of masked test days' embeddings; a line joins consecutive "
-        "days, colour is the day of the year.",
+        f"The {step.nouns} in a plane",
+        step.worded(
+            "First two principal components of masked test {steps}' embeddings; a line joins "
+            "consecutive {steps}, colour is the day of the year."
+        ),
         embedding_pca(
             {kind: plane[0] for kind, plane in planes.items()},
             times,
             {kind: plane[1] for kind, plane in planes.items()},
+            step,
         ),
         "Scatter of embeddings in the plane of two principal components.",
     )
     yield ReportFigure(
         "latent space",
-        "From day to day",
+        step.worded("From {step} to {step}"),
         "Distances between consecutive embeddings, raw and divided by their total variance: only "
         "the latter can be compared between models.",
         smoothness_series(
@@ -109,5 +113,5 @@ def _embedding_figures(run: Run, results: Results) -> Iterator[ReportFigure]:
             {kind: total_variance(values) for kind, values in h.items()},
             times,
         ),
-        "Temporal and cycle distances over the test days.",
+        f"Temporal and cycle distances over the test {step.nouns}.",
     )

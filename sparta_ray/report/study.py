@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from sparta_ray.base.config import differences, from_tree, to_tree
+from sparta_ray.base.durations import StepLength
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.evaluation.published_results import published_variant
@@ -68,6 +69,11 @@ class Study:
     members: tuple[Member, ...]
     empty: dict[str, str]
     lost: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def step(self) -> StepLength:
+        """How long a step is; runs on the same data have the same."""
+        return self.members[0].run.data.length
 
     @cached_property
     def results(self) -> Results:

@@ -9,6 +9,7 @@ from typing import Literal
 
 import xarray as xr
 
+from sparta_ray.base.durations import StepLength
 from sparta_ray.figures.curves import loss_curves
 from sparta_ray.figures.display import in_sentence
 from sparta_ray.figures.embeddings import embedding_pca
@@ -31,7 +32,7 @@ BENCHMARK = (AUTOENCODER, SPARTA)
 LATE = ("sparta_late_attention", "sparta_late_graph")
 SECTION = "The paper's figures"
 WINDOW = 5
-"""Days in a window of Figure 10, and days between the starts of two windows."""
+"""Steps in a window of Figure 10, and steps between the starts of two windows."""
 
 Shows = Literal[
     "losses", "pairs", "temporal distances", "cycle distances", "pca", "trajectories", "errors"
@@ -124,6 +125,11 @@ def _models(study: Study) -> Models:
     return found
 
 
+def _step(models: Models) -> StepLength:
+    """Return how long a step is; the runs of a study are on the same data."""
+    return next(iter(models.values()))[0].run.data.length
+
+
 def _embeddings(variants: Sequence[str], models: Models) -> dict[str, xr.DataArray]:
     """Return the embeddings of these models, or none if those of one are missing."""
     found = {}
@@ -150,56 +156,66 @@ def _losses(figure: PaperFigure, models: Models) -> Figures:
 def _pairs(figure: PaperFigure, models: Models) -> Figures:
     (name,) = figure.variants
     member, kind = models[name]
+    step = member.run.data.length
     if f"pairs-{kind}" in member.results.arrays:
         yield ReportFigure(
             SECTION,
             f"Figure {figure.number}: pairs of views, {in_sentence(name)}",
-            "A line joins the embeddings of two crops of the same day, for 20 random validation "
-            "days. The colour is the day of the year.",
-            pairs_pca(member.results.arrays[f"pairs-{kind}"], name),
+            step.worded(
+                "A line joins the embeddings of two crops of the same {step}, for 20 random "
+                "validation {steps}. The colour is the day of the year."
+            ),
+            pairs_pca(member.results.arrays[f"pairs-{kind}"], name, step),
             "Pairs of augmented views in the plane of two principal components.",
         )
 
 
 def _distances(figure: PaperFigure, models: Models) -> Figures:
+    step = _step(models)
     if found := _embeddings(figure.variants, models):
         yield ReportFigure(
             SECTION,
             f"Figure {figure.number}: {figure.shows}",
-            "Masked test days in order. Plain distances grow with the variance of the embeddings, "
-            "so only those divided by it can be compared between models.",
+            f"Masked test {step.nouns} in order. Plain distances grow with the variance of the "
+            "embeddings, so only those divided by it can be compared between models.",
             distance_series(found, 1 if figure.shows == "temporal distances" else 2),
-            f"{figure.shows} by day.",
+            f"{figure.shows} by {step.noun}.",
         )
 
 
 def _pca(figure: PaperFigure, models: Models) -> Figures:
+    step = _step(models)
     if found := _embeddings(figure.variants, models):
         planes = {model: principal_components(h.values, 2) for model, h in found.items()}
         yield ReportFigure(
             SECTION,
             f"Figure {figure.number}: PCA of latent points",
-            "Masked test days. A line joins consecutive days; the colour is the day of the year.",
+            step.worded(
+                "Masked test {steps}. A line joins consecutive {steps}; the colour is the day of "
+                "the year."
+            ),
             embedding_pca(
                 {model: plane[0] for model, plane in planes.items()},
                 next(iter(found.values())).indexes["time"],
                 {model: plane[1] for model, plane in planes.items()},
+                step,
             ),
             "Embeddings in the plane of two principal components.",
         )
 
 
 def _trajectories(figure: PaperFigure, models: Models) -> Figures:
-    found = _embeddings(figure.variants, models)
+    step, found = _step(models), _embeddings(figure.variants, models)
     if found and all(h.sizes["time"] >= 4 * WINDOW for h in found.values()):
         yield ReportFigure(
             SECTION,
             f"Figure {figure.number}: latent trajectories",
-            f"Each point is the mean embedding of a window of {WINDOW} masked days, placed by "
-            f"t-SNE; windows start every {WINDOW} days. An arrow leads to the day to be forecast. "
+            f"Each point is the mean embedding of a window of {WINDOW} masked {step.nouns}, placed "
+            f"by t-SNE; windows start every {step.lasting(WINDOW)}. An arrow leads to the "
+            f"{step.noun} to be forecast. "
             "Distances between points far apart mean nothing in t-SNE.",
-            trajectories(found, look_back=WINDOW, stride=WINDOW),
-            "Windows of days as points with arrows in a plane.",
+            trajectories(found, look_back=WINDOW, stride=WINDOW, step=step),
+            f"Windows of {step.nouns} as points with arrows in a plane.",
         )
 
 
@@ -209,12 +225,12 @@ def _errors(figure: PaperFigure, models: Models) -> Figures:
     compared = (models[model] for model in (*BENCHMARK, PLAIN) if model in models)
     scales = shared_ends([panels for model in compared for panels in _error_panels(*model)])
     for panels in _error_panels(*models[name]):
-        lead, day = int(panels.attrs["lead"]), panels.attrs["day"]
-        title = f"{in_sentence(name)}: absolute error of the forecast for {day}, {lead} days ahead"
+        lead, day = _step(models).lasting(int(panels.attrs["lead"])), panels.attrs["day"]
+        title = f"{in_sentence(name)}: absolute error of the forecast for {day}, {lead} ahead"
         yield ReportFigure(
             SECTION,
             f"Figure {figure.number}: forecast errors, {in_sentence(name)}",
-            f"The forecast from the middle test window, {lead} days ahead. All figures of forecast "
+            f"The forecast from the middle test window, {lead} ahead. All figures of forecast "
             "errors have the same colour scales.",
             forecast_errors(panels, scales, title[:1].upper() + title[1:]),
             "Maps of a forecast's absolute error for every variable.",

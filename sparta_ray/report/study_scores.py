@@ -32,7 +32,7 @@ class Question:
         task: Such as ``forecast``.
         metric: Such as ``rrmse``.
         setting: Of a forecast.
-        lead_days: Of a forecast.
+        lead_days: Steps ahead, of a forecast.
         variable: For a score of one variable.
     """
 
@@ -166,7 +166,7 @@ class StudyScores:
             if config is None:
                 return "setting not run"
             if question.lead_days is not None and question.lead_days > config.lead_days:
-                return f"forecast {config.lead_days} days only"
+                return f"forecast {self.study.step.lasting(config.lead_days)} only"
             return "not among evaluation.report_leads"
         optional = question.task in ("diffusion", "classification")
         if optional and getattr(downstream, question.task) is None:

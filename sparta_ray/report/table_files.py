@@ -117,7 +117,7 @@ def of_verdicts(verdicts: Sequence[ClaimVerdict]) -> PlainTable:
 
 
 def of_confusions(study: Study) -> PlainTable:
-    """Return the number of test days by true and predicted season, for every classifier."""
+    """Return the number of test steps by true and predicted season, for every classifier."""
     rows: list[tuple[Value, ...]] = [
         (member.run.name, trial.name, season, given, int(count))
         for member in study.members
@@ -126,7 +126,7 @@ def of_confusions(study: Study) -> PlainTable:
         for season, row in zip(SEASONS, counts.values, strict=True)
         for given, count in zip(SEASONS, row, strict=True)
     ]
-    header = ("run", "trial", "season", "given", "days")
+    header = ("run", "trial", "season", "given", study.step.nouns)
     return PlainTable("confusion", "Confusion matrices of the seasons", header, tuple(rows))
 
 

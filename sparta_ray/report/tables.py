@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sparta_ray.base.durations import DAY, StepLength
 from sparta_ray.base.variables import parse
 from sparta_ray.figures.display import (
     decimals_for,
     display_of,
-    lead_name,
     model_name,
     model_order,
     number,
@@ -93,30 +93,31 @@ def score_tables(scores: Iterable[Score], study_scores: StudyScores | None = Non
     forecast setting has its own tables. Several seeds become their mean ± standard deviation. A
     metric is explained under the first table that has it.
     """
+    step = DAY if study_scores is None else study_scores.study.step
     by_table: dict[str, list[tuple[_Place, Score]]] = {}
     for score in sorted(scores, key=lambda score: score.lead_days or 0):
-        place = _place(score)
+        place = _place(score, step)
         by_table.setdefault(place.table, []).append((place, score))
     tables: list[Table] = []
     for caption, entries in by_table.items():
         said = {sentence for table in tables for sentence in table.explanations}
-        sentences = _explanations([score for _, score in entries])
+        sentences = _explanations([score for _, score in entries], step)
         new = tuple(sentence for sentence in sentences if sentence not in said)
         tables.append(_table(caption, entries, new, study_scores))
     return tables
 
 
-def _place(score: Score) -> _Place:
-    name = metric_of(score.metric).label
+def _place(score: Score, step: StepLength) -> _Place:
+    name = step.worded(metric_of(score.metric).label)
     units = f" ({score.units})" if score.units else ""
-    suffix = f": {setting_name(score.setting)}" if score.setting else ""
+    suffix = f": {setting_name(score.setting, step)}" if score.setting else ""
     if score.variable is not None:
         shown = display_of(score.variable)
         column = shown.symbol + (f" ({shown.units})" if _in_si_units(score) else units)
-        group = "" if score.lead_days is None else lead_name(score.lead_days)
+        group = "" if score.lead_days is None else step.lasting(score.lead_days)
         return _Place(f"{name} of each variable{suffix}", group, column)
     if score.lead_days is not None:
-        return _Place(f"{name}{units} by lead time{suffix}", "", lead_name(score.lead_days))
+        return _Place(f"{name}{units} by lead time{suffix}", "", step.lasting(score.lead_days))
     return _Place(f"Scores{suffix}", "", f"{name}{units}")
 
 
@@ -212,10 +213,10 @@ def _with_spread(scores: Sequence[Score], factor: float, decimals: int) -> str:
     return text if spread is None else f"{text} ± {number(factor * spread, decimals)}"
 
 
-def _explanations(scores: Sequence[Score]) -> tuple[str, ...]:
+def _explanations(scores: Sequence[Score], step: StepLength) -> tuple[str, ...]:
     """Return a sentence for each metric, and one on seeds where there are several."""
     metrics = [metric_of(name) for name in dict.fromkeys(score.metric for score in scores)]
-    sentences = [f"{metric.label}: {metric.meaning}" for metric in metrics if metric.meaning]
+    sentences = [step.worded(f"{m.label}: {m.meaning}") for m in metrics if m.meaning]
     trainings = {(score.run, score.seed) for score in scores if score.seed is not None}
     if len(trainings) > 1:
         sentences.append("Mean ± standard deviation over trainings with different seeds.")

@@ -147,7 +147,7 @@ class EventFiles:
                 writer.add_scalar(f"last/{key}", value, 0)
 
     def _write_scores(self, scores: Iterable[Record]) -> int:
-        """Write the scores that are over all variables; a forecast's step is its lead in days."""
+        """Write the scores that are over all variables; a forecast's step is its lead in steps."""
         whole = [score for score in scores if score["variable"] is None]
         for score in whole:
             seed = "" if score["seed"] is None else f"seed{score['seed']}"

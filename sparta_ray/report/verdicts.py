@@ -4,7 +4,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from sparta_ray.figures.display import lead_name, setting_name
+from sparta_ray.base.durations import StepLength
+from sparta_ray.figures.display import setting_name
 from sparta_ray.metrics.uncertainty import Comparison, Verdict
 from sparta_ray.report.claims import Claim, claims, questions_of
 from sparta_ray.report.study_scores import Question, StudyScores
@@ -44,7 +45,7 @@ def verdict_on(claim: Claim, scores: StudyScores) -> ClaimVerdict:
     """
     found = [
         (
-            _describe_question(question),
+            _describe_question(question, scores.study.step),
             scores.compare(
                 claim.ours, claim.theirs, question, claim.better, claim.margin, claim.their_setting
             ),
@@ -89,11 +90,11 @@ def _sentence(reason: str) -> str:
     return f"{reason[:1].upper()}{reason[1:]}."
 
 
-def _describe_question(question: Question) -> str:
+def _describe_question(question: Question, step: StepLength) -> str:
     """Return what was compared, such as ``RRMSE, look-back 30 days, …, 25 days``."""
     words = [question.metric if question.task != "forecast" else "RRMSE"]
     if question.setting is not None:
-        words.append(setting_name(question.setting))
+        words.append(setting_name(question.setting, step))
     if question.lead_days is not None:
-        words.append(lead_name(question.lead_days))
+        words.append(step.lasting(question.lead_days))
     return ", ".join(words)

@@ -19,7 +19,7 @@ def check_run(run: Run, dates: NDArray[np.datetime64], grid: tuple[int, int]) ->
 
     Args:
         run: The run.
-        dates: Calendar days of its data, shape (T,).
+        dates: Beginnings of its data's steps, in whole days or else hours, shape (T,).
         grid: Numbers of longitudes and latitudes.
 
     Raises:
@@ -66,20 +66,26 @@ def check_region(run: Run, grid: Grid) -> None:
             )
 
 
-def _check_climatology(run: Run, training_days: NDArray[np.datetime64]) -> None:
-    """Refuse training days that leave some day of the year without a climatology."""
-    year = 366
-    of_year = training_days - training_days.astype("datetime64[Y]")
-    known = np.unique(of_year.astype(int))
-    gaps = np.diff(np.append(known, known[0] + year))
-    farthest = int(gaps.max()) // 2
+def _check_climatology(run: Run, training_times: NDArray[np.datetime64]) -> None:
+    """Refuse training steps that leave some day of the year without a climatology."""
+    days = training_times.astype("datetime64[D]")
+    hours = (training_times - days).astype("timedelta64[h]").astype(int)
+    farthest = max(_farthest_day_of_year(days[hours == hour]) for hour in np.unique(hours))
     if farthest >= run.evaluation.climatology_half_window:
         raise ConfigError(
-            f"the train split has {len(training_days)} days and leaves a day of the year "
-            f"{farthest} days from any of them: no climatology within "
+            f"the train split has {len(training_times)} {run.data.length.nouns} and leaves a day "
+            f"of the year {farthest} days from any of them: no climatology within "
             f"evaluation.climatology_half_window {run.evaluation.climatology_half_window}; train "
             f"on a whole year, or set it to at least {farthest + 1}"
         )
+
+
+def _farthest_day_of_year(days: NDArray[np.datetime64]) -> int:
+    """Return how many days the day of the year lies away that is farthest from some days."""
+    year = 366
+    known = np.unique((days - days.astype("datetime64[Y]")).astype(int))
+    gaps = np.diff(np.append(known, known[0] + year))
+    return int(gaps.max()) // 2
 
 
 def _masks(run: Run) -> dict[str, MaskConfig]:
@@ -99,7 +105,7 @@ def _check_batches(run: Run, parts: dict[SplitName, Split]) -> None:
     """Refuse splits without enough days for a batch, and batches without enough rows."""
     training: tuple[SplitName, ...] = ("train", "validation")
     for name in training:
-        check_split(parts[name], name, run.sampling)
+        check_split(parts[name], name, run.sampling, run.data.length)
     for name in training:
         last = len(anchors(parts[name], run.sampling)) % run.sampling.anchors_per_batch
         rows = (last or run.sampling.anchors_per_batch) * run.sampling.rows_per_anchor
@@ -122,8 +128,10 @@ def _check_rows(run: Run, split: SplitName, rows: int) -> None:
 
 
 def _check_forecasts(run: Run, parts: dict[SplitName, Split]) -> None:
-    """Refuse forecasts whose windows are longer than a downstream split."""
+    """Refuse forecasts whose windows are longer than a downstream split, or whose steps misfit."""
+    steps = run.data.length.nouns
     for name, setting in run.downstream.forecast.items():
+        setting.check_step(run.data.length, f"downstream.forecast.{name}")
         horizons: dict[SplitName, int] = {
             "train": setting.training_horizon,
             "validation": setting.training_horizon,
@@ -134,8 +142,8 @@ def _check_forecasts(run: Run, parts: dict[SplitName, Split]) -> None:
             if setting.look_back + horizon > length:
                 raise ConfigError(
                     f"downstream.forecast.{name}: look_back {setting.look_back} and {horizon} "
-                    f"further days do not fit into the {length} days of the downstream {split} "
-                    "split; shorten look_back or lead_days, or enlarge that split"
+                    f"further {steps} do not fit into the {length} {steps} of the downstream "
+                    f"{split} split; shorten look_back or lead_days, or enlarge that split"
                 )
 
 

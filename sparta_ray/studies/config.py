@@ -34,7 +34,7 @@ class ExpectedData:
 
     Attributes:
         first_day: The first day, such as ``1959-01-01``.
-        days: Number of days [days].
+        days: Number of steps [steps of data.step].
         grid: Number of longitudes and of latitudes.
     """
 

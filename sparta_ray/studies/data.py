@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sparta_ray.base.config import to_tree
+from sparta_ray.base.durations import DAY, StepLength
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.data.preparation.facts import DataFacts, inspect_data
 from sparta_ray.data.preparation.recipe import DataConfig
@@ -42,7 +43,7 @@ class DataSize:
     """All that the cost of a training depends on.
 
     Attributes:
-        days: Calendar days.
+        days: Beginnings of the steps, in whole days or else hours.
         grid: Longitudes and latitudes.
     """
 
@@ -55,7 +56,8 @@ def size_of(data: DataFacts) -> DataSize:
     return DataSize(data.layout.days, data.layout.grid)
 
 
-def size_stated(expected: ExpectedData) -> DataSize:
-    """Return the size that a study file states."""
-    days = np.datetime64(expected.first_day, "D") + np.arange(expected.days)
-    return DataSize(days, expected.grid)
+def size_stated(expected: ExpectedData, step: StepLength = DAY) -> DataSize:
+    """Return the size that a study file states, for steps so long."""
+    hours = np.arange(expected.days) * np.timedelta64(step.hours, "h")
+    starts = np.datetime64(expected.first_day, "h") + hours
+    return DataSize(starts.astype("M8[D]") if step.hours % 24 == 0 else starts, expected.grid)

@@ -99,10 +99,11 @@ def _sizes(study: StudyConfig, trials: Sequence[StudyTrial]) -> tuple[dict[str, 
         except ConfigError as error:
             if study.expects is None:
                 raise
-            size = size_stated(study.expects)
+            size = size_stated(study.expects, trial.run.data.length)
             note = (
                 f"the data cannot be read from here ({str(error).splitlines()[0]}); counted for "
-                f"{len(size.days):,} days of {size.grid[0]}x{size.grid[1]}, as the study file says"
+                f"{len(size.days):,} {trial.run.data.length.nouns} of "
+                f"{size.grid[0]}x{size.grid[1]}, as the study file says"
             )
         else:
             size = size_of(data)

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from sparta_ray.base.config import to_tree
+from sparta_ray.base.durations import StepLength
 from sparta_ray.data.plan.seasons import SEASONS, season_of
 from sparta_ray.downstream.classification import (
     ClassificationConfig,
@@ -73,16 +74,16 @@ class Classification(DownstreamTask):
         """Yield the confusion matrix of each classifier."""
         for kind in run.models:
             for trial in self.trials(run, kind):
-                yield from _confusion(trial, results)
+                yield from _confusion(trial, results, run.data.length)
 
 
-def _confusion(trial: Trial, results: Results) -> Iterator[ReportFigure]:
+def _confusion(trial: Trial, results: Results, step: StepLength) -> Iterator[ReportFigure]:
     if (counts := results.arrays.get(f"confusion-{trial.name}")) is not None:
         name = in_sentence(trial.model)
         yield ReportFigure(
             "classification",
             f"Confusion matrix: {name}, seed {trial.seed}",
-            "Test days by true and predicted season.",
-            confusion_matrix(counts.values, SEASONS),
+            f"Test {step.nouns} by true and predicted season.",
+            confusion_matrix(counts.values, SEASONS, step),
             f"Confusion matrix of the season classifier on {name} embeddings.",
         )

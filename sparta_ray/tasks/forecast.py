@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from sparta_ray.base.config import to_tree
+from sparta_ray.base.durations import StepLength
 from sparta_ray.data.plan.splits import Split
 from sparta_ray.data.preparation.streaming import open_store
 from sparta_ray.data.store.store import Store
@@ -89,12 +90,12 @@ class Forecast(DownstreamTask):
         """Yield a map of each trial, and the scores by lead time."""
         for kind in run.models:
             for trial in self.trials(run, kind):
-                yield from _maps(trial, results)
-        yield from lead_figures(results)
+                yield from _maps(trial, results, run.data.length)
+        yield from lead_figures(results, run.data.length)
 
-    def study_figures(self, results: Results) -> Iterator[ReportFigure]:
+    def study_figures(self, results: Results, step: StepLength) -> Iterator[ReportFigure]:
         """Yield the scores of all runs at some leads."""
-        yield from lead_figures(results, leads_apart=5)
+        yield from lead_figures(results, step, leads_apart=5)
 
 
 def _known(store: Store, part: Split, config: ForecastConfig) -> KnownDays:
@@ -106,32 +107,35 @@ def _known(store: Store, part: Split, config: ForecastConfig) -> KnownDays:
     return KnownDays(year_phase(store.days[days]), fields_TG)
 
 
-def _maps(trial: Trial, results: Results) -> Iterator[ReportFigure]:
+def _maps(trial: Trial, results: Results, step: StepLength) -> Iterator[ReportFigure]:
     if (panels := results.arrays.get(f"map-{trial.name}")) is not None:
-        day, lead = panels.attrs["day"], int(panels.attrs["lead"])
+        day, lead = panels.attrs["day"], step.lasting(int(panels.attrs["lead"]))
         name = in_sentence(trial.model)
         yield ReportFigure(
             "forecast",
-            f"A forecast {lead} days ahead: {name}, seed {trial.seed}",
-            f"For {day}; {setting_name(trial.setting)}.",
-            field_maps(panels, f"Forecast of {day}, {lead} days ahead, by {name}"),
+            f"A forecast {lead} ahead: {name}, seed {trial.seed}",
+            f"For {day}; {setting_name(trial.setting, step)}.",
+            field_maps(panels, f"Forecast of {day}, {lead} ahead, by {name}"),
             "Maps of truth, forecast and error for every variable.",
             raster=True,
         )
 
 
-def lead_figures(results: Results, leads_apart: int = 1) -> Iterator[ReportFigure]:
+def lead_figures(
+    results: Results, step: StepLength, leads_apart: int = 1
+) -> Iterator[ReportFigure]:
     """Yield the scores of each forecast setting by lead time, of all variables and of each.
 
     Args:
         results: Of a run or a study.
+        step: How long a step is.
         leads_apart: Draw the first lead and one in so many, where lines are many too; the bounds
             are left out then.
     """
     scores = pd.DataFrame(
         {
             "label": score.model,
-            "lead": score.lead_days,
+            "lead": step.in_units(score.lead_days or 0),
             "value": score.value,
             "metric": score.metric,
             "setting": score.setting,
@@ -143,21 +147,21 @@ def lead_figures(results: Results, leads_apart: int = 1) -> Iterator[ReportFigur
     if scores.empty:
         return
     for setting, part in scores.groupby("setting"):
-        title = setting_name(str(setting))
+        title = setting_name(str(setting), step)
         joint = part[part["metric"] == "rrmse"]
         if not joint.empty:
             yield ReportFigure(
                 "forecast",
                 f"All variables together ({title})",
                 "Forecasts from every test window; lower is better.",
-                score_by_lead(joint, "rrmse", "%"),
+                score_by_lead(joint, "rrmse", "%", step.unit),
                 "RRMSE by lead time of the models, persistence and climatology.",
             )
         yield ReportFigure(
             "forecast",
             f"Variable by variable ({title})",
             "Area-weighted root mean squared error.",
-            variable_scores_by_lead(part[part["metric"] == "rmse"], "rmse"),
+            variable_scores_by_lead(part[part["metric"] == "rmse"], "rmse", time_unit=step.unit),
             "RMSE by lead time for each variable.",
         )
         anomalies = part[part["metric"] == "acc"]
@@ -167,7 +171,7 @@ def lead_figures(results: Results, leads_apart: int = 1) -> Iterator[ReportFigur
                 f"Anomalies of each variable ({title})",
                 "Correlation with the true anomalies from climatology, at the leads of the tables; "
                 "0 where they are unrelated.",
-                variable_scores_by_lead(anomalies, "acc", si_units=False),
+                variable_scores_by_lead(anomalies, "acc", si_units=False, time_unit=step.unit),
                 "ACC by lead time for each variable.",
             )
 

@@ -24,13 +24,13 @@ class Section:
 
 SECTIONS = (
     Section(
-        "contrastive", "Contrastive pretraining", "Does a day's embedding find its neighbours?"
+        "contrastive", "Contrastive pretraining", "Does a {step}'s embedding find its neighbours?"
     ),
     Section(
         "reconstruction", "Reconstruction", "How well is a full field recovered from a sparse one?"
     ),
     *(Section(task.name, task.heading, task.question) for task in DOWNSTREAM_TASKS),
-    Section("latent space", "Embedding space", "How are the days arranged, and how smoothly?"),
+    Section("latent space", "Embedding space", "How are the {steps} arranged, and how smoothly?"),
 )
 """The sections in the order in which a report shows them."""
 

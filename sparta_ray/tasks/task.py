@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from sparta_ray.base.config import to_tree
+from sparta_ray.base.durations import StepLength
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.base.seeding import derive_seed
 from sparta_ray.data.plan.splits import Split, SplitName
@@ -114,8 +115,8 @@ class DownstreamTask(ABC):
         """Yield the figures of a run's report; their section is the task's name."""
         yield from ()
 
-    def study_figures(self, results: Results) -> Iterator[ReportFigure]:
-        """Yield the figures of a report on several runs."""
+    def study_figures(self, results: Results, step: StepLength) -> Iterator[ReportFigure]:
+        """Yield the figures of a report on several runs, whose steps are so long."""
         yield from ()
 
     def findings(self, scores: Sequence[Score]) -> Iterator[str]:

@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from sparta_ray.base.config import STRICT
+from sparta_ray.base.durations import DAY, StepLength
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.seeding import derive_seed
 from sparta_ray.data.plan.locality import (
@@ -39,16 +40,16 @@ class SamplingConfig:
         rows_per_batch: Largest number of rows in a batch. With negatives, every anchor takes three
             of them.
         negatives: Whether every anchor comes with one hard and one soft negative.
-        max_neighbour_days: Largest distance Δ of a neighbour. With 0 the neighbour is the day
-            itself, in another view [days].
+        max_neighbour_days: Largest distance Δ of a neighbour. With 0 the neighbour is the step
+            itself, in another view [steps of data.step].
         neighbour_decay: Rate λ of the distances' distribution: P(Δ) is proportional to exp(-λΔ)
-            [1/day].
-        hard_days: Smallest and largest distance of a hard negative [days].
-        min_soft_days: Smallest distance of a soft negative; an earlier day must be one farther
-            away, as in the published runs [days].
+            [1/step].
+        hard_days: Smallest and largest distance of a hard negative [steps of data.step].
+        min_soft_days: Smallest distance of a soft negative; an earlier step must be one farther
+            away, as in the published runs [steps of data.step].
         validation_order: Order of the validation anchors. With ``time``, as published, a batch
-            holds consecutive days, whose neighbours are hard to tell apart; with ``shuffled`` it is
-            like a training batch. The same model has a higher contrastive loss in time order.
+            holds consecutive steps, whose neighbours are hard to tell apart; with ``shuffled`` it
+            is like a training batch. The same model has a higher contrastive loss in time order.
         locality: Draws the anchors of a batch from a few blocks of days, so that streaming reads
             less. None shuffles the anchors of the whole split, as published.
     """
@@ -127,49 +128,58 @@ def batches_per_epoch(split: Split, config: SamplingConfig) -> int:
     return -(-len(anchors(split, config)) // config.anchors_per_batch)
 
 
-def check_split(split: Split, name: str, config: SamplingConfig) -> None:
+def check_split(split: Split, name: str, config: SamplingConfig, step: StepLength = DAY) -> None:
     """Refuse a split in which some anchor has no negative to draw.
+
+    Args:
+        split: The split.
+        name: Its name.
+        config: Distances and rows, in steps.
+        step: How long a step is.
 
     Raises:
         ConfigError: Names the split, its length and the distance that would fit.
     """
+    noun, nouns = step.noun, step.nouns
     n = len(anchors(split, config))
     if n < 2:
         raise ConfigError(
-            f"the {name} split has {len(split)} days: too few for neighbours "
-            f"±{config.max_neighbour_days} days away; give it more days or a larger share"
+            f"the {name} split has {len(split)} {nouns}: too few for neighbours "
+            f"±{config.max_neighbour_days} {nouns} away; give it more {nouns} or a larger share"
         )
     if not config.negatives:
         return
     if n < 3 and config.locality is None:
         raise ConfigError(
-            f"the {name} split has {len(split)} days, {n} of them with all their neighbours: too "
-            "few for negatives; give it more days or a larger share"
+            f"the {name} split has {len(split)} {nouns}, {n} of them with all their neighbours: "
+            f"too few for negatives; give it more {nouns} or a larger share"
         )
     farthest = n // 2  # the middle anchor's distance to the farther end
     farthest_soft = (n - 1) // 2 if config.locality is None else farthest
     if config.min_soft_days > farthest_soft:
         raise ConfigError(
-            f"the {name} split has {len(split)} days: its middle anchor has no day "
-            f"{config.min_soft_days} days away for a soft negative; set sampling.min_soft_days to "
-            f"at most {farthest_soft}, or give the split more days"
+            f"the {name} split has {len(split)} {nouns}: its middle anchor has no {noun} "
+            f"{config.min_soft_days} {nouns} away for a soft negative; set "
+            f"sampling.min_soft_days to at most {farthest_soft}, or give the split more {nouns}"
         )
     if config.hard_days[0] > farthest:
         raise ConfigError(
-            f"the {name} split has {len(split)} days: its middle anchor has no day "
-            f"{config.hard_days[0]} days away for a hard negative; give the split more days"
+            f"the {name} split has {len(split)} {nouns}: its middle anchor has no {noun} "
+            f"{config.hard_days[0]} {nouns} away for a hard negative; give the split more {nouns}"
         )
     if config.locality is not None:
-        _check_far_blocks(split, name, config, config.locality.block_steps)
+        _check_far_blocks(split, name, config, config.locality.block_steps, nouns)
 
 
-def _check_far_blocks(split: Split, name: str, config: SamplingConfig, block_steps: int) -> None:
+def _check_far_blocks(
+    split: Split, name: str, config: SamplingConfig, block_steps: int, nouns: str
+) -> None:
     """Refuse blocks of which the middle one has no other far enough for soft negatives."""
     longest = longest_block(anchors(split, config), block_steps, config.min_soft_days)
     if longest < block_steps:
         raise ConfigError(
-            f"the {name} split has {len(split)} days: its middle block of {block_steps} has no "
-            f"other {config.min_soft_days} days away for its soft negatives; set "
+            f"the {name} split has {len(split)} {nouns}: its middle block of {block_steps} has no "
+            f"other {config.min_soft_days} {nouns} away for its soft negatives; set "
             f"sampling.locality.block_steps to {longest}, or lower sampling.min_soft_days"
         )
 

@@ -12,6 +12,7 @@ from pydantic.dataclasses import dataclass
 from sparta_ray import __version__
 from sparta_ray.base import variables
 from sparta_ray.base.config import STRICT, differences, to_tree
+from sparta_ray.base.durations import StepLength, step_length
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.grids import Grid, GridConfig, SourceGrid
 from sparta_ray.data.plan.splits import Split, SplitConfig, split_days
@@ -24,7 +25,6 @@ from sparta_ray.data.sources import (
     SourceConfig,
     describe_source,
     open_source,
-    step_length,
 )
 from sparta_ray.data.store.block_cache import CacheConfig
 from sparta_ray.data.store.layout import StoreLayout, shard_length
@@ -101,6 +101,11 @@ class DataConfig:
     def _check_step(cls, step: str) -> str:
         step_length(step)
         return step
+
+    @property
+    def length(self) -> StepLength:
+        """How long a step is, and what steps are called."""
+        return StepLength.of(self.step)
 
 
 @plain_dataclass(frozen=True)

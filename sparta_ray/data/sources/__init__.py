@@ -7,7 +7,6 @@ from sparta_ray.data.sources.kind import Opened, SourceKind
 from sparta_ray.data.sources.netcdf import NetCDFSource
 from sparta_ray.data.sources.sample import SAMPLE, SampleSource
 from sparta_ray.data.sources.source import IncompleteSteps, OnRead, Source
-from sparta_ray.data.sources.steps import step_length
 from sparta_ray.data.sources.storage import StoredSource
 from sparta_ray.data.sources.zarr_store import ZarrSource
 
@@ -25,5 +24,4 @@ __all__ = [
     "ZarrSource",
     "describe_source",
     "open_source",
-    "step_length",
 ]

@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from sparta_ray.base.durations import step_length
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.variables import Variable
 from sparta_ray.data.sources.kind import SourceKind
 from sparta_ray.data.sources.mapping import File, find_name, map_channel
 from sparta_ray.data.sources.source import IncompleteSteps, Part, Source
-from sparta_ray.data.sources.steps import lay_steps, step_length
+from sparta_ray.data.sources.steps import lay_steps
 
 DAY = np.timedelta64(1, "D")
 

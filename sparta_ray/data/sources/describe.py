@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from sparta_ray.base.durations import span
 from sparta_ray.data.sources.mapping import Channel
 from sparta_ray.data.sources.source import Source
-from sparta_ray.data.sources.steps import span
 
 
 def describe_source(source: Source) -> str:

@@ -1,11 +1,11 @@
 """Steps: which samples make up each, whether they are all there, and their means."""
 
-import re
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sparta_ray.base.durations import span
 from sparta_ray.base.errors import ConfigError
 
 HOUR = np.timedelta64(1, "h")
@@ -26,22 +26,6 @@ class Steps:
     step_of_sample: NDArray[np.intp]
     samples_per_step: int
     spacing: np.timedelta64
-
-
-def step_length(text: str) -> np.timedelta64:
-    """Return a step such as ``6h``, ``1d`` or ``5d``, in whole hours.
-
-    Raises:
-        ConfigError: It is neither whole days nor hours that divide a day.
-    """
-    found = re.fullmatch(r"(\d+)([hd])", text)
-    hours = int(found[1]) * (24 if found[2] == "d" else 1) if found else 0
-    if hours < 1 or (hours % 24 and 24 % hours):
-        raise ConfigError(
-            f"a step is whole days, such as 1d or 5d, or hours that divide a day, such as 6h; "
-            f"got {text!r}"
-        )
-    return np.timedelta64(hours, "h")
 
 
 def lay_steps(times: NDArray[np.datetime64], length: np.timedelta64, average: bool) -> Steps:
@@ -103,18 +87,6 @@ def _last_whole(starts: NDArray[np.datetime64], odd: NDArray[np.datetime64]) -> 
         return ""
     day = (starts[-1] - np.timedelta64(1, "h")).astype("datetime64[D]")
     return f"={day}"
-
-
-def span(length: np.timedelta64) -> str:
-    """Return a length of time in words.
-
-    >>> span(np.timedelta64(48, "h"))
-    '2 days'
-    """
-    minutes = int(length // np.timedelta64(1, "m"))
-    sizes = (("day", 24 * 60), ("hour", 60), ("minute", 1))
-    number, unit = next((minutes // size, unit) for unit, size in sizes if minutes % size == 0)
-    return f"{number} {unit}{'' if number == 1 else 's'}"
 
 
 def some(starts: NDArray[np.datetime64]) -> str:

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from sparta_ray.base.config import STRICT
+from sparta_ray.base.durations import StepLength
+from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.seeding import derive_seed
 from sparta_ray.downstream.forecast.forecaster import (
     FieldsAtLead,
@@ -45,15 +47,17 @@ class AnomalyRegressionConfig(ForecasterConfig):
     """Ridge regression of anomalies, lead by lead.
 
     Attributes:
-        look_back: Number of most recent days that are predictors [days].
+        look_back: Number of most recent steps that are predictors [steps of data.step].
         target: What is forecast: the anomalies of the ``fields``, or those of the ``embedding``,
             which the decoder turns into fields.
         harmonics: Number of harmonics of the seasonal cycle that anomalies are departures from.
+        daily_harmonics: Number of harmonics of the daily cycle that anomalies are departures from
+            as well. Needed with steps below a day (``data.step``), and only with those.
         components: Number of leading patterns (principal components) kept of the predictors and of
             the target; all, where there are fewer.
         penalties: Ridge penalties to choose from at each lead time, in units of the predictors'
             mean eigenvalue. The largest should suppress a forecast almost entirely.
-        folds: Number of blocks of consecutive days in the cross-validation that chooses the
+        folds: Number of blocks of consecutive steps in the cross-validation that chooses the
             penalty.
         epochs: Number of masks under which every training day is seen.
     """
@@ -62,6 +66,7 @@ class AnomalyRegressionConfig(ForecasterConfig):
     look_back: int = Field(default=2, ge=1)
     target: Literal["fields", "embedding"] = "fields"
     harmonics: int = Field(default=3, ge=0)
+    daily_harmonics: int = Field(default=0, ge=0)
     components: int = Field(default=150, ge=1)
     penalties: tuple[Annotated[float, Field(gt=0)], ...] = Field(
         default=tuple(10 ** (half / 2) for half in range(-6, 9)), min_length=1
@@ -73,6 +78,24 @@ class AnomalyRegressionConfig(ForecasterConfig):
     def training_horizon(self) -> int:
         """Days after the past that a window in training has to hold."""
         return self.lead_days
+
+    @property
+    def waves(self) -> int:
+        """Waves that make the cycles of the year and the day."""
+        return (1 + 2 * self.harmonics) * (1 + 2 * self.daily_harmonics)
+
+    def check_step(self, step: StepLength, path: str) -> None:
+        """See `ForecasterConfig.check_step`: the daily cycle must be told from anomalies."""
+        below_a_day = step.hours < 24
+        if below_a_day and self.daily_harmonics == 0:
+            raise ConfigError(
+                f"{path}: steps of {step.lasting(1)} have a daily cycle, which is no anomaly; set "
+                "daily_harmonics to 1 or more"
+            )
+        if not below_a_day and self.daily_harmonics > 0:
+            raise ConfigError(
+                f"{path}: steps of {step.lasting(1)} have no daily cycle; set daily_harmonics to 0"
+            )
 
     @property
     def needs_fields(self) -> bool:
@@ -116,16 +139,17 @@ class AnomalyRegression(Forecaster):
         super().__init__()
         outputs = points if config.target == "fields" else embedding
         components, patterns = (min(config.components, size) for size in (embedding, outputs))
-        self.target, self.harmonics = config.target, config.harmonics
-        self.cycle_ND = _solved(1 + 2 * config.harmonics, embedding)
+        self.target = config.target
+        self.harmonics = config.harmonics, config.daily_harmonics
+        self.cycle_ND = _solved(config.waves, embedding)
         self.components_DK = _solved(embedding, components)
         self.weights_FPM = _solved(config.lead_days, config.look_back * components, patterns)
-        self.target_cycle_NG = _solved(1 + 2 * config.harmonics, outputs)
+        self.target_cycle_NG = _solved(config.waves, outputs)
         self.patterns_GM = _solved(outputs, patterns)
 
     def at(self, phase: Tensor, cycle_NG: Tensor) -> Tensor:
-        """Return a seasonal cycle at phases of the year, shape (..., G)."""
-        return waves(phase, self.harmonics).to(cycle_NG) @ cycle_NG
+        """Return a cycle at phases as of `year_phase`, shape (..., G)."""
+        return waves(phase, *self.harmonics).to(cycle_NG) @ cycle_NG
 
     def amplitudes(self, h_TD: Tensor, phase_T: Tensor) -> Tensor:
         """Return the components of embeddings' anomalies, shape (..., T, K)."""
@@ -208,8 +232,9 @@ def train_anomaly_regression(
     h_ETD = torch.stack(list(draws))
     phase_T, target_ETG = train_days.phase.to(h_ETD.device), train_days.target(h_ETD)
     with repeatable(derive_seed(seed, "patterns"), h_ETD.device):
-        _find_patterns(h_ETD, phase_T, model.cycle_ND, model.components_DK)
-        _find_patterns(target_ETG, phase_T, model.target_cycle_NG, model.patterns_GM)
+        waves_TN = waves(phase_T, *model.harmonics)
+        _find_patterns(h_ETD, waves_TN, model.cycle_ND, model.components_DK)
+        _find_patterns(target_ETG, waves_TN, model.target_cycle_NG, model.patterns_GM)
     x_ETK = model.amplitudes(h_ETD, phase_T)
     y_ETM = model.target_strengths(target_ETG, phase_T).expand(config.epochs, -1, -1)
     loss = _regress(model, x_ETK.double(), y_ETM.double(), config)
@@ -219,13 +244,13 @@ def train_anomaly_regression(
 
 
 def _find_patterns(
-    series_ETG: Tensor, phase_T: Tensor, cycle_NG: Tensor, patterns_GM: Tensor
+    series_ETG: Tensor, waves_TN: Tensor, cycle_NG: Tensor, patterns_GM: Tensor
 ) -> None:
     """Set the seasonal cycle of a series, and the leading patterns of its anomalies.
 
     Patterns are orthonormal, or 0 where there are fewer than asked for.
     """
-    waves_TN = waves(phase_T, len(cycle_NG) // 2).to(series_ETG)
+    waves_TN = waves_TN.to(series_ETG)
     # The pseudo-inverse also serves a record too short to tell the waves apart.
     cycle_NG.copy_(torch.linalg.pinv(waves_TN) @ series_ETG.mean(0))
     anomalies_RG = (series_ETG - waves_TN @ cycle_NG).flatten(0, 1)

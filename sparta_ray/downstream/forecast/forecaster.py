@@ -14,6 +14,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
 
 from sparta_ray.base.config import STRICT
+from sparta_ray.base.durations import StepLength
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.downstream.forecast.windows import WindowConfig
 from sparta_ray.downstream.training import LatentsOfEpoch, OnEpoch
@@ -28,7 +29,7 @@ class KnownDays:
     """What is known of a split's days beside their embeddings.
 
     Attributes:
-        phase: Where in the year they are, as of `year_phase`, shape (T,).
+        phase: Where in the year and the day they are, as of `year_phase`, shape (T,).
         fields: Standardised, shape (T, G); None where the forecaster does not ask for them.
     """
 
@@ -116,6 +117,17 @@ class ForecasterConfig(WindowConfig, ABC):
     @abstractmethod
     def training_horizon(self) -> int:
         """Days after the past that a window in training has to hold."""
+
+    def check_step(self, step: StepLength, path: str) -> None:
+        """Refuse steps of the data that these settings do not suit.
+
+        Args:
+            step: How long a step is.
+            path: Of these settings, for the message.
+
+        Raises:
+            ConfigError: Names the setting and the remedy.
+        """
 
     @property
     def needs_fields(self) -> bool:

@@ -55,7 +55,8 @@ class LSTMForecastConfig(ForecasterConfig):
             and in the last epoch; linear in between (scheduled sampling). With 100 epochs, as
             published, the first one has 0.991. It is drawn for each batch and day.
         target_days: Length of the forecast in training. With 1, as published, the decoder is never
-            fed a day that it had to predict, so `teacher_forcing` has no effect [days].
+            fed a step that it had to predict, so `teacher_forcing` has no effect [steps of
+            data.step].
         validation_masks: With ``redrawn``, as published, the validation days are masked anew in
             every epoch; with ``fixed`` they are encoded once, and only the forecaster changes the
             validation loss.

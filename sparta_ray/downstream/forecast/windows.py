@@ -1,4 +1,4 @@
-"""Windows of consecutive days: the past that a forecaster sees, and the days that it forecasts."""
+"""Windows of consecutive steps: the past that a forecaster sees, and the steps it forecasts."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +14,10 @@ class WindowConfig:
     """What every forecaster sees and forecasts.
 
     Attributes:
-        look_back: Length of a window's past, in consecutive days [days].
-        stride: Distance between the starts of two training windows [days].
-        lead_days: Longest lead time of a forecast in the evaluation [days].
+        look_back: Length of a window's past, in consecutive steps [steps of data.step].
+        stride: Distance between the starts of two training windows [steps of
+            data.step].
+        lead_days: Longest lead time of a forecast in the evaluation [steps of data.step].
     """
 
     look_back: int = Field(default=30, ge=1)
@@ -25,12 +26,12 @@ class WindowConfig:
 
 
 def window_starts(days: int, look_back: int, horizon: int, stride: int) -> NDArray[np.int64]:
-    """Return the first day of every window that fits, horizon included.
+    """Return the first step of every window that fits, horizon included.
 
-    Six days with look-back 2 and horizon 1: 0, 1, 2, 3; with stride 2: 0, 2.
+    Six steps with look-back 2 and horizon 1: 0, 1, 2, 3; with stride 2: 0, 2.
 
     Args:
-        days: Days in the split.
+        days: Steps in the split.
         look_back: Days of a window's past.
         horizon: Days predicted after them.
         stride: Days between two starts.
@@ -41,7 +42,8 @@ def window_starts(days: int, look_back: int, horizon: int, stride: int) -> NDArr
     last = days - look_back - horizon
     if last < 0:
         raise ConfigError(
-            f"look-back longer than the split: {look_back} past and {horizon} future days do not "
-            f"fit in {days} days; reduce look_back, target_days or lead_days, or use a longer split"
+            f"look-back longer than the split: {look_back} past and {horizon} future steps do not "
+            f"fit in {days} steps; reduce look_back, target_days or lead_days, or use a longer "
+            "split"
         )
     return np.arange(0, last + 1, stride, dtype=np.int64)

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+from sparta_ray.base.durations import span, step_length
 from sparta_ray.base.errors import ConfigError
-from sparta_ray.data.sources.steps import StepMeans, lay_steps, span, step_length
+from sparta_ray.data.sources.steps import StepMeans, lay_steps
 
 DAY = np.timedelta64(24, "h")
 

@@ -1,9 +1,15 @@
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
 from sparta_ray.base.config import from_tree
 from sparta_ray.base.grids import Grid
+from sparta_ray.data.store import writer
+from sparta_ray.data.store.layout import StoreLayout
+from sparta_ray.data.store.statistics import Statistics
 from sparta_ray.data.store.store import Store
 from sparta_ray.evaluation import truth as truth_module
 from sparta_ray.metrics.records import Subject
@@ -122,3 +128,49 @@ def test_the_climatology_of_a_region_and_its_score_by_hand(make_store, value_of)
     by_hand = np.sqrt((squares * sines).sum(axis=(0, 2, 3)) / (2 * 32 * sines.sum()))
     for label, expected in zip(truth.store.variables, by_hand, strict=True):
         assert value_of(scores, "rmse", variable=label) == pytest.approx(expected, rel=1e-6)
+
+
+def repeating(path, setup, step):
+    """Return the truth of two years, three quarters of which train, that repeats every day.
+
+    It is a daily cycle of 8 K of a temperature; with steps of 5 days there is none left of it.
+    """
+    unit = "D" if step % 24 == 0 else "h"
+    start, stop = (np.datetime64(day, unit) for day in ("1979-01-01", "1981-01-01"))
+    times = np.arange(start, stop, np.timedelta64(step, "h").astype(f"m8[{unit}]"))
+    hours = pd.DatetimeIndex(times).hour.to_numpy()
+    values = 280 + 8 * np.cos(2 * np.pi * hours / 24)
+    grid = (6, 4)
+    fields = np.broadcast_to(values[:, None, None, None], (len(times), 1, *grid)).astype("f4")
+    latitude = -90 + (np.arange(4) + 0.5) * 45.0
+    longitude = np.arange(6) * 60.0
+    layout = StoreLayout(times, ("2m_temperature",), ("K",), longitude, latitude, {})
+    writer.write_template(path, layout)
+    for shard in range(layout.shards):
+        first, last = layout.shard_days(shard)
+        writer.write_shard(path, first, fields[first:last])
+    training = len(times) * 3 // 4
+    writer.mark_complete(path, Statistics.of(fields[:training]), training, "repeating")
+    split = replace(setup.run.data.split, train=0.75, validation=0.1)
+    evaluation = replace(setup.run.evaluation, climatology_half_window=5)
+    data = replace(setup.run.data, split=split)
+    run = replace(setup.run, data=data, evaluation=evaluation)
+    return truth_module.Truth(run, Store(path))
+
+
+@pytest.mark.parametrize("step", [1, 6, 12, 24, 120])
+def test_climatology_of_a_truth_that_repeats_is_right_for_every_step(tmp_path, setup, step):
+    truth = repeating(str(tmp_path / "repeating.zarr"), setup, step)
+    days = np.arange(len(truth.store) - 60, len(truth.store))
+    errors = truth.fields(days) - truth.climatology(days)
+    assert float(np.sqrt((errors**2).mean())) == pytest.approx(0, abs=1e-4)
+
+
+def test_persistence_of_six_hourly_steps_misses_the_daily_cycle(tmp_path, setup):
+    truth = repeating(str(tmp_path / "repeating.zarr"), setup, step=6)
+    days = np.arange(2500, 2900)
+    errors = {
+        lead: float(np.sqrt(((truth.fields(days + lead) - truth.fields(days)) ** 2).mean()))
+        for lead in (1, 2, 4)
+    }
+    assert errors == {1: pytest.approx(8), 2: pytest.approx(np.sqrt(128)), 4: 0}

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from sparta_ray.metrics.baselines import DayOfYearSums, climatology_at
+from sparta_ray.metrics.baselines import DayOfYearSums, TimeOfDaySums, climatology_at
 
 VARIABLES = ["2m_temperature", "geopotential@850", "specific_humidity@850"]
 
@@ -28,7 +28,9 @@ def day_of_year_climatology(fields, half_window=30):
 
 
 def mean_field(fields):
-    return sums_of(fields).mean_field()
+    return TimeOfDaySums.of(
+        fields[start : start + 100] for start in range(0, len(fields), 100)
+    ).mean_field()
 
 
 def test_the_blocks_do_not_matter():
@@ -36,8 +38,9 @@ def test_the_blocks_do_not_matter():
     fields[3, 0] = np.nan
     whole, parts = DayOfYearSums.of([fields]), sums_of(fields, 7)
     xr.testing.assert_allclose(whole.climatology(9), parts.climatology(9), rtol=1e-7)
-    xr.testing.assert_allclose(whole.mean_field(), parts.mean_field(), rtol=1e-7)
-    assert whole.mean_field().dims == ("variable", "longitude", "latitude")
+    mean = TimeOfDaySums.of([fields]).mean_field()
+    xr.testing.assert_allclose(mean, mean_field(fields), rtol=1e-7)
+    assert mean.dims == ("variable", "longitude", "latitude")
 
 
 def test_climatology_equals_a_loop_over_days():
@@ -94,12 +97,16 @@ def test_missing_values_do_not_enter_the_climatology_or_the_mean():
 
 
 def test_climatology_at_dates():
-    climatology = day_of_year_climatology(daily("2000-01-01", "2001-12-31"))
+    fields = daily("2000-01-01", "2001-12-31")
+    climatology = TimeOfDaySums.of([fields]).climatology()
+    xr.testing.assert_identical(
+        climatology.isel(hour=0, drop=True), day_of_year_climatology(fields)
+    )
     dates = np.array(["2003-12-31", "2004-01-01", "2004-12-31", "2005-01-01"], "datetime64[ns]")
     result = climatology_at(climatology, xr.DataArray(dates, dims="window"))
     assert result.dims == ("window", "variable", "longitude", "latitude")
     for window, day in enumerate((365, 1, 366, 1)):
-        expected = climatology.sel(dayofyear=day).values
+        expected = climatology.sel(hour=0, dayofyear=day).values
         np.testing.assert_array_equal(result[window].values, expected)
 
 
@@ -108,3 +115,35 @@ def test_mean_field_is_accurate_over_many_large_numbers():
     expected = fields.values.astype(np.float64).mean(axis=0)
     np.testing.assert_allclose(mean_field(fields), expected, rtol=1e-7)
     assert mean_field(fields).dtype == np.float32
+
+
+def stepped(freq, of_time, start="1999-01-01", end="2002-01-01"):
+    """Return fields that are the same everywhere: a function of the beginnings of steps."""
+    times = pd.date_range(start, end, freq=freq, inclusive="left")
+    values = np.broadcast_to(np.asarray(of_time(times))[:, None, None], (len(times), 2, 3))
+    dims = ("time", "longitude", "latitude")
+    return xr.DataArray(values.astype(np.float32), dims=dims, coords={"time": times})
+
+
+def test_climatology_of_a_daily_cycle_is_that_cycle():
+    fields = stepped("6h", lambda times: 280 + 8 * np.cos(2 * np.pi * times.hour / 24))
+    climatology = TimeOfDaySums.of([fields[:1000], fields[1000:1003], fields[1003:]]).climatology()
+    assert climatology.hour.values.tolist() == [0, 6, 12, 18]
+    found = climatology_at(climatology, fields.time)
+    np.testing.assert_allclose(found, fields, rtol=1e-6)
+    np.testing.assert_allclose(TimeOfDaySums.of([fields]).mean_field(), 280, rtol=1e-6)
+
+
+def test_climatology_of_what_repeats_by_day_of_year_and_hour_is_what_repeats():
+    fields = stepped("6h", lambda times: 100 * times.day_of_year + times.hour)
+    climatology = TimeOfDaySums.of([fields]).climatology(half_window=1)
+    np.testing.assert_array_equal(climatology_at(climatology, fields.time), fields)
+
+
+def test_climatology_of_steps_of_five_days():
+    fields = stepped("5D", lambda times: 3.0 * times.day_of_year)
+    climatology = TimeOfDaySums.of([fields]).climatology(half_window=30)
+    assert climatology.hour.values.tolist() == [0]
+    middle = fields[(fields.time.dt.dayofyear > 40) & (fields.time.dt.dayofyear < 320)]
+    found = climatology_at(climatology, middle.time)
+    np.testing.assert_allclose(found, middle, atol=4)  # a line is its own mean, nearly

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from sparta_ray.base.durations import DAY
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.evaluation.results import Results
 from sparta_ray.figures.display import PUBLISHED_NAMES, setting_name
@@ -89,7 +90,7 @@ def test_another_form_of_forecast_is_judged_at_every_lead_beside_baselines_and_t
     whose = "Forecasts of SPARTA early fusion (anomalies) beat"
     assert found[f"{whose} persistence"].explanation == "Of 3 comparisons, better in 2, worse in 1."
     assert found[f"{whose} climatology"].outcome == "mixed"
-    published = found[f"{whose} those with {setting_name('lookback30_stride1')}"]
+    published = found[f"{whose} those with {setting_name('lookback30_stride1', DAY)}"]
     assert published.outcome == "holds"
     assert [round(c.difference, 6) for _, c in published.comparisons] == [-0.5, -1.5, -0.5]
 

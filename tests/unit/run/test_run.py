@@ -176,3 +176,26 @@ def test_an_impossible_day_is_an_error_of_its_setting(day):
     with pytest.raises(ConfigError, match=r"data\.first_day: write a day as 1979-01-31"):
         load(Run, None, [f"data.first_day={day}"])
     assert load(Run, None, ["data.first_day=1979-02-28"]).data.first_day == "1979-02-28"
+
+
+def six_hourly(*overrides):
+    dates = np.datetime64("1959-01-01T00", "h") + 6 * np.arange(4 * DAYS)
+    check_run(run_of("data.step=6h", *overrides), dates, GRID)
+
+
+def test_six_hourly_steps_have_a_climatology_if_they_train_on_a_whole_year():
+    six_hourly()
+    share = 4 * 200 / (4 * DAYS)
+    few = (f"data.split={{train: {share}, validation: 0.2}}",)
+    with pytest.raises(ConfigError, match=r"has 800 steps and leaves a day of the year 83 days"):
+        six_hourly(*few)
+
+
+def test_anomalies_of_six_hourly_steps_are_departures_from_the_daily_cycle_too():
+    forecast = "downstream.forecast={own: {kind: anomaly_regression, daily_harmonics: %d}}"
+    with pytest.raises(ConfigError, match=r"forecast\.own: steps of 6 hours have a daily cycle"):
+        six_hourly(forecast % 0)
+    six_hourly(forecast % 1)
+    check_run(run_of(forecast % 0), DATES, GRID)
+    with pytest.raises(ConfigError, match="have no daily cycle; set daily_harmonics to 0"):
+        check_run(run_of(forecast % 1), DATES, GRID)

@@ -104,11 +104,26 @@ def error(forecast, truth):
 def test_phase_goes_round_once_a_year():
     dates = np.array(["1970-01-01", "1969-12-31", "1970-07-02T15:00"], dtype="datetime64[h]")
     year = 365.2425
-    expected = 2 * math.pi * np.array([0, (year - 1) / year, 182.625 / year])
+    expected = 2 * math.pi * np.array([0, -1 / year, 182.625 / year])
     np.testing.assert_allclose(year_phase(dates).numpy(), expected)
     found = waves(torch.tensor([[0.0, math.pi / 2]]), 2)
     assert found.shape == (1, 2, 5)
     torch.testing.assert_close(found[0, 1], torch.tensor([1.0, 0.0, -1.0, 1.0, 0.0]))
+    whole_years = torch.tensor([math.pi / 2 + 2 * math.pi * 50], dtype=torch.float64)
+    expected = torch.tensor([1.0, 0.0, -1.0, 1.0, 0.0], dtype=torch.float64)
+    torch.testing.assert_close(waves(whole_years, 2)[0], expected)
+
+
+def test_a_daily_cycle_that_changes_over_the_year_is_made_of_waves():
+    times = np.datetime64("1990-01-01T00", "h") + 6 * np.arange(4 * 730)
+    phase = year_phase(times)
+    hour = (times - times.astype("M8[D]")).astype(float)
+    season = phase.numpy()
+    cycle = 3 + (5 + np.cos(season)) * np.cos(2 * math.pi * (hour - 15) / 24)
+    fitted = waves(phase, 1, daily_harmonics=1)
+    assert fitted.shape == (len(times), 9)
+    weights = torch.linalg.pinv(fitted) @ torch.from_numpy(cycle)
+    np.testing.assert_allclose((fitted @ weights).numpy(), cycle, atol=1e-8)
 
 
 def test_the_damped_rotation_is_found(weather, model, rotation):
@@ -231,5 +246,5 @@ def test_a_split_without_a_window_is_an_error(weather, short):
     train, validation = (
         (h[:length], KnownDays(phase[:length])) for length in (days["train"], days["validation"])
     )
-    with pytest.raises(ConfigError, match="2 past and 40 future days do not fit in 41 days"):
+    with pytest.raises(ConfigError, match="2 past and 40 future steps do not fit in 41 steps"):
         train_anomaly_regression(lambda epoch: train[0], train[1], *validation, CONFIG, 0, ignore)

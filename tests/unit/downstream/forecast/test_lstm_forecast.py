@@ -60,7 +60,7 @@ class TestWindowStarts:
 
     def test_too_short_a_split_names_the_numbers_and_the_remedy(self):
         with pytest.raises(
-            ConfigError, match=r"30 past and 1 future days.*in 29 days.*reduce look"
+            ConfigError, match=r"30 past and 1 future steps.*in 29 steps.*reduce look"
         ):
             window_starts(29, look_back=30, horizon=1, stride=1)
         with pytest.raises(ConfigError):
