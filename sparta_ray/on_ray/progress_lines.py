@@ -1,10 +1,13 @@
 """Progress of any process of the cluster, printed by the one that started the run."""
 
+import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import ray
+from ray.exceptions import ActorDiedError
 
 from sparta_ray.base.progress import ProgressLine
 from sparta_ray.on_ray.message_board import MessageBoard, open_topic
@@ -61,8 +64,29 @@ def _print_lines(
     last_round = False
     while not last_round:
         last_round = over.wait(timeout=0.5)
-        for label, done, total, text in ray.get(board.take_all.remote(topic)):
+        try:
+            lines_shown = ray.get(board.take_all.remote(topic))
+        except ActorDiedError as error:
+            _end_if_raylet_is_gone(error)
+            raise
+        for label, done, total, text in lines_shown:
             if not lines:
                 begun()
             line = lines.setdefault(label, ProgressLine(label, every=0.0))
             line.show(done, total, text)
+
+
+def _end_if_raylet_is_gone(error: ActorDiedError) -> None:
+    """End this process with the cause in words if Ray on this machine has ended.
+
+    The board lives as long as this process and its raylet. Ray ends the process too, at about the
+    same time, but from within and with nothing but lines of its own.
+    """
+    if "owner has died" in str(error):
+        print(
+            "\nerror: Ray on this machine has ended (its raylet was killed or crashed); the same "
+            "command continues from what was saved",
+            file=sys.stderr,
+            flush=True,
+        )
+        os._exit(1)
