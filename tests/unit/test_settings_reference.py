@@ -75,7 +75,10 @@ def test_the_page_has_every_path_with_its_default():
     assert "| `training.stall_seconds` | number > 0 | `900` | s |" in text
     assert "| `mask.ratio` | [number, number] | `[0.5, 0.9]` |" in text
     assert "| `downstream.mask.ratio` | [number, number] | `[0.7, 0.7]` |" in text
-    assert "| `downstream.forecast.<name>.look_back` | integer ≥ 1 | `2` | days |" in text
+    look_back = (
+        "| `downstream.forecast.<name>.look_back` | integer ≥ 1 | `2` | steps of data.step |"
+    )
+    assert look_back in text
 
 
 def test_defaults_on_the_page_can_be_copied_into_a_file():

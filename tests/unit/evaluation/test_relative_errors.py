@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from sparta_ray.base.durations import DAY
 from sparta_ray.base.config import from_tree
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.evaluation.forecasting import evaluate_forecast_baselines
@@ -48,7 +49,7 @@ def test_a_relative_error_is_absent_with_its_reason_once(results):
 
 def test_tables_figures_and_findings_do_without_it(results):
     assert all("RRMSE" not in table.caption for table in score_tables(results.scores))
-    titles = [figure.title for figure in lead_figures(results)]
+    titles = [figure.title for figure in lead_figures(results, DAY)]
     assert len(titles) == 2
     assert titles[0].startswith("Variable by variable")
     assert "no RRMSE to compare" in " ".join(findings(results.scores))

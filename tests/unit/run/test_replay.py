@@ -72,7 +72,7 @@ def test_area_weights_weigh_the_losses_that_are_done_again(failure_of):
         shown[weights] = {name: float(value) for name, value in lines}
     weighted, alike = shown["true"], shown["false"]
     for name in ("loss reconstruction", "loss neighbour_reconstruction"):
-        assert weighted[name] != pytest.approx(alike[name], rel=1e-3)
+        assert weighted[name] != pytest.approx(alike[name], rel=1e-4)
     assert weighted["loss nt_xent"] == alike["loss nt_xent"]
 
 

@@ -278,7 +278,7 @@ class TestTraining:
         assert rates == pytest.approx([1e-12, 1e-12, 5e-13, 2.5e-13])
 
     def test_a_short_split_is_told_before_any_embedding_is_computed(self):
-        with pytest.raises(ConfigError, match="in 4 days"):
+        with pytest.raises(ConfigError, match="in 4 steps"):
             train_lstm_forecaster(lambda epoch: pytest.fail("drawn"), rotation(4), SMALL, 0, ignore)
         with pytest.raises(ConfigError, match="in 3 days"):
             train_lstm_forecaster(lambda epoch: rotation(3), rotation(9), SMALL, 0, ignore)
