@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from sparta_ray.base.durations import DAY
 from sparta_ray.base.config import from_tree
+from sparta_ray.base.durations import DAY
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.evaluation.forecasting import evaluate_forecast_baselines
 from sparta_ray.evaluation.results import Results, load_results, save_results
