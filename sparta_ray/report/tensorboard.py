@@ -19,7 +19,7 @@ from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.evaluation.results import load_whole_scores
 from sparta_ray.run.history import last_epoch, read_epochs, read_history
-from sparta_ray.run.ownership import read_run_record
+from sparta_ray.run.ownership import RunSettings
 from sparta_ray.run.trial import read_trial
 from sparta_ray.training.reporter import HISTORY
 from sparta_ray.training.timing import PARTS
@@ -52,7 +52,7 @@ class EventFiles:
         """
         if not folder.exists("run.yaml"):
             raise ConfigError(f"no run at {folder.path}; name a run folder, such as runs/demo")
-        self._config = read_run_record(folder)["config"]
+        self._config = folder.read_record("run.yaml", RunSettings)["config"]
         self._folder, self._logdir = folder, logdir
         self._writers: dict[str, SummaryWriter] = {}
         self._last_step: dict[str, int] = {}

@@ -58,7 +58,17 @@ class Allowed:
 NOTHING = Allowed()
 
 
-class RunRecord(TypedDict):
+class RunSettings(TypedDict):
+    """What ``run.yaml`` says of a run's settings.
+
+    Attributes:
+        config: The settings, as a tree.
+    """
+
+    config: dict[str, Any]
+
+
+class RunRecord(RunSettings):
     """What ``run.yaml`` says of the run that a folder belongs to.
 
     Attributes:
@@ -66,14 +76,12 @@ class RunRecord(TypedDict):
         git_revision: Of the code that began it.
         versions: Of the libraries that it began with.
         changes: What has been changed since, in words.
-        config: Its settings, as a tree.
     """
 
     data_fingerprint: str
     git_revision: NotRequired[str]
     versions: NotRequired[dict[str, str]]
     changes: NotRequired[list[str]]
-    config: dict[str, Any]
 
 
 def read_run_record(folder: RunFolder) -> RunRecord:

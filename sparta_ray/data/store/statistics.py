@@ -116,8 +116,8 @@ StatisticsRecord = Annotated[_Lists, AfterValidator(_alike)]
 
 def complete(lists: _Lists) -> _Lists:
     """Refuse statistics of nothing, by which no field can be standardised."""
-    if min(lists["count"], default=0) < 2 or min(lists["squares"], default=0.0) <= 0:
-        raise ValueError("a variable has no values or no variation")
+    if min(lists["count"], default=0) < 1:
+        raise ValueError("a variable has no values")
     return lists
 
 

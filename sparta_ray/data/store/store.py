@@ -226,9 +226,12 @@ class Store:
     @cached_property
     def _group(self) -> zarr.Group:
         check_arrays(self.path, with_fields=not self._streams)
-        with decoding(self.path, REMEDY):
-            group = zarr.open_group(self.path, mode="r")
-            variables = _array(group, "variable").shape[0]
+        try:
+            with decoding(self.path, REMEDY):
+                group = zarr.open_group(self.path, mode="r")
+                variables = _array(group, "variable").shape[0]
+        except FileNotFoundError as error:  # what Zarr makes of metadata that it does not accept
+            raise damaged(f"{self.path}/zarr.json", str(error), REMEDY) from error
         if len(self.statistics.mean) != variables:
             raise damaged(self.path, "its statistics are not one for each variable", REMEDY)
         return group
