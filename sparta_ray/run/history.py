@@ -37,7 +37,7 @@ class HistoryRecord(TypedDict):
 
 
 _OF_EVENT = {
-    "start": {"position", "precision", "device", "ranks"},
+    "start": {"position"},
     "step": {"position"},
     "epoch": {"epoch"},
     "health": {"epoch"},
@@ -118,4 +118,9 @@ def last_validation(folder: RunFolder, stage: str, loss: str) -> float | None:
 def training_machines(folder: RunFolder) -> list[str]:
     """Return the kinds of machines that trained the run, such as ``1 x cpu in float32``."""
     starts = [record for record in read_history(folder) if record["event"] == "start"]
-    return list(dict.fromkeys(f"{s['ranks']} x {s['device']} in {s['precision']}" for s in starts))
+    return list(dict.fromkeys(_machines(s) for s in starts))
+
+
+def _machines(start: dict[str, Any]) -> str:
+    told = {name: start.get(name, "unknown") for name in ("ranks", "device", "precision")}
+    return "{ranks} x {device} in {precision}".format(**told)

@@ -62,7 +62,7 @@ class ModelCard:
             latitude=tuple(store.latitude.tolist()),
             statistics=store.statistics,
             fingerprint=store.fingerprint,
-            simulated=bool(store.provenance["simulated"]),
+            simulated=bool(store.provenance.get("simulated", False)),
         )
 
     @property
