@@ -7,6 +7,10 @@ class ConfigError(ValueError):
     """A configuration that cannot be used; the message names the path, the value and the remedy."""
 
 
+class WriteError(ConfigError):
+    """Something cannot be written; in training, the first rank alone finds out."""
+
+
 class ReadError(ValueError):
     """A source could not be read; the message says what, why and what would help."""
 

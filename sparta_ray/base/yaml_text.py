@@ -40,15 +40,20 @@ _Loader.add_implicit_resolver(
 )
 
 
-def load_yaml(text: str) -> Any:
+def load_yaml(text: str, most_bytes: int = MOST_BYTES, most_nodes: int = MOST_NODES) -> Any:
     """Return what a YAML text says, in mappings with words as keys, lists and scalars.
+
+    Args:
+        text: The text.
+        most_bytes: Its greatest length.
+        most_nodes: Most mappings, lists and scalars, each counted as often as it is repeated.
 
     Raises:
         YamlError: It is not valid; it has a key twice, or one that is not a word or number; it is
             longer, larger or deeper than any configuration; or an alias contains itself.
     """
-    if len(text) > MOST_BYTES:
-        raise YamlError(f"the text has {len(text):,} characters, more than {MOST_BYTES:,}")
+    if len(text) > most_bytes:
+        raise YamlError(f"the text has {len(text):,} characters, more than {most_bytes:,}")
     try:
         _check_depth(text)
         loader = _Loader(text)
@@ -56,7 +61,7 @@ def load_yaml(text: str) -> Any:
             node = loader.get_single_node()
             if node is None:
                 return None
-            _check_node(node)
+            _check_node(node, most_nodes)
             return loader.construct_document(node)
         finally:
             loader.dispose()
@@ -78,7 +83,7 @@ def _check_depth(text: str) -> None:
             raise YamlError(f"it is nested more than {DEEPEST} levels deep{_place(event)}")
 
 
-def _check_node(root: yaml.Node) -> None:
+def _check_node(root: yaml.Node, most_nodes: int) -> None:
     """Refuse keys that are no words, keys that stand twice, and aliases that grow or recur."""
     sizes: dict[int, int] = {}
     above: set[int] = set()
@@ -92,9 +97,9 @@ def _check_node(root: yaml.Node) -> None:
         size = 1
         for part in _parts(node):
             size += size_of(part)
-            if size > MOST_NODES:
+            if size > most_nodes:
                 raise YamlError(
-                    f"it has more than {MOST_NODES:,} values, counting an alias each time"
+                    f"it has more than {most_nodes:,} values, counting an alias each time"
                     f"{_place(node)}"
                 )
         above.remove(id(node))

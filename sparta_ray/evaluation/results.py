@@ -9,19 +9,22 @@ which hold the rest. Run folders evaluated by earlier versions have no parts: al
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypeVar
 
 import xarray as xr
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from sparta_ray.base.config import to_tree
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.evaluation.packing import (
+    REMEDY,
     pack_array,
     pack_cases,
-    score_of,
+    scores_of,
     unpack_array,
     unpack_cases,
 )
@@ -31,6 +34,11 @@ from sparta_ray.metrics.records import Absent, Score
 from sparta_ray.run.cost import Cost
 
 _SCORES = "evaluation/scores.json"
+
+Content = TypeVar("Content")
+
+_Name = Annotated[str, Field(pattern=r"^[^/\\]+$")]
+"""Names a file or folder beside the record, never one elsewhere."""
 
 Inputs = Mapping[str, Any]
 """What the results of a part follow from, as a record of JSON."""
@@ -96,13 +104,14 @@ def keep_error(folder: RunFolder, part: str, trace: str) -> None:
 
 def is_saved(folder: RunFolder, part: str, inputs: Inputs) -> bool:
     """Return whether results of a part are there, and follow from the same inputs."""
-    file = f"{_place(part)}/scores.json"
-    return folder.exists(file) and bool(json.loads(folder.read(file))["inputs"] == inputs)
+    if not folder.exists(f"{_place(part)}/scores.json"):
+        return False
+    return _part(folder, part)["inputs"] == dict(inputs)
 
 
 def load_scores(folder: RunFolder, part: str) -> Results:
     """Read the scores of a part, without its arrays and windows."""
-    return _scores_of(json.loads(folder.read(f"{_place(part)}/scores.json")))
+    return _scores_of(_part(folder, part), folder.child(_place(part), "scores.json"))
 
 
 def save_results(
@@ -164,17 +173,50 @@ def load_results(folder: RunFolder) -> Results:
             f"{folder.path} was evaluated by an earlier version, which kept no windows; delete its "
             "folder evaluation and run jobs/evaluate.py again"
         )
-    results = _scores_of(record)
+    results = _scores_of(record, folder.child(_SCORES))
     if "parts" not in record:
-        results.extend(_read_arrays(folder, "evaluation", record["arrays"]))
+        results.extend(_read_arrays(folder, "evaluation", record.get("arrays", [])))
     for part in record.get("parts", []):
-        arrays = json.loads(folder.read(f"{_place(part)}/scores.json"))["arrays"]
-        results.extend(_read_arrays(folder, _place(part), arrays))
+        results.extend(_read_arrays(folder, _place(part), _part(folder, part)["arrays"]))
     return results
 
 
-def _whole(folder: RunFolder) -> dict[str, Any] | None:
-    return dict(json.loads(folder.read(_SCORES))) if folder.exists(_SCORES) else None
+def load_whole_scores(folder: RunFolder) -> list[Score]:
+    """Read the scores of a whole evaluation, of this version or an earlier one.
+
+    Raises:
+        ConfigError: They are missing or damaged.
+    """
+    record = folder.read_record(_SCORES, _OnlyScores, REMEDY)
+    return scores_of(record["scores"], folder.child(_SCORES))
+
+
+class _OnlyScores(TypedDict):
+    scores: list[dict[str, Any]]
+
+
+class _Scores(_OnlyScores):
+    absent: NotRequired[list[Absent]]
+    costs: NotRequired[dict[str, Cost]]
+
+
+class _PartRecord(_Scores):
+    inputs: dict[str, Any]
+    arrays: list[_Name]
+
+
+class _Record(_Scores):
+    config: dict[str, Any]
+    arrays: NotRequired[list[_Name]]
+    parts: NotRequired[dict[_Name, str]]
+
+
+def _whole(folder: RunFolder) -> _Record | None:
+    return folder.read_record(_SCORES, _Record, REMEDY) if folder.exists(_SCORES) else None
+
+
+def _part(folder: RunFolder, part: str) -> _PartRecord:
+    return folder.read_record(f"{_place(part)}/scores.json", _PartRecord, REMEDY)
 
 
 def _place(part: str) -> str:
@@ -192,9 +234,12 @@ def _write_arrays(folder: RunFolder, place: str, results: Results) -> None:
 
 
 def _read_arrays(folder: RunFolder, place: str, names: Iterable[str]) -> Results:
+    def read(name: str, unpack: Callable[[bytes, str], Content]) -> Content:
+        return unpack(folder.read_bytes(f"{place}/{name}"), folder.child(place, name))
+
     return Results(
-        arrays={name: unpack_array(folder.read_bytes(f"{place}/{name}.nc")) for name in names},
-        windows=unpack_cases(folder.read_bytes(f"{place}/windows.npz")),
+        arrays={name: read(f"{name}.nc", unpack_array) for name in names},
+        windows=read("windows.npz", unpack_cases),
     )
 
 
@@ -206,9 +251,9 @@ def _scores_record(results: Results) -> dict[str, Any]:
     }
 
 
-def _scores_of(record: Mapping[str, Any]) -> Results:
+def _scores_of(record: _Scores, origin: str) -> Results:
     return Results(
-        scores=[score_of(score) for score in record["scores"]],
-        absent=[Absent(**absent) for absent in record["absent"]],
-        costs={model: Cost(**cost) for model, cost in record["costs"].items()},
+        scores=scores_of(record["scores"], origin),
+        absent=record.get("absent", []),
+        costs=record.get("costs", {}),
     )

@@ -11,12 +11,11 @@ from importlib.metadata import distributions
 from operator import itemgetter
 from pathlib import Path
 
-import fsspec
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from sparta_ray.base.errors import ConfigError
-from sparta_ray.base.paths import is_local
+from sparta_ray.base.paths import is_local, open_filesystem
 
 _PACKAGES = ("sparta-ray", "ray", "torch", "numpy", "xarray", "zarr")
 _CLOCK_TOLERANCE = 60.0
@@ -124,7 +123,7 @@ def _probe(folders: Sequence[str]) -> Iterator[str]:
     try:
         for folder in folders:
             try:
-                filesystem, root = fsspec.core.url_to_fs(f"{folder}/{probe}")
+                filesystem, root = open_filesystem(f"{folder}/{probe}")
                 filesystem.makedirs(root, exist_ok=True)
                 written.append((filesystem, root))
                 filesystem.pipe_file(f"{root}/driver", probe.encode())
@@ -184,7 +183,7 @@ def _unusable(address: str, probe: str) -> str:
     if reason := _unreadable(f"{probe}/driver"):
         return reason
     try:
-        filesystem, root = fsspec.core.url_to_fs(probe)
+        filesystem, root = open_filesystem(probe)
         filesystem.pipe_file(f"{root}/{address}", b"here")
     except Exception as error:  # each kind of storage has errors of its own
         return f"cannot write to {probe.rpartition('/')[0]}: {_short(error)}"
@@ -193,7 +192,7 @@ def _unusable(address: str, probe: str) -> str:
 
 def _unreadable(file: str) -> str:
     try:
-        filesystem, path = fsspec.core.url_to_fs(file)
+        filesystem, path = open_filesystem(file)
         filesystem.cat_file(path)
     except FileNotFoundError:
         return f"does not see {file}, which the driver sees"

@@ -18,7 +18,7 @@ from ray.train import (
 
 from sparta_ray.base.config import from_tree, to_tree
 from sparta_ray.base.distributed import gather_objects
-from sparta_ray.base.errors import ConfigError, FailedError, by_rank
+from sparta_ray.base.errors import ConfigError, FailedError, WriteError, by_rank
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.data.batches.compact import row_bytes
 from sparta_ray.data.preparation.streaming import open_store
@@ -201,6 +201,8 @@ def _train_worker(config: dict[str, Any]) -> _End:
         assert worker is not None
         try:
             return _End(stopped=not _run_stages(worker, saved))
+        except WriteError:  # of the first rank alone: the others must not wait for it
+            raise
         except (ConfigError, FloatingPointError) as error:  # of all ranks alike
             return _End(error=str(error))
 

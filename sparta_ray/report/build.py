@@ -5,8 +5,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import yaml
-
 from sparta_ray.base.durations import StepLength
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.data.plan.splits import Split
@@ -27,6 +25,7 @@ from sparta_ray.report.table_files import of_confusions
 from sparta_ray.report.verdicts import all_verdicts
 from sparta_ray.run.data_record import DataRecord
 from sparta_ray.run.history import training_machines
+from sparta_ray.run.ownership import read_run_record
 from sparta_ray.run.settings import Run, downstream_splits, schedule, splits
 from sparta_ray.tasks.registry import DOWNSTREAM_TASKS
 
@@ -151,11 +150,11 @@ def _run_facts(study: Study, member: Member, data: DataRecord) -> dict[str, str]
         )
     for kind, variant in study.names(member).items():
         facts[model_name(variant)] = member.results.costs[kind].words
-    record = yaml.safe_load(member.folder.read("run.yaml"))
+    record = read_run_record(member.folder)
     facts["Trained on"] = "; ".join(training_machines(member.folder))
     facts["Seed"] = str(run.seed)
-    facts["Code"] = f"revision {record['git_revision']}; " + ", ".join(
-        f"{name} {version}" for name, version in record["versions"].items()
+    facts["Code"] = f"revision {record.get('git_revision', 'unknown')}; " + ", ".join(
+        f"{name} {version}" for name, version in record.get("versions", {}).items()
     )
     return facts
 

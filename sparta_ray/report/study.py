@@ -3,9 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
-
-import yaml
 
 from sparta_ray.base.config import differences, from_tree, to_tree
 from sparta_ray.base.durations import StepLength
@@ -16,10 +13,9 @@ from sparta_ray.evaluation.results import Results, load_results
 from sparta_ray.figures.display import PUBLISHED_NAMES
 from sparta_ray.metrics.records import Score, bound_of
 from sparta_ray.run.data_record import DataRecord, data_of
+from sparta_ray.run.ownership import read_run_record
 from sparta_ray.run.settings import Run
-
-STUDY_FILE = "study.yaml"
-"""Lists the trials of a study: ``trials``, each with ``name``, ``variant`` and ``seed``."""
+from sparta_ray.run.study_record import STUDY_FILE, TrialRecord, read_study_record
 
 _SAME_VARIANT = ("name", "folder", "seed", "scaling", "evaluation", "data.store", "data.source")
 """Settings that may differ between runs of one variant."""
@@ -133,7 +129,7 @@ def read_study(paths: Sequence[str]) -> Study:
 
 def _of_trials(path: str) -> Study:
     study = RunFolder(path.rstrip("/"))
-    record = yaml.safe_load(study.read(STUDY_FILE))
+    record = read_study_record(study)
     members: list[Member] = []
     without: dict[str, tuple[str, str]] = {}
     for trial in record["trials"]:
@@ -166,7 +162,7 @@ def variant_name(variant: str) -> str:
     return variant
 
 
-def _why_empty(study: RunFolder, folder: RunFolder, trial: dict[str, Any]) -> str:
+def _why_empty(study: RunFolder, folder: RunFolder, trial: TrialRecord) -> str:
     """Return why a trial has no scores."""
     errors = f"errors/{trial['name']}.txt"
     if study.exists(errors):
@@ -182,10 +178,10 @@ def _read_run(folder: RunFolder) -> tuple[Run, RunFolder, str]:
     """Return the run of a folder, which may have been moved, and its data's fingerprint."""
     if not folder.exists("run.yaml"):
         raise ConfigError(f"{folder.path} is not a run folder: it has no run.yaml")
-    record = yaml.safe_load(folder.read("run.yaml"))
+    record = read_run_record(folder)
     run = from_tree(Run, record["config"], f"{folder.path}/run.yaml")
     parent, _, name = folder.url.rpartition("/")
-    return replace(run, folder=parent, name=name), folder, str(record["data_fingerprint"])
+    return replace(run, folder=parent, name=name), folder, record["data_fingerprint"]
 
 
 def _variants(runs: Sequence[Run]) -> list[str]:

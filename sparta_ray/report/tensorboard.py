@@ -6,18 +6,21 @@ TensorBoard runs. Each stage and each downstream trial is a run in TensorBoard's
 a tag before the slash is its group.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import yaml
 from tensorboardX import SummaryWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.summary import hparams
 
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.folder import RunFolder
+from sparta_ray.evaluation.results import load_whole_scores
+from sparta_ray.run.history import last_epoch, read_epochs, read_history
+from sparta_ray.run.ownership import RunSettings
+from sparta_ray.run.trial import read_trial
 from sparta_ray.training.reporter import HISTORY
 from sparta_ray.training.timing import PARTS
 
@@ -49,7 +52,7 @@ class EventFiles:
         """
         if not folder.exists("run.yaml"):
             raise ConfigError(f"no run at {folder.path}; name a run folder, such as runs/demo")
-        self._config = yaml.safe_load(folder.read("run.yaml"))["config"]
+        self._config = folder.read_record("run.yaml", RunSettings)["config"]
         self._folder, self._logdir = folder, logdir
         self._writers: dict[str, SummaryWriter] = {}
         self._last_step: dict[str, int] = {}
@@ -61,10 +64,12 @@ class EventFiles:
 
         The values reach the files about two seconds later.
         """
-        count = sum(self._write_stage(record) for record in self._new(HISTORY))
+        count = sum(
+            self._write_stage(record) for record in self._new(HISTORY, read_history(self._folder))
+        )
         count += sum(self._write_trial(name) for name in self._trials())
-        if scores := self._first("evaluation/scores.json"):
-            count += self._write_scores(scores["scores"])
+        if self._is_new("evaluation/scores.json"):
+            count += self._write_scores(map(asdict, load_whole_scores(self._folder)))
         return count
 
     def close(self) -> None:
@@ -78,18 +83,15 @@ class EventFiles:
         end = "-history.jsonl"
         return [n.removesuffix(end) for n in self._folder.names("downstream") if n.endswith(end)]
 
-    def _first(self, name: str) -> dict[str, Any] | None:
-        """Return the content of a JSON file when it is first found, and None from then on."""
+    def _is_new(self, name: str) -> bool:
+        """Return whether a file is found for the first time."""
         if name in self._once or not self._folder.exists(name):
-            return None
+            return False
         self._once.add(name)
-        content = json.loads(self._folder.read(name))
-        assert isinstance(content, dict)
-        return content
+        return True
 
-    def _new(self, name: str) -> list[dict[str, Any]]:
+    def _new(self, name: str, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Return the records of a file that were not read yet; all of them if it was rewritten."""
-        records = self._folder.read_records(name)
         read = self._read.get(name, 0)
         self._read[name] = len(records)
         return records[read if read <= len(records) else 0 :]
@@ -106,17 +108,17 @@ class EventFiles:
             self._rewind(name, step)
         group = _GROUPS.get(event, event)
         values = {f"{_OWN_GROUPS.get(key, group)}/{key}": value for key, value in _numbers(record)}
-        return self._add(name, values, step, record["time"])
+        return self._add(name, values, step, record.get("time"))
 
     def _write_trial(self, trial: str) -> int:
         count, name = 0, f"downstream/{trial}"
-        for record in self._new(f"{name}-history.jsonl"):
+        for record in self._new(name, read_epochs(self._folder, name)):
             self._rewind(name, record["epoch"])
             group = f"downstream_{trial.split('-')[1]}"
             values = {f"{group}/{key}": value for key, value in _numbers(record)}
             count += self._add(name, values, record["epoch"])
-        if finished := self._first(f"{name}/trial.json"):
-            self._write_table(trial, finished)
+        if self._is_new(f"{name}/trial.json"):
+            self._write_table(trial, asdict(read_trial(self._folder, name)))
         return count
 
     def _add(
@@ -137,7 +139,7 @@ class EventFiles:
 
     def _write_table(self, name: str, trial: Record) -> None:
         """Add a finished trial to the HPARAMS table, with the losses of its last epoch."""
-        last = self._folder.read_records(f"downstream/{name}-history.jsonl")[-1]
+        last = last_epoch(self._folder, f"downstream/{name}")
         settings = {"run": Path(self._folder.path).name, **hyper_parameters(self._config, trial)}
         writer = self._writer(f"downstream/{name}")
         for summary in hparams(settings, dict.fromkeys(_RESULTS, 0.0)):

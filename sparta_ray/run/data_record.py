@@ -2,15 +2,22 @@
 
 import json
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from sparta_ray.base.folder import RunFolder
+from sparta_ray.base.records import Count, Fingerprint
+from sparta_ray.data.store.metadata import MOST_STEPS, Provenance
 from sparta_ray.data.store.store import Store
 
 _FILE = "data.json"
+
+_NOT_STATED = {"title": "untitled", "source": "not stated", "licence": "", "simulated": False}
+"""What reports say of data whose record lacks it."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +76,32 @@ def data_of(folder: RunFolder, store: str) -> DataRecord:
     """
     if not folder.exists(_FILE):
         return DataRecord.of(Store(store))
-    tree = json.loads(folder.read(_FILE))
+    tree = folder.read_record(_FILE, _Record, "delete it and run jobs/evaluate.py again")
     steps = tree["steps"]
     since_1970 = steps["first"] + steps["step"] * np.arange(steps["count"])
     return DataRecord(
         since_1970.astype(f"M8[{steps['unit']}]"),
         tuple(tree["variables"]),
-        tuple(tree["grid"]),
-        tree["provenance"],
+        tree["grid"],
+        _NOT_STATED | dict(tree["provenance"]),
         tree["fingerprint"],
     )
+
+
+_Time = Annotated[int, Field(ge=-(10**9), le=10**9)]
+"""A number of days or hours since 1970."""
+
+
+class _Steps(TypedDict):
+    unit: Literal["D", "h"]
+    first: _Time
+    step: Annotated[_Time, Field(ge=1)]
+    count: Annotated[int, Field(ge=1, le=MOST_STEPS)]
+
+
+class _Record(TypedDict):
+    steps: _Steps
+    variables: list[str]
+    grid: tuple[Count, Count]
+    provenance: Provenance
+    fingerprint: Fingerprint

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 import yaml
+from typing_extensions import TypedDict
 
 from sparta_ray import __version__
 from sparta_ray.base.config import differences, from_tree, to_tree
@@ -57,6 +58,41 @@ class Allowed:
 NOTHING = Allowed()
 
 
+class RunSettings(TypedDict):
+    """What ``run.yaml`` says of a run's settings.
+
+    Attributes:
+        config: The settings, as a tree.
+    """
+
+    config: dict[str, Any]
+
+
+class RunRecord(RunSettings):
+    """What ``run.yaml`` says of the run that a folder belongs to.
+
+    Attributes:
+        data_fingerprint: Of its data.
+        git_revision: Of the code that began it.
+        versions: Of the libraries that it began with.
+        changes: What has been changed since, in words.
+    """
+
+    data_fingerprint: str
+    git_revision: NotRequired[str]
+    versions: NotRequired[dict[str, str]]
+    changes: NotRequired[list[str]]
+
+
+def read_run_record(folder: RunFolder) -> RunRecord:
+    """Read ``run.yaml``.
+
+    Raises:
+        ConfigError: It is missing or damaged.
+    """
+    return folder.read_record("run.yaml", RunRecord)
+
+
 _VERSIONS = ("ray", "torch", "numpy", "xarray", "zarr")
 
 
@@ -73,7 +109,7 @@ def claim(folder: RunFolder, run: Run, fingerprint: str, allowed: Allowed = NOTH
         folder.write("run.yaml", _run_record(run, fingerprint, []))
     elif changes:
         print("continued with changes:", *changes, sep="\n  ", flush=True)
-        before = yaml.safe_load(folder.read("run.yaml")).get("changes", [])
+        before = read_run_record(folder).get("changes", [])
         folder.write("run.yaml", _run_record(run, fingerprint, [*before, *changes]))
 
 
@@ -90,7 +126,7 @@ def check_owner(
     """
     if not folder.exists("run.yaml"):
         return []
-    recorded = yaml.safe_load(folder.read("run.yaml"))
+    recorded = read_run_record(folder)
     config = differences(_completed(recorded["config"]), to_tree(run), FREE_TO_CHANGE)
     data = []
     if fingerprint is not None and recorded["data_fingerprint"] != fingerprint:

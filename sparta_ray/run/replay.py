@@ -1,18 +1,20 @@
 """Replay of a batch whose loss or gradient was not finite, from a file that holds all it needs."""
 
 import io
-import pickle
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import fsspec
 import numpy as np
 import torch
 from torch import Tensor, nn
+from typing_extensions import TypedDict
 
 from sparta_ray.base.config import from_tree
 from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.paths import open_filesystem
+from sparta_ray.base.records import Axis, Count, damaged, decode_json, decoding
 from sparta_ray.data.batches.compact import CompactBatch
 from sparta_ray.data.batches.view_operator import ViewOperator
 from sparta_ray.run.settings import Run
@@ -20,6 +22,23 @@ from sparta_ray.training.batch_losses import batch_losses, norm_of_gradient
 from sparta_ray.training.precision import Precision, weights_type
 from sparta_ray.training.stage_module import StageModule
 from sparta_ray.training.stages import build_model, model_kind
+
+_REMEDY = "the run's error names its file"
+_TENSORS = ("weights", "batch")
+
+
+class _Words(TypedDict):
+    """The parts of a failed step that are no tensors; see `Failure`."""
+
+    error: str
+    run: dict[str, Any]
+    stage: Count
+    epoch: Count
+    training: bool
+    seed: int
+    precision: Precision
+    days: list[str]
+    latitude: Axis
 
 
 @dataclass(frozen=True)
@@ -65,20 +84,42 @@ class Failure:
         Raises:
             ConfigError: There is no such file, or it is something else.
         """
+        filesystem, place = open_filesystem(path)
         try:
-            with fsspec.open(path, "rb") as stream:
-                content = stream.read()
+            content = bytes(filesystem.cat_file(place))
         except FileNotFoundError as error:
             raise ConfigError(
                 f"no failed step at {path}; the run's error names its file"
             ) from error
+        except OSError as error:
+            raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
         try:
             parts = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-            return cls(**parts)
-        except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, TypeError) as error:
+            failure = cls(**parts)
+            failure._check(path)
+            return failure
+        except MemoryError:
+            raise
+        except Exception as error:  # PyTorch's reader raises a dozen kinds
             raise ConfigError(
                 f"{path} is not a failed step, or is damaged; the run's error names its file"
             ) from error
+
+    def _check(self, path: str) -> None:
+        """Refuse parts of other types, or that do not belong together.
+
+        Raises:
+            ConfigError: Names what is wrong.
+        """
+        words = {name: value for name, value in vars(self).items() if name not in _TENSORS}
+        decode_json(json.dumps(words), _Words, path, _REMEDY)
+        for name in _TENSORS:
+            tensors = getattr(self, name)
+            if not all(isinstance(value, Tensor) for value in dict(tensors).values()):
+                raise damaged(path, f"{name} are not tensors", _REMEDY)
+        rows = {len(part) for part in self.batch.values()}
+        if rows != {len(self.days)} or self.batch["day"].ndim != 4:
+            raise damaged(path, f"the batch has {rows} rows and {len(self.days)} dates", _REMEDY)
 
 
 def join_rows(parts: Sequence[CompactBatch]) -> dict[str, Tensor]:
@@ -96,22 +137,22 @@ def replay(failure: Failure, precision: Precision | None = None) -> Iterator[str
         precision: Of the networks; None for what they ran in.
     """
     run = from_tree(Run, failure.run, "run")
-    stage = run.training.stages[failure.stage]
-    batch: CompactBatch = {name: part.numpy() for name, part in failure.batch.items()}
-    size = batch["day"].shape[2], batch["day"].shape[3]
-    model = build_model(model_kind(stage), run.data.variables, size, run.model)
-    model.load_state_dict(failure.weights)
     taken = precision or failure.precision
-    area_Y = run.training.latitude_weights(np.array(failure.latitude))
-    module = StageModule(stage, model, run.training.contrastive, area_Y).train(failure.training)
-    module = module.to(weights_type(taken))
-    operator = ViewOperator(size, run.views, run.model.mask_channels).to(weights_type(taken))
+    batch: CompactBatch = {name: part.numpy() for name, part in failure.batch.items()}
+    with decoding("the failed step", _REMEDY):
+        stage = run.training.stages[failure.stage]
+        size = batch["day"].shape[2], batch["day"].shape[3]
+        model = build_model(model_kind(stage), run.data.variables, size, run.model)
+        model.load_state_dict(failure.weights)
+        area_Y = run.training.latitude_weights(np.array(failure.latitude))
+        module = StageModule(stage, model, run.training.contrastive, area_Y).train(failure.training)
+        module = module.to(weights_type(taken))
+        operator = ViewOperator(size, run.views, run.model.mask_channels).to(weights_type(taken))
     yield failure.error
     yield from _extremes(failure)
     broken = _watch_outputs(model)
-    terms = batch_losses(
-        module, operator, batch, failure.epoch, failure.seed, taken
-    )  # fmt: skip
+    with decoding("the failed step", _REMEDY):  # its batch may not fit its settings
+        terms = batch_losses(module, operator, batch, failure.epoch, failure.seed, taken)
     yield from (f"loss {name}: {float(value.detach()):.6g}" for name, value in terms.items())
     yield f"first layer whose output is not finite: {broken[0] if broken else 'none'}"
     if failure.training:

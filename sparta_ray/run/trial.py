@@ -8,6 +8,7 @@ from safetensors.torch import save as save_safetensors
 from torch import nn
 
 from sparta_ray.base.folder import RunFolder
+from sparta_ray.base.records import decoding
 from sparta_ray.training.stages import ModelKind
 
 
@@ -57,7 +58,25 @@ def is_finished(folder: RunFolder, trial: Trial) -> bool:
     return folder.exists(f"{trial.folder}/trial.json")
 
 
+_REMEDY = "delete the trial's folder and run jobs/train_downstream.py again, which trains it anew"
+
+
+def read_trial(folder: RunFolder, place: str) -> Trial:
+    """Return which trial a finished model in a run folder is of.
+
+    Raises:
+        ConfigError: Its record is missing or damaged.
+    """
+    return folder.read_record(f"{place}/trial.json", Trial, _REMEDY)
+
+
 def load_weights(folder: RunFolder, trial: Trial, model: nn.Module) -> nn.Module:
-    """Read a finished trial's weights into its model; return that in eval mode."""
-    model.load_state_dict(load_safetensors(folder.read_bytes(trial.weights_file)))
+    """Read a finished trial's weights into its model; return that in eval mode.
+
+    Raises:
+        ConfigError: They are missing or damaged, or of a model of another size.
+    """
+    content = folder.read_bytes(trial.weights_file)
+    with decoding(folder.child(trial.weights_file), _REMEDY):
+        model.load_state_dict(load_safetensors(content))
     return model.eval()

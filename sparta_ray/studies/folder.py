@@ -9,11 +9,10 @@ import yaml
 from sparta_ray.base.config import to_tree
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.folder import RunFolder
+from sparta_ray.run.history import read_history
+from sparta_ray.run.study_record import STUDY_FILE, read_study_record
 from sparta_ray.studies.config import StudyConfig
 from sparta_ray.studies.trial import StudyTrial
-from sparta_ray.training.reporter import HISTORY
-
-_RECORD = "study.yaml"
 
 
 class StudyFolder(RunFolder):
@@ -29,9 +28,9 @@ class StudyFolder(RunFolder):
         """
         if self.exists("run.yaml"):
             raise ConfigError(f"{self.path} is a run's folder; choose another name for the study")
-        if not self.exists(_RECORD):
+        if not self.exists(STUDY_FILE):
             return
-        recorded = yaml.safe_load(self.read(_RECORD))["trials"]
+        recorded = read_study_record(self)["trials"]
         gone = {trial["name"] for trial in recorded} - {trial.name for trial in trials}
         if gone:
             raise ConfigError(
@@ -43,7 +42,7 @@ class StudyFolder(RunFolder):
     def record(self, study: StudyConfig, trials: Sequence[StudyTrial]) -> None:
         """Write what the study is, for whoever reads its folder."""
         content = {"study": to_tree(study), "trials": [trial.record() for trial in trials]}
-        self.write(_RECORD, yaml.safe_dump(content, sort_keys=False))
+        self.write(STUDY_FILE, yaml.safe_dump(content, sort_keys=False))
 
     def keep_error(self, trial: str, trace: str) -> None:
         """Keep why a trial failed last."""
@@ -68,7 +67,7 @@ def epochs_of(folder: RunFolder, stage: str) -> list[dict[str, Any]]:
     epoch that was repeated after an interruption counts as it came out last.
     """
     epochs: dict[int, dict[str, Any]] = {}
-    for record in folder.read_records(HISTORY):
+    for record in read_history(folder):
         if record["stage"] == stage and record["event"] in ("epoch", "health"):
             number = record["epoch"] + 1
             measures = {k: v for k, v in record.items() if k not in _COORDINATES}

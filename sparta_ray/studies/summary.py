@@ -1,12 +1,12 @@
 """The results of a study in one table: the mean and standard deviation of each score."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from sparta_ray.base.folder import RunFolder
 from sparta_ray.base.mean_and_std import Key, mean_and_std, write_table
-from sparta_ray.evaluation.results import is_evaluated
+from sparta_ray.evaluation.results import is_evaluated, load_whole_scores
 from sparta_ray.run.settings import Run
 from sparta_ray.studies.config import StudyConfig
 from sparta_ray.studies.folder import StudyFolder, epochs_of, was_stopped
@@ -45,7 +45,7 @@ def _scores(trials: Sequence[StudyTrial]) -> Rows:
         folder = RunFolder(trial.run.path)
         if not is_evaluated(folder, trial.run.evaluation):
             continue
-        for score in json.loads(folder.read("evaluation/scores.json"))["scores"]:
+        for score in map(asdict, load_whole_scores(folder)):
             of_a_model = score["model"].startswith(trial.run.models)
             if of_a_model and score["variable"] is None and _is_tabled(trial.run, score):
                 lead = score["lead_days"]

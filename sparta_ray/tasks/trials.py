@@ -12,6 +12,7 @@ from sparta_ray.data.preparation.streaming import open_store
 from sparta_ray.downstream.latents import Latents
 from sparta_ray.downstream.training import OnEpoch
 from sparta_ray.embedder import Embedder
+from sparta_ray.run.history import last_epoch
 from sparta_ray.run.settings import Run
 from sparta_ray.run.trial import Trial, is_finished, load_weights
 from sparta_ray.tasks.registry import DOWNSTREAM_TASKS, task_named
@@ -66,7 +67,7 @@ def _last_losses(run: Run, folder: RunFolder) -> Iterator[tuple[Key, float]]:
     """Yield the last epoch's losses of every finished trial."""
     for trial in trials(run):
         if is_finished(folder, trial):
-            last = folder.read_records(f"{trial.folder}-history.jsonl")[-1]
+            last = last_epoch(folder, trial.folder)
             for name, value in last.items():
                 if name.endswith("loss"):
                     yield (trial.model, trial.task, trial.setting, name), value

@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 from torch.optim import Optimizer
+from typing_extensions import TypedDict
 
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.folder import RunFolder
+from sparta_ray.base.records import Count, decode_json, decoding
 from sparta_ray.training.metrics import RowMeans
 from sparta_ray.training.state import Best, StageState, no_means
 
@@ -61,6 +63,13 @@ class SavedState:
             )
 
 
+class _Card(TypedDict):
+    """What a checkpoint's card must hold to check its content."""
+
+    bytes: Count
+    sha256: str
+
+
 def save_state(folder: RunFolder, saved: SavedState) -> None:
     """Write a checkpoint into a folder of its own, the card last."""
     buffer = io.BytesIO()
@@ -88,10 +97,10 @@ def _read_checked(folder: RunFolder) -> tuple[bytes, str | None]:
         return b"", f"{' and '.join(missing)} missing"
     content = folder.read_bytes(STATE)
     try:
-        card = json.loads(folder.read(CARD))
-        size, digest = int(card["bytes"]), str(card["sha256"])
-    except (ValueError, KeyError, TypeError):
+        card = decode_json(folder.read_bytes(CARD), _Card, CARD, "")
+    except ConfigError:
         return content, f"{CARD} is not readable"
+    size, digest = card["bytes"], card["sha256"]
     if len(content) != size:
         return content, f"{STATE} has {len(content):,} bytes, {size:,} were written"
     found = hashlib.sha256(content).hexdigest()
@@ -129,8 +138,11 @@ def load_state(folder: RunFolder, fingerprint: str | None) -> SavedState:
     content, problem = _read_checked(folder)
     if problem is not None:
         raise ConfigError(f"the checkpoint {folder.path} is damaged: {problem}")
-    tree = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    saved = SavedState(**tree)
+    with decoding(
+        f"the checkpoint {folder.path}", "choose another, or train again under another name"
+    ):
+        tree = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+        saved = SavedState(**tree)
     if fingerprint is not None and saved.fingerprint != fingerprint:
         raise ConfigError(
             f"the checkpoint {folder.path} was trained on data {saved.fingerprint}, not on this "

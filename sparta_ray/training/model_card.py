@@ -2,17 +2,21 @@
 
 import json
 from dataclasses import asdict, dataclass
+from typing import Annotated, Any
 
 import torch
+from pydantic import AfterValidator, Field
 from safetensors import SafetensorError
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
+from typing_extensions import TypedDict
 
 from sparta_ray.base.config import from_tree, to_tree
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.folder import RunFolder
+from sparta_ray.base.records import Axis, Fingerprint, damaged
 from sparta_ray.data.plan.views import ViewConfig
-from sparta_ray.data.store.statistics import Statistics
+from sparta_ray.data.store.statistics import Statistics, StatisticsRecord, complete
 from sparta_ray.data.store.store import Store
 from sparta_ray.models.sparta import Model, ModelConfig
 from sparta_ray.training.stages import ModelKind, build_model
@@ -58,7 +62,7 @@ class ModelCard:
             latitude=tuple(store.latitude.tolist()),
             statistics=store.statistics,
             fingerprint=store.fingerprint,
-            simulated=bool(store.provenance["simulated"]),
+            simulated=bool(store.provenance.get("simulated", False)),
         )
 
     @property
@@ -104,22 +108,61 @@ def load_model(folder: str) -> tuple[ModelCard, Model]:
     if not has_model(folder):
         raise ConfigError(f"no finished model at {folder}; run jobs/train_sparta.py first")
     source = RunFolder(folder)
-    tree = json.loads(source.read("model.json"))
-    card = ModelCard(
-        **tree
-        | {
-            "config": from_tree(ModelConfig, tree["config"], folder),
-            "views": from_tree(ViewConfig, tree["views"], folder),
-            "statistics": Statistics.from_json(tree["statistics"]),
-            **{name: tuple(tree[name]) for name in ("variables", "longitude", "latitude")},
-        }
-    )
-    model = card.build()
+    card = _read_card(source)
+    weights = source.read_bytes("weights.safetensors")
     try:
-        model.load_state_dict(load_safetensors(source.read_bytes("weights.safetensors")))
-    except (SafetensorError, RuntimeError) as error:
+        model = card.build()
+        model.load_state_dict(load_safetensors(weights))
+    except (SafetensorError, RuntimeError, ValueError, TypeError) as error:
         raise ConfigError(
-            f"the weights of the model at {folder} are damaged: {error}; delete that folder and "
-            "train again, which continues from the last checkpoint"
+            f"the weights of the model at {folder} are damaged: {error}; {_REMEDY}"
         ) from error
     return card, model.eval()
+
+
+_REMEDY = "delete that folder and train again, which continues from the last checkpoint"
+
+
+class _CardRecord(TypedDict):
+    """What ``model.json`` holds."""
+
+    kind: ModelKind
+    config: dict[str, Any]
+    views: dict[str, Any]
+    variables: Annotated[list[str], Field(min_length=1)]
+    longitude: Axis
+    latitude: Axis
+    statistics: Annotated[StatisticsRecord, AfterValidator(complete)]
+    fingerprint: Fingerprint
+    simulated: bool
+
+
+def _read_card(source: RunFolder) -> ModelCard:
+    """Read a model's card.
+
+    Raises:
+        ConfigError: It is damaged.
+    """
+    record, origin = (
+        source.read_record("model.json", _CardRecord, _REMEDY),
+        source.child("model.json"),
+    )
+    statistics = Statistics.from_json(record["statistics"])
+    if len(statistics.mean) != len(record["variables"]):
+        raise damaged(origin, "its statistics are not one for each variable", _REMEDY)
+    try:
+        config = from_tree(ModelConfig, record["config"], "config")
+        views = from_tree(ViewConfig, record["views"], "views")
+    except ConfigError as error:
+        raise damaged(origin, " ".join(str(error).split()), _REMEDY) from error
+    return ModelCard(
+        kind=record["kind"],
+        config=config,
+        views=views,
+        variables=tuple(record["variables"]),
+        longitude=tuple(record["longitude"]),
+        latitude=tuple(record["latitude"]),
+        statistics=statistics,
+        fingerprint=record["fingerprint"],
+        simulated=record["simulated"],
+    )

@@ -262,7 +262,7 @@ def check_settings(provenance: dict[str, Any], config: DataConfig) -> None:
     Raises:
         ConfigError: Lists what differs.
     """
-    changed = differences(provenance["recipe"], recorded_settings(config), _INCIDENTAL)
+    changed = differences(provenance.get("recipe", {}), recorded_settings(config), _INCIDENTAL)
     if changed:
         raise ConfigError(
             f"the store {config.store} was prepared from something else:\n  "
@@ -283,7 +283,8 @@ def check_source(provenance: dict[str, Any], recipe: Recipe) -> None:
     """
     facts = ("first_day", "last_day", "samples_per_step", "shard_steps", "signature")
     recorded, now = (
-        {name: source[name] for name in facts} for source in (provenance, recipe.layout.provenance)
+        {name: source.get(name) for name in facts}
+        for source in (provenance, recipe.layout.provenance)
     )
     if changed := differences(recorded, now):
         raise ConfigError(

@@ -8,12 +8,15 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any
+from typing import Annotated, Any
 
-import fsspec
 import numpy as np
+from pydantic import Field
+from typing_extensions import TypedDict
 
 from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.paths import open_filesystem
+from sparta_ray.base.records import damaged, decode_json
 from sparta_ray.data.preparation.recipe import (
     DataConfig,
     Recipe,
@@ -24,10 +27,20 @@ from sparta_ray.data.preparation.recipe import (
 from sparta_ray.data.sources import OnRead
 from sparta_ray.data.store import writer as store_writer
 from sparta_ray.data.store.readers import Fields
-from sparta_ray.data.store.statistics import Statistics
-from sparta_ray.data.store.store import read_meta
+from sparta_ray.data.store.statistics import Statistics, StatisticsRecord
+from sparta_ray.data.store.store import check_arrays, read_meta
 
 _MARKER = ".finished/{}.json"
+
+
+_REMEDY = "delete the store and prepare it anew"
+
+
+class ShardRecord(TypedDict):
+    """What a marker says of its shard; see `FinishedShard`."""
+
+    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    statistics: StatisticsRecord
 
 
 @dataclass(frozen=True)
@@ -49,7 +62,7 @@ class FinishedShard:
         return {"digest": f"{self.digest:032x}", "statistics": self.statistics.to_json()}
 
     @classmethod
-    def from_json(cls, shard: int, state: dict[str, Any]) -> "FinishedShard":
+    def from_json(cls, shard: int, state: ShardRecord) -> "FinishedShard":
         """Restore what `to_json` returned."""
         return cls(shard, int(state["digest"], 16), Statistics.from_json(state["statistics"]))
 
@@ -72,7 +85,9 @@ def lay_out(recipe: Recipe) -> dict[int, FinishedShard]:
         return finished
     check_settings(meta["provenance"], recipe.config)
     check_source(meta["provenance"], recipe)
-    if not finished:
+    if finished:
+        check_arrays(path, with_fields)
+    else:
         store_writer.rewrite_template(path, recipe.layout, with_fields)
     return finished
 
@@ -97,12 +112,18 @@ def write_shard(recipe: Recipe, shard: int, on_read: OnRead | None = None) -> Fi
 
 def read_markers(path: str) -> dict[int, FinishedShard]:
     """Return the shards that an earlier, interrupted preparation finished."""
-    filesystem, root = fsspec.core.url_to_fs(path)
+    filesystem, root = open_filesystem(path)
     filesystem.invalidate_cache()
     names = filesystem.glob(f"{root}/{_MARKER.format('*')}")
     states = filesystem.cat(names) if names else {}
-    found = {int(PurePath(name).stem): json.loads(state) for name, state in states.items()}
-    return {shard: FinishedShard.from_json(shard, state) for shard, state in found.items()}
+    found = {}
+    for name, state in states.items():
+        stem = PurePath(name).stem
+        if not stem.isdigit():
+            raise damaged(path, f"{name} is no marker of a shard", _REMEDY)
+        record = decode_json(state, ShardRecord, name, _REMEDY)
+        found[int(stem)] = FinishedShard.from_json(int(stem), record)
+    return found
 
 
 def finish(recipe: Recipe, shards: dict[int, FinishedShard]) -> None:

@@ -9,11 +9,13 @@ from functools import cache
 
 from sparta_ray.base.config import from_tree
 from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.records import damaged
 from sparta_ray.data.plan.sampling import SamplingConfig
 from sparta_ray.data.preparation.recipe import DataConfig, Recipe, check_source, read_recipe
 from sparta_ray.data.store.block_cache import CacheConfig
 from sparta_ray.data.store.cached_reader import BLOCK_STEPS, CachedReader
 from sparta_ray.data.store.layout import StoreLayout
+from sparta_ray.data.store.metadata import REMEDY
 from sparta_ray.data.store.store import Store
 
 
@@ -51,6 +53,8 @@ def open_stream(
         check_source(layout.provenance, opened)
         return opened
 
+    if "read_chunk" not in layout.provenance:
+        raise damaged(path, "it does not say in which chunks its source is read", REMEDY)
     block_steps = stream_block(layout.provenance["read_chunk"])
     offset = int(layout.provenance.get("chunk_offset", 0))
     try:

@@ -5,13 +5,13 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
-import fsspec
 from fsspec.asyn import AsyncFileSystem
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from sparta_ray.base.config import STRICT
 from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.paths import open_filesystem
 from sparta_ray.data.retry import RetryConfig, reached, retried
 from sparta_ray.data.sources.kind import SourceKind
 from sparta_ray.data.sources.reach import check_first_answer
@@ -87,15 +87,9 @@ class StoredSource(SourceKind):
         """
         with reached(url):
             try:
-                filesystem, root = fsspec.core.url_to_fs(url, **self.filesystem_options(url))
-            except ImportError as error:
-                raise ConfigError(
-                    f"data.source: {url!r} needs a package that is not installed: {error}; "
-                    "for gs:// it is pip install 'sparta-ray[gcs]', for s3:// 'sparta-ray[s3]'"
-                ) from error
-            except ValueError as error:
-                raise ConfigError(f"data.source: {url!r} cannot be opened: {error}") from error
-        return filesystem, root
+                return open_filesystem(url, **self.filesystem_options(url))
+            except ConfigError as error:
+                raise ConfigError(f"data.source: {error}") from error
 
     def filesystem_options(self, url: str) -> dict[str, Any]:
         """Return the arguments with which the file system of `url` is made."""

@@ -6,6 +6,7 @@ same time. Each block is read by one process, for all; the longest unused one go
 
 import errno
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -67,8 +68,11 @@ class BlockCache:
         """Use `folder`, which need not exist, for at most `limit` bytes.
 
         On a full disk a cache that is not `needed` keeps nothing, instead of raising.
+
+        Raises:
+            OSError: The folder cannot be made, or others can write into it.
         """
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _make_own(folder)
         self._folder, self._limit, self._needed = folder, limit, needed
 
     def get(self, block: int, read: Callable[[int], Fields], wait: bool) -> Fields | None:
@@ -94,12 +98,16 @@ class BlockCache:
             return fields
 
     def _kept(self, block: int) -> Fields | None:
+        """Return a block that is there and whole."""
         path = self._path(block)
         try:
             os.utime(path)  # used just now
-            return np.load(path, mmap_mode="r")  # type: ignore[no-any-return]
+            kept: Fields = np.load(path, mmap_mode="r")
         except FileNotFoundError:
             return None
+        except _TORN:  # by a crash of the machine, say; it is read and written again
+            return None
+        return kept if kept.dtype == np.float32 else None
 
     def _keep(self, block: int, fields: Fields) -> None:
         partial = self._path(block).with_suffix(".partial")
@@ -122,15 +130,44 @@ class BlockCache:
 
     def _drop_the_longest_unused(self) -> None:
         files = [(path.stat(), path) for path in self._folder.glob("*.npy")]
-        excess = sum(stat.st_size - HEADER_BYTES for stat, _ in files) - self._limit
-        for stat, path in sorted(files, key=lambda file: file[0].st_mtime_ns):
+        excess = sum(found.st_size - HEADER_BYTES for found, _ in files) - self._limit
+        for found, path in sorted(files, key=lambda file: file[0].st_mtime_ns):
             if excess <= 0:
                 return
             path.unlink()
-            excess -= stat.st_size - HEADER_BYTES
+            excess -= found.st_size - HEADER_BYTES
 
     def _path(self, block: int) -> Path:
         return self._folder / f"{block}.npy"
+
+
+_TORN = (ValueError, EOFError, OverflowError, TypeError, SyntaxError)
+"""What NumPy raises of a file that is no array, or less than one."""
+
+
+def _make_own(folder: Path) -> None:
+    """Make a folder for this user alone, or check that it is one.
+
+    The temporary files of a node are everyone's: whoever made the folder first could write there
+    what we would read as fields.
+
+    Raises:
+        OSError: It cannot be made, is a link, another user's, or open to others' writing.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode):
+            raise NotADirectoryError(f"{folder} is a link or a file, not a folder") from None
+        if found.st_uid != os.getuid():
+            raise PermissionError(f"{folder} belongs to another user") from None
+        if found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise PermissionError(
+                f"others may write into {folder} (chmod 700 would end that, once you know what "
+                "is in it)"
+            ) from None
 
 
 @contextmanager

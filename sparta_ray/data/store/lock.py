@@ -10,14 +10,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired
 
 import fsspec
 from filelock import Timeout
 from fsspec.implementations.local import LocalFileSystem
+from typing_extensions import TypedDict
 
 from sparta_ray.base.errors import ConfigError
 from sparta_ray.base.file_lock import file_lock
+from sparta_ray.base.paths import open_filesystem
+from sparta_ray.base.records import decode_json
 
 LOCK = ".lock"
 
@@ -37,7 +40,7 @@ def exclusive_lock(path: str) -> Iterator[None]:
     Raises:
         ConfigError: Another process holds it; names that process.
     """
-    filesystem, root = fsspec.core.url_to_fs(path)
+    filesystem, root = open_filesystem(path)
     if isinstance(filesystem, LocalFileSystem):
         with _local_lock(Path(root) / LOCK, path):
             yield
@@ -103,7 +106,7 @@ class _BucketLock:
         return json.dumps(self._owner | {"renewal": uuid.uuid4().hex}).encode()
 
     def _is_ours(self) -> bool:
-        return bool(json.loads(self._read() or b"{}").get("holder") == self._owner["holder"])
+        return bool(_said_by(self._read()).get("holder") == self._owner["holder"])
 
     def _read(self) -> bytes:
         try:
@@ -115,12 +118,17 @@ class _BucketLock:
 @contextmanager
 def _local_lock(path: Path, store: str) -> Iterator[None]:
     """Hold a lock file, which says who holds it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     lock = file_lock(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
     except Timeout as error:
         raise ConfigError(f"{_refusal(store, path.read_bytes())}; wait for it") from error
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write to the store {store}: {error.strerror or error}; mend that, or choose "
+            "another (--set data.store=…)"
+        ) from error
     try:
         path.write_text(json.dumps(_owner()))
         yield
@@ -135,7 +143,24 @@ def _owner() -> dict[str, Any]:
     return {"process": os.getpid(), "host": socket.gethostname(), "since": since}
 
 
+class _Owner(TypedDict):
+    """What a lock says of its holder; one that was torn says nothing."""
+
+    process: NotRequired[int]
+    host: NotRequired[str]
+    since: NotRequired[str]
+    holder: NotRequired[str]
+
+
+def _said_by(lock: bytes) -> _Owner:
+    try:
+        return decode_json(lock, _Owner, LOCK, "")
+    except ConfigError:
+        return {}
+
+
 def _refusal(path: str, owner: bytes) -> str:
-    said: dict[str, Any] = json.loads(owner or b"{}")
-    who = "process {process} on {host} since {since}".format(**said) if said else "another process"
+    said = _said_by(owner)
+    known = {"process", "host", "since"} <= said.keys()
+    who = "process {process} on {host} since {since}".format(**said) if known else "another process"
     return f"the store {path} is being prepared by {who}"

@@ -1,10 +1,16 @@
 """Statistics of each variable over steps and grid points, merged exactly from parts."""
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import AfterValidator, Field
+from typing_extensions import TypedDict
+
+from sparta_ray.base.records import Count, Finite
 
 Vector = NDArray[np.float64]
 
@@ -74,9 +80,45 @@ class Statistics:
         return {name: getattr(self, name).tolist() for name in _NAMES}
 
     @classmethod
-    def from_json(cls, state: dict[str, Any]) -> "Statistics":
+    def from_json(cls, state: Mapping[str, Any]) -> "Statistics":
         """Restore what `to_json` returned."""
-        return cls(*(np.array(state[name]) for name in _NAMES))
+        lists = (np.array(state[name], np.float64) for name in _NAMES[1:])
+        return cls(np.array(state["count"], np.int64), *lists)
+
+
+def _no_nan(values: list[float]) -> list[float]:
+    if any(math.isnan(value) for value in values):
+        raise ValueError("holds NaN")
+    return values
+
+
+Extremes = Annotated[list[float], AfterValidator(_no_nan)]
+"""Least or greatest values; infinite where nothing was seen."""
+
+
+class _Lists(TypedDict):
+    count: list[Count]
+    mean: list[Finite]
+    squares: list[Annotated[Finite, Field(ge=0)]]
+    minimum: Extremes
+    maximum: Extremes
+
+
+def _alike(lists: _Lists) -> _Lists:
+    if len({len(values) for values in lists.values()}) > 1:  # type: ignore[arg-type]
+        raise ValueError("the lists have different lengths")
+    return lists
+
+
+StatisticsRecord = Annotated[_Lists, AfterValidator(_alike)]
+"""What `Statistics.to_json` returns, as it is read from disk."""
+
+
+def complete(lists: _Lists) -> _Lists:
+    """Refuse statistics of nothing, by which no field can be standardised."""
+    if min(lists["count"], default=0) < 1:
+        raise ValueError("a variable has no values")
+    return lists
 
 
 _NAMES = tuple(field.name for field in fields(Statistics))

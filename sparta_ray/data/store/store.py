@@ -8,27 +8,34 @@ Legend: V variables, X longitudes, Y latitudes.
 import json
 from collections.abc import Callable
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
-import fsspec
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
 from sparta_ray.base.errors import ConfigError
-from sparta_ray.base.paths import is_local
+from sparta_ray.base.paths import is_local, open_filesystem
+from sparta_ray.base.records import damaged, decode_json, decoding
 from sparta_ray.data.retry import reached
 from sparta_ray.data.store.block_cache import CacheConfig
 from sparta_ray.data.store.cached_reader import keep_on_node
 from sparta_ray.data.store.layout import StoreLayout
+from sparta_ray.data.store.metadata import (
+    COORDINATES,
+    REMEDY,
+    ArrayRecord,
+    GroupRecord,
+    misfit,
+)
 from sparta_ray.data.store.readers import Fields, Reader, open_reader
 from sparta_ray.data.store.statistics import Statistics
 
-META = "sparta"
-"""The attribute of a store that keeps its own record."""
-
 EPOCH = np.datetime64("1900-01-01")
 """Time is counted from here."""
+
+_LATEST = 10**8
+"""Days or hours from there, beyond which no date is meant."""
 
 
 def read_meta(path: str) -> dict[str, Any] | None:
@@ -37,16 +44,52 @@ def read_meta(path: str) -> dict[str, Any] | None:
     Raises:
         ConfigError: Another Zarr store is there, or its bucket cannot be reached.
     """
-    filesystem, root = fsspec.core.url_to_fs(path)
+    filesystem, root = open_filesystem(path)
     try:
         with reached(path):
             text = filesystem.cat_file(f"{root}/zarr.json")
     except FileNotFoundError:
         return None
-    meta = json.loads(text).get("attributes", {}).get(META)
-    if meta is None:
+    except (IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        if error.errno is None:  # of a bucket
+            raise
+        raise ConfigError(f"cannot read the store {path}: {error.strerror}") from error
+    record = decode_json(text, GroupRecord, f"{path}/zarr.json", REMEDY)
+    if "sparta" not in record.get("attributes", {}):
         raise ConfigError(f"{path} is a Zarr store, but none that `prepare` wrote; choose another")
-    return dict(meta)
+    return cast("dict[str, Any]", record["attributes"]["sparta"])
+
+
+def check_arrays(path: str, with_fields: bool = True) -> None:
+    """Refuse arrays that no preparation wrote, before Zarr decodes anything by their metadata.
+
+    Raises:
+        ConfigError: One is missing, damaged, of an impossible size, or has an unknown codec.
+    """
+    filesystem, root = open_filesystem(path)
+
+    def read(name: str) -> bytes:
+        try:
+            with reached(path):
+                return bytes(filesystem.cat_file(f"{root}/{name}"))
+        except FileNotFoundError as error:
+            raise ConfigError(f"the store lacks {path}/{name}; {REMEDY}") from error
+
+    group = decode_json(read("zarr.json"), GroupRecord, f"{path}/zarr.json", REMEDY)
+    inline = group.get("consolidated_metadata")
+    consolidated = None if inline is None else inline["metadata"]
+    arrays = {}
+    for name in (*COORDINATES, *(["fields"] * with_fields)):
+        file = f"{name}/zarr.json"
+        if consolidated is None:
+            text = read(file)
+        elif name in consolidated:
+            text = json.dumps(consolidated[name]).encode()
+        else:
+            raise damaged(f"{path}/zarr.json", f"it does not mention {name}", REMEDY)
+        arrays[name] = decode_json(text, ArrayRecord, f"{path}/{file}", REMEDY)
+    if what := misfit(arrays):
+        raise damaged(path, what, REMEDY)
 
 
 OpenStream = Callable[[str, StoreLayout, str, CacheConfig], Reader]
@@ -99,7 +142,11 @@ class Store:
     def days(self) -> NDArray[np.datetime64]:
         """Beginnings of the steps, in whole days or else hours, shape (T,)."""
         unit = "D" if str(self._group["time"].attrs["units"]).startswith("days") else "h"
-        days: NDArray[np.datetime64] = EPOCH + self._coordinate("time").astype(f"m8[{unit}]")
+        count = self._coordinate("time")
+        steps = np.unique(np.diff(count))
+        if len(steps) > 1 or np.any(steps < 1) or np.abs(count).max() > _LATEST:
+            raise damaged(f"{self.path}/time", "its steps are not consecutive", REMEDY)
+        days: NDArray[np.datetime64] = EPOCH + count.astype(f"m8[{unit}]")
         return days
 
     @cached_property
@@ -110,12 +157,12 @@ class Store:
     @cached_property
     def longitude(self) -> NDArray[np.float64]:
         """Degrees east, shape (X,)."""
-        return self._coordinate("longitude")
+        return self._axis("longitude")
 
     @cached_property
     def latitude(self) -> NDArray[np.float64]:
         """Degrees north, shape (Y,)."""
-        return self._coordinate("latitude")
+        return self._axis("latitude")
 
     @property
     def layout(self) -> StoreLayout:
@@ -164,7 +211,7 @@ class Store:
     @cached_property
     def _reader(self) -> Reader:
         """Where fields come from."""
-        if self.provenance.get("recipe", {}).get("mode") == "stream":
+        if self._streams:
             assert self._open_stream is not None, "open a store whose fields are read by open_store"
             return self._open_stream(self.path, self.layout, self.fingerprint, self._cache)
         reader = open_reader(self.path, self._array)
@@ -172,16 +219,37 @@ class Store:
             return reader
         return keep_on_node(reader, self.layout, self.fingerprint, self._cache)
 
+    @property
+    def _streams(self) -> bool:
+        return bool(self.provenance.get("recipe", {}).get("mode") == "stream")
+
     @cached_property
     def _group(self) -> zarr.Group:
-        return zarr.open_group(self.path, mode="r")
+        check_arrays(self.path, with_fields=not self._streams)
+        try:
+            with decoding(self.path, REMEDY):
+                group = zarr.open_group(self.path, mode="r")
+                variables = _array(group, "variable").shape[0]
+        except FileNotFoundError as error:  # what Zarr makes of metadata that it does not accept
+            raise damaged(f"{self.path}/zarr.json", str(error), REMEDY) from error
+        if len(self.statistics.mean) != variables:
+            raise damaged(self.path, "its statistics are not one for each variable", REMEDY)
+        return group
 
     @cached_property
     def _array(self) -> zarr.Array[Any]:
         return _array(self._group, "fields")
 
     def _coordinate(self, name: str) -> NDArray[Any]:
-        return np.asarray(_array(self._group, name)[:])
+        array = _array(self._group, name)
+        with decoding(f"{self.path}/{name}", REMEDY):
+            return np.asarray(array[:])
+
+    def _axis(self, name: str) -> NDArray[np.float64]:
+        values = self._coordinate(name)
+        if not np.isfinite(values).all() or np.any(np.diff(values) <= 0):
+            raise damaged(f"{self.path}/{name}", "its degrees do not ascend", REMEDY)
+        return values
 
 
 def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:

@@ -11,21 +11,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import numpy as np
 import zarr
 from fsspec.implementations.local import LocalFileSystem
 from numpy.typing import NDArray
 
 from sparta_ray.base.errors import ConfigError
+from sparta_ray.base.paths import open_filesystem
 from sparta_ray.data.retry import reached
 from sparta_ray.data.store.layout import StoreLayout
 from sparta_ray.data.store.lock import LOCK
+from sparta_ray.data.store.metadata import COORDINATES, META
 from sparta_ray.data.store.readers import Fields
 from sparta_ray.data.store.statistics import Statistics
-from sparta_ray.data.store.store import EPOCH, META, read_meta
-
-COORDINATES = ("time", "variable", "longitude", "latitude")
+from sparta_ray.data.store.store import EPOCH, read_meta
 
 
 def check_path_free(path: str) -> None:
@@ -34,7 +33,7 @@ def check_path_free(path: str) -> None:
     Raises:
         ConfigError: Something else is there; it is left as it is.
     """
-    filesystem, root = fsspec.core.url_to_fs(path)
+    filesystem, root = open_filesystem(path)
     if not filesystem.exists(root):
         return
     names = [Path(name).name for name in filesystem.ls(root, detail=False)]
@@ -48,7 +47,7 @@ def check_disk_space(path: str, size: float) -> None:
     Raises:
         ConfigError: Names both sizes.
     """
-    filesystem, root = fsspec.core.url_to_fs(path)
+    filesystem, root = open_filesystem(path)
     if not isinstance(filesystem, LocalFileSystem):
         return
     existing = next(folder for folder in (Path(root), *Path(root).parents) if folder.exists())
@@ -79,7 +78,7 @@ def write_template(path: str, layout: StoreLayout, fields: bool = True) -> None:
 
 def rewrite_template(path: str, layout: StoreLayout, fields: bool = True) -> None:
     """Write again the arrays of a store of which no shard was finished."""
-    filesystem, root = fsspec.core.url_to_fs(path)
+    filesystem, root = open_filesystem(path)
     with writing(path):
         for name in (*COORDINATES, "fields"):
             if filesystem.exists(f"{root}/{name}"):
@@ -90,7 +89,7 @@ def rewrite_template(path: str, layout: StoreLayout, fields: bool = True) -> Non
 
 def clear_partials(path: str) -> None:
     """Remove what killed writers left of files; only with the store's lock held."""
-    filesystem, root = fsspec.core.url_to_fs(path)
+    filesystem, root = open_filesystem(path)
     if isinstance(filesystem, LocalFileSystem):  # others show a file when it is whole
         for partial in Path(root).rglob("*.partial"):
             partial.unlink()
@@ -161,7 +160,7 @@ def record_recipe(path: str, recipe: dict[str, Any]) -> None:
 
 def _update(path: str, record: dict[str, Any]) -> None:
     """Change entries of the store's own record, all at once."""
-    filesystem, root = fsspec.core.url_to_fs(path)
+    filesystem, root = open_filesystem(path)
     document = json.loads(filesystem.cat_file(f"{root}/zarr.json"))
     document["attributes"][META] |= record
     arrays = document["consolidated_metadata"]["metadata"]  # in the order of their creation, or not
@@ -171,7 +170,7 @@ def _update(path: str, record: dict[str, Any]) -> None:
 
 def write_file(path: str, name: str, text: str) -> None:
     """Write one whole file of a store; a reader sees all of it or the one before."""
-    filesystem, root = fsspec.core.url_to_fs(path)
+    filesystem, root = open_filesystem(path)
     with writing(path):
         if not isinstance(filesystem, LocalFileSystem):
             filesystem.pipe_file(f"{root}/{name}", text.encode())

@@ -74,8 +74,9 @@ def test_a_checkpoint_that_holds_code_is_refused_and_not_run(tmp_path):
     saved = capture(state_of(0, steps=0), 0, "abc", "float32")
     trace = tmp_path / "was-here"
     save_state(RunFolder(str(tmp_path)), replace(saved, scheduler={"a": Intruder(str(trace))}))
-    with pytest.raises(pickle.UnpicklingError):
+    with pytest.raises(ConfigError, match="is damaged") as error:
         load_state(RunFolder(str(tmp_path)), "abc")
+    assert isinstance(error.value.__cause__, pickle.UnpicklingError)
     assert not trace.exists()
 
 
