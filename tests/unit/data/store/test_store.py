@@ -271,7 +271,7 @@ def test_steps_of_hours_in_shards_of_any_length(tmp_path, path, weather):
 
 
 def test_a_store_to_stream_from_holds_all_but_fields(tmp_path, path):
-    layout = layout_like(path)
+    layout = replace(layout_like(path), provenance={"recipe": {"mode": "stream"}})
     store = made(str(tmp_path / "stream.zarr"), layout)
     assert (len(store), store.grid) == (DAYS, (8, 6))
     assert store.layout.units == layout.units
