@@ -280,7 +280,7 @@ class TestTraining:
     def test_a_short_split_is_told_before_any_embedding_is_computed(self):
         with pytest.raises(ConfigError, match="in 4 steps"):
             train_lstm_forecaster(lambda epoch: pytest.fail("drawn"), rotation(4), SMALL, 0, ignore)
-        with pytest.raises(ConfigError, match="in 3 days"):
+        with pytest.raises(ConfigError, match="in 3 steps"):
             train_lstm_forecaster(lambda epoch: rotation(3), rotation(9), SMALL, 0, ignore)
 
     def test_other_embedding_sizes_are_an_error(self):
