@@ -1,4 +1,4 @@
-"""What the three downstream trainings share: per-epoch embeddings, seeds, batches and one pass.
+"""What downstream trainings share: per-epoch embeddings, seeds, batches and one pass.
 
 Shape legend: T day, B batch row, D embedding.
 """

@@ -124,7 +124,8 @@ def _check_training(run: Run, nodes: Sequence[Node]) -> None:
         raise ConfigError(
             f"scaling asks for {scaling.cpus:g} CPUs ({scaling.fewest_workers} workers of "
             f"{scaling.cpus_per_worker:g}, each with {scaling.builders_per_worker} builders of 1) "
-            f"but the cluster has {cpus:g}; lower scaling.num_workers or scaling.cpus_per_worker"
+            f"but the cluster has {cpus:g}; lower scaling.num_workers, scaling.cpus_per_worker or "
+            "scaling.builders_per_worker"
         )
     if scaling.use_gpu and scaling.fewest_workers > gpus:
         raise ConfigError(

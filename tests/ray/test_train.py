@@ -172,5 +172,5 @@ def test_workers_that_fail_too_often_end_in_words(two_stages: Run, tmp_path: Pat
     with pytest.raises(FailedError) as failed:
         train(run)
     said = str(failed.value)
-    assert "training failed more than 0 times (scaling.max_failures); mended, the same" in said
+    assert "training failed more than 0 times (scaling.max_failures); once the cause is" in said
     assert f"cannot read the store {store}: " in said.rpartition("The last cause:\n  rank 0: ")[2]
