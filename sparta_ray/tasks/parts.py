@@ -24,8 +24,8 @@ from sparta_ray.training.stages import ModelKind
 _DOWNSTREAM = ("split", "mask", "classification_mask")
 """Settings of the downstream tasks that all parts look at; those of a task are a part's own.
 
-A new key of `DownstreamConfig` that no single task owns belongs here, or parts would look up to date
-after it changed."""
+A new key of `DownstreamConfig` that no single task owns belongs here, or parts would look up to
+date after it changed."""
 
 
 def evaluate_cost(setup: Setup, kind: ModelKind) -> Results:
