@@ -157,8 +157,8 @@ def _describe_failure(failed: TrainingFailedError, max_failures: int) -> str:
         causes = by_rank(failed.worker_failures, partial(cause_of, remedy=TRAINING))
     return (
         f"{failed}\ntraining failed more than {max_failures} times (scaling.max_failures); once "
-        f"the cause is removed, the same command continues from the last checkpoint. The last cause:\n"
-        f"{causes}"
+        "the cause is removed, the same command continues from the last checkpoint. The last "
+        f"cause:\n{causes}"
     )
 
 
